@@ -1,0 +1,51 @@
+# Two commands: `make run` opens the studio, `make test` proves it. Both prepare .venv first; nothing is done twice.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+PORT ?= 8501
+BIN := .venv/bin
+UV := $(BIN)/uv pip
+
+.PHONY: run test install lint lock clean
+.DEFAULT_GOAL := run
+
+run: install
+	$(BIN)/transfer-studio app --port $(PORT)
+
+install: .venv/.installed
+
+.venv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Transfer Studio needs Python 3.11 or newer; set PYTHON=…"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/.installed: .venv/bin/uv requirements.lock pyproject.toml
+	$(UV) install --python $(BIN)/python --require-hashes --requirement requirements.lock
+	$(UV) install --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+.venv/.installed-test: .venv/.installed requirements-test.lock
+	$(UV) install --python $(BIN)/python --require-hashes --requirement requirements-test.lock
+	@touch $@
+
+.venv/.chromium: .venv/.installed-test tests/chromium.sh
+	bash tests/chromium.sh
+	@touch $@
+
+test: .venv/.chromium
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: .venv/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+# The lock holds versions and hashes, never the address of an index.
+lock: .venv/bin/uv
+	$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock pyproject.toml
+	$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --extra test --constraint requirements.lock --output-file requirements-test.lock pyproject.toml
+
+clean:
+	rm -rf .venv

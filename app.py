@@ -1,0 +1,1 @@
+"""Start the studio: `transfer-studio app`, `streamlit run app.py` or `uvicorn app:app`."""

@@ -1,0 +1,159 @@
+"""What a job reports: facts, append-only, numbered by the store. `to_json` and `from_json` are exact inverses.
+
+A run is a generator of these; whoever consumes them stores them, prints them or draws them. Stop = stop consuming.
+Import, training, evaluation and export all speak this one vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from transfer_core.words import Message
+
+
+class _Fact(BaseModel):
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings", val_json_bytes="utf8")
+
+
+class Losses(_Fact):
+    """Means over samples. `total` is what is minimised; `source` and `penalty` are unweighted, so that curves can be compared."""
+
+    total: float
+    target: float
+    source: float | None = None
+    penalty: float | None = None
+
+
+class Started(_Fact):
+    """A training begins (or resumes at `first_epoch` > 1)."""
+
+    type: Literal["started"] = "started"
+    epochs: int
+    first_epoch: int = 1
+    steps_per_epoch: int
+    classes: list[str]
+    images: dict[str, int]
+    """Split → number of images."""
+    trainable_parameters: int
+    total_parameters: int
+    device: str
+    precision: str
+    batch_size: int
+    groups: list[tuple[str, str]] = []
+    """Layer group → train / anchor / freeze, in forward order."""
+
+
+class Progressed(_Fact):
+    """How far a piece of work is, for everything that has no better measure (import, export, download)."""
+
+    type: Literal["progressed"] = "progressed"
+    stage: str
+    """Key of the stage's name in the words: `stages.<stage>`."""
+    done: int
+    total: int | None = None
+
+
+class Step(_Fact):
+    """One optimiser step; reported at most a few times a second."""
+
+    type: Literal["step"] = "step"
+    step: int
+    """Counted from 1 over the whole training."""
+    epoch: int
+    losses: Losses
+    learning_rate: float
+    images_per_second: float | None = None
+
+
+class Epoch(_Fact):
+    """One pass over the training images and one look at the validation images."""
+
+    type: Literal["epoch"] = "epoch"
+    epoch: int
+    step: int
+    train: Losses
+    train_accuracy: float
+    validation: Losses
+    validation_accuracy: float
+    confusion: list[list[int]]
+    """Validation images: row = true class, column = predicted class."""
+    best: bool
+    """Lowest validation loss so far: these weights are kept."""
+    seconds: float
+    seconds_left: float | None = None
+
+
+class Note(_Fact):
+    """Something a person should know: the batch was halved, a class has one image, duplicates were left out."""
+
+    type: Literal["note"] = "note"
+    level: Literal["info", "warning"] = "info"
+    message: Message
+
+
+class Evaluated(_Fact):
+    """Scores on a split the training never saw; `report` is `evaluate.Report` as data."""
+
+    type: Literal["evaluated"] = "evaluated"
+    split: str
+    report: dict[str, Any]
+
+
+class Exported(_Fact):
+    """A file was written and replayed: `same` of `replayed` test images got the same answer through the file."""
+
+    type: Literal["exported"] = "exported"
+    format: str
+    file: str
+    bytes: int
+    replayed: int = 0
+    same: int = 0
+    largest_difference: float = 0.0
+
+
+class Imported(_Fact):
+    """A dataset version exists."""
+
+    type: Literal["imported"] = "imported"
+    dataset: str
+    version: int
+    summary: dict[str, Any]
+
+
+class Finished(_Fact):
+    type: Literal["finished"] = "finished"
+    best_epoch: int | None = None
+    seconds: float
+    stopped_early: bool = False
+
+
+class Stopped(_Fact):
+    """A person stopped it; `kept` says whether the best weights so far became the model."""
+
+    type: Literal["stopped"] = "stopped"
+    kept: bool
+    best_epoch: int | None = None
+
+
+class Failed(_Fact):
+    type: Literal["failed"] = "failed"
+    message: Message
+    hint: Message | None = None
+    resumable: bool = False
+
+
+Event = Annotated[
+    Started | Progressed | Step | Epoch | Note | Evaluated | Exported | Imported | Finished | Stopped | Failed,
+    Field(discriminator="type"),
+]
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def to_json(event: Event) -> str:
+    return event.model_dump_json()
+
+
+def from_json(text: str | bytes) -> Event:
+    return _EVENT.validate_json(text)

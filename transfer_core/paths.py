@@ -1,0 +1,88 @@
+"""Where things lie on disk: the data home of a person's work, and the files that ship with the studio."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def studio() -> Path:
+    """The folder that holds `app.py`, `pages/` and `assets/`: the checkout, or inside the package when installed from a wheel."""
+    checkout = PACKAGE.parent
+    return checkout if (checkout / "assets" / "words").is_dir() else PACKAGE / "studio"
+
+
+def assets() -> Path:
+    return studio() / "assets"
+
+
+@dataclass(frozen=True)
+class Home:
+    """The data home: everything a person made. Copy this folder and nothing is lost.
+
+    Set by `TRANSFER_STUDIO_HOME`, else `./studio-data`. Sub-folders are made on first use.
+    """
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> Home:
+        return cls(Path(os.environ.get("TRANSFER_STUDIO_HOME", "studio-data")).expanduser().resolve())
+
+    def _folder(self, *parts: str) -> Path:
+        folder = self.root.joinpath(*parts)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def database(self) -> Path:
+        return self._folder() / "studio.db"
+
+    @property
+    def uploads(self) -> Path:
+        """Raw uploads, one folder each; removed once imported."""
+        return self._folder("uploads")
+
+    @property
+    def weights(self) -> Path:
+        """Weight files people brought, named by their content's hash."""
+        return self._folder("weights")
+
+    def image(self, sha256: str) -> Path:
+        """An image's own bytes, by content: shared by every dataset version that holds it."""
+        return self._folder("images", sha256[:2]) / sha256
+
+    def thumbnail(self, sha256: str) -> Path:
+        return self._folder("thumbnails", sha256[:2]) / f"{sha256}.webp"
+
+    def manifest(self, dataset: str, version: int) -> Path:
+        """The list of images of one dataset version; written once, never changed."""
+        return self._folder("datasets", dataset) / f"v{version}.jsonl"
+
+    def run(self, run: str) -> Path:
+        """A run's artifacts: best weights, last checkpoint, predictions, exports."""
+        return self._folder("runs", run)
+
+    def job(self, job: str) -> Path:
+        """A job's log."""
+        return self._folder("jobs", job)
+
+
+@contextmanager
+def replacing(path: Path):
+    """Yield a temporary path beside `path` and rename it over `path` when the block ends well.
+
+    A reader sees the old file or the whole new one, never half of it; a kill in the middle leaves the old one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

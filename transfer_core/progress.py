@@ -1,0 +1,116 @@
+"""Progress: the fold of a run's events, and the sentence that says what they mean. Pages draw this and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from transfer_core.events import (
+    Epoch,
+    Evaluated,
+    Event,
+    Exported,
+    Failed,
+    Finished,
+    Imported,
+    Note,
+    Progressed,
+    Started,
+    Step,
+    Stopped,
+)
+from transfer_core.words import Message, message
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`fold(fold(p, a), b) == fold(p, a + b)` for every cut, so any page may join at any event."""
+
+    started: Started | None = None
+    steps: tuple[Step, ...] = ()
+    epochs: tuple[Epoch, ...] = ()
+    stage: Progressed | None = None
+    notes: tuple[Note, ...] = ()
+    evaluated: dict[str, Evaluated] = field(default_factory=dict)
+    exported: dict[str, Exported] = field(default_factory=dict)
+    imported: Imported | None = None
+    ended: Finished | Stopped | Failed | None = None
+
+    @property
+    def best(self) -> Epoch | None:
+        return next((epoch for epoch in reversed(self.epochs) if epoch.best), None)
+
+    @property
+    def share(self) -> float | None:
+        """How much is done, 0 to 1; None while unknown."""
+        if self.ended:
+            return 1.0
+        if self.started:
+            step = self.steps[-1].step if self.steps else 0
+            step = max(step, self.epochs[-1].step if self.epochs else 0)
+            return min(1.0, step / max(1, self.started.epochs * self.started.steps_per_epoch))
+        if self.stage and self.stage.total:
+            return min(1.0, self.stage.done / self.stage.total)
+        return None
+
+
+def fold(progress: Progress, events: Iterable[Event]) -> Progress:
+    for event in events:
+        progress = _after(progress, event)
+    return progress
+
+
+def _after(progress: Progress, event: Event) -> Progress:
+    match event:
+        case Started():
+            # A resumed run repeats the epochs after its checkpoint: what it had reported of them is taken back.
+            epochs = tuple(epoch for epoch in progress.epochs if epoch.epoch < event.first_epoch)
+            last = epochs[-1].step if epochs else 0
+            steps = tuple(step for step in progress.steps if step.step <= last)
+            return replace(progress, started=event, epochs=epochs, steps=steps, stage=None, ended=None)
+        case Step():
+            return replace(progress, steps=(*progress.steps, event), stage=None)
+        case Epoch():
+            return replace(progress, epochs=(*progress.epochs, event), stage=None)
+        case Progressed():
+            return replace(progress, stage=event)
+        case Note():
+            return replace(progress, notes=(*progress.notes, event))
+        case Evaluated():
+            return replace(progress, evaluated={**progress.evaluated, event.split: event})
+        case Exported():
+            return replace(progress, exported={**progress.exported, event.format: event})
+        case Imported():
+            return replace(progress, imported=event)
+        case Finished() | Stopped() | Failed():
+            return replace(progress, ended=event, stage=None)
+    raise TypeError(f"not an event: {event!r}")
+
+
+def verdict(progress: Progress) -> Message:
+    """One sentence on how the training goes, from its curves alone; keys are `verdict.*` in the words.
+
+    The thresholds are judgements, not laws: a gap of 0.15 between training and validation accuracy while validation loss
+    rises is called memorising; three epochs without a better loss is called flat.
+    """
+    epochs = progress.epochs
+    if isinstance(progress.ended, Failed):
+        return message("verdict.failed")
+    if not epochs:
+        return message("verdict.warming_up" if progress.started else "verdict.waiting")
+    last, best = epochs[-1], progress.best or epochs[-1]
+    percent = f"{100 * best.validation_accuracy:.0f}"
+    if progress.ended:
+        return message("verdict.done", percent=percent, epoch=best.epoch)
+    gap = last.train_accuracy - last.validation_accuracy
+    since = last.epoch - best.epoch
+    if since >= 2 and gap > 0.15:
+        return message("verdict.memorising", percent=percent, epoch=best.epoch)
+    if since >= 3:
+        return message("verdict.flat", percent=percent, epoch=best.epoch, since=since)
+    chance = max(sum(row) for row in last.confusion) / max(1, sum(map(sum, last.confusion)))
+    if last.epoch >= 2 and last.validation_accuracy <= chance:
+        return message("verdict.not_learning")
+    if len(epochs) == 1:
+        return message("verdict.first", percent=percent)
+    return message("verdict.learning", percent=percent)

@@ -1,0 +1,120 @@
+"""A recipe: everything a training needs to be repeated. Frozen, validated once, JSON both ways."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from transfer_core.errors import BadRecipe
+from transfer_core.regularizers import REGULARIZERS
+from transfer_core.source_losses import SOURCE_LOSSES
+
+Position = Literal["train", "anchor", "freeze"]
+DEFAULT_MODEL = "tf_efficientnet_lite0"
+
+
+def _regularizer(name: str | None) -> str | None:
+    return None if name is None else REGULARIZERS[name].name
+
+
+def _source_loss(name: str | None) -> str | None:
+    return None if name is None else SOURCE_LOSSES[name].name
+
+
+class Recipe(BaseModel):
+    """What to train, on what, how, and from which random numbers. Two equal recipes on one machine give equal models.
+
+    The objective is one of two forms, told apart by what is set (both may be):
+
+        source–target   L = ( L_source + λ · L_target ) / (1 + λ)    `source_loss`, `lambda_target` = λ ≥ 0
+        regularised     L = L_target + λ_Ω · Ω(θ)                    `regularizer`, `lambda_omega` = λ_Ω ≥ 0
+
+    Raises `BadRecipe` with the setting's name and what it allows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    version: Annotated[int, Field(ge=1)] = 1
+
+    model: str = DEFAULT_MODEL
+    weights: Literal["pretrained", "file", "scratch"] = "pretrained"
+    weights_file: str | None = None
+    """SHA-256 of a weight file in the data home; only with weights = "file"."""
+
+    freeze: Annotated[int, Field(ge=0)] | Literal["all"] = "all"
+    """Freeze the first k layer groups of the backbone; "all" is head only (feature transfer), 0 trains everything."""
+    positions: dict[str, Position] = {}
+    """Single layer groups by name, where they differ from what `freeze` says."""
+    lambda_anchor: Annotated[float, Field(ge=0, le=1e6)] = 0.01
+    """λ of the l2_sp pull on anchored groups; freezing is λ → ∞."""
+
+    source_loss: Annotated[str | None, AfterValidator(_source_loss)] = None
+    lambda_target: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    regularizer: Annotated[str | None, AfterValidator(_regularizer)] = "l2"
+    lambda_omega: Annotated[float, Field(ge=0, le=1e6)] = 0.01
+
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 10
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    """Of the head; the backbone's is `backbone_factor` times this."""
+    backbone_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """Share of all steps in which the learning rate rises from zero."""
+    clip: Annotated[float, Field(ge=0)] = 1.0
+    """Largest norm of the gradient; 0 switches clipping off."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augmentation: Literal["none", "light", "medium", "strong"] = "light"
+    flip: bool = True
+    """Mirror images left to right while training; off where the side matters (text, left and right hands)."""
+    class_balance: Literal["none", "weights", "sampler"] = "none"
+    image_size: Annotated[int, Field(ge=16, le=1024)] | None = None
+    """Pixels; None is the size the model was trained at."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    patience: Annotated[int, Field(ge=0)] = 5
+    """Stop after this many epochs without a better validation loss; 0 never stops early."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    def __init__(self, **settings: object) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"] if part not in ("constrained-int", "literal['all']"))
+            raise BadRecipe("bad_setting", setting=place, given=repr(first["input"]), reason=first["msg"]) from error
+
+    @model_validator(mode="after")
+    def _weights_go_together(self) -> Recipe:
+        if (self.weights == "file") != (self.weights_file is not None):
+            raise BadRecipe("weights_file_missing")
+        return self
+
+    def position(self, group: str, index: int, groups: int) -> Position:
+        """Where layer group number `index` (of `groups` in the backbone) stands on the freeze ladder."""
+        frozen = groups if self.freeze == "all" else self.freeze
+        return self.positions.get(group, "freeze" if index < frozen else "train")
+
+    def but(self, **changes: object) -> Recipe:
+        """The same recipe with some settings changed, validated again."""
+        return Recipe(**{**self.model_dump(), **changes})
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that are equal exactly for equal recipes."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+
+def parse_freeze(text: str | int) -> int | Literal["all"]:
+    """`all`, `none` or a number of layer groups, as people type it."""
+    text = str(text).strip().lower()
+    if text == "all":
+        return "all"
+    if text == "none":
+        return 0
+    if text.isdigit():
+        return int(text)
+    raise BadRecipe("bad_setting", setting="freeze", given=text, reason="all, none or a number of layer groups")

@@ -1,0 +1,57 @@
+"""Ω(θ): penalties on weights, for L(θ) = L_target(θ) + λ_Ω · Ω(θ). Larger λ_Ω stays closer, or simpler.
+
+Each is a function of the trainable weights `now` and their values at the `start` (name → tensor). Biases and one-dimensional
+norm parameters are left out by the caller. Tensors are used through their own methods, so that nothing here imports torch
+and the light half knows which choices there are.
+
+How λ_Ω acts is the entry's `step`: penalties are decoupled from the optimiser's gradient scaling (as AdamW does with weight
+decay), because a penalty inside Adam's gradient is divided by its own size: λ = 1e-4 and λ = 1 would take the same first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from transfer_core.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+REGULARIZERS: Registry = Registry("regularizer")
+Weights = Mapping[str, "Tensor"]
+
+
+def _shrink(weight: Tensor, start: Tensor | None, amount: float) -> None:
+    """w ← w − amount · (w − w⁰), with w⁰ = 0 where there is no start. `amount` is learning rate times λ_Ω, at most 1."""
+    weight.mul_(1 - min(amount, 1.0))
+    if start is not None:
+        weight.add_(start, alpha=min(amount, 1.0))
+
+
+def _to_zero(weight: Tensor, start: Tensor | None, amount: float) -> None:
+    _shrink(weight, None, amount)
+
+
+def _soft_threshold(weight: Tensor, start: Tensor | None, amount: float) -> None:
+    """The proximal step of |w|: w ← sign(w) · max(|w| − amount, 0). Only this gives zeros that are zeros."""
+    weight.copy_(weight.sign() * (weight.abs() - amount).clamp_(min=0))
+
+
+@REGULARIZERS.add("l2", step=_to_zero, formula="½ Σ w²", paper="Hoerl & Kennard 1970", default=0.01, top=1.0)
+def l2(now: Weights, start: Weights) -> Tensor:
+    """Keep all trained weights small. The classic weight decay."""
+    return sum((weight * weight).sum() for weight in now.values()) / 2
+
+
+@REGULARIZERS.add("l1", step=_soft_threshold, formula="Σ |w|", paper="Tibshirani 1996", default=1e-4, top=0.01)
+def l1(now: Weights, start: Weights) -> Tensor:
+    """Push unneeded weights to exactly zero."""
+    return sum(weight.abs().sum() for weight in now.values())
+
+
+@REGULARIZERS.add("l2_sp", step=_shrink, formula="½ Σ (w − w⁰)² + ½ Σ w_head²", paper="Li et al. 2018, arXiv:1802.01483",
+                  default=0.01, top=1.0)
+def l2_sp(now: Weights, start: Weights) -> Tensor:
+    """Stay near the weights the model arrived with; new layers, which have no start, stay small."""
+    return sum(((weight - start[name]) ** 2 if name in start else weight**2).sum() for name, weight in now.items()) / 2

@@ -1,0 +1,165 @@
+"""Jobs and their events. A run is a job of kind "train"."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from transfer_core.errors import NotFound
+from transfer_core.events import Event, from_json, to_json
+from transfer_core.store.schema import events, jobs
+
+ENDED = ("finished", "stopped", "failed")
+SILENT_AFTER = 30.0
+"""Seconds without a heartbeat after which a running job's worker is taken for dead."""
+IO = "io"
+"""The device of jobs that need none (imports): any number of them may run beside a training."""
+
+
+@dataclass(frozen=True)
+class Job:
+    id: str
+    kind: str
+    state: str
+    device: str
+    payload: dict[str, Any]
+    result: dict[str, Any] | None
+    created: float
+    started: float | None
+    ended: float | None
+    pid: int | None
+    heartbeat: float | None
+    stop: str | None
+
+    @property
+    def live(self) -> bool:
+        return self.state not in ENDED
+
+
+_COLUMNS = [column for column in jobs.c if column.name != "deleted"]
+
+
+def _job(row: Any) -> Job:
+    return Job(**row._mapping)
+
+
+class Jobs:
+    """The part of the store that knows jobs. (Mixed into `Store`.)"""
+
+    def submit(self, kind: str, payload: dict[str, Any], device: str = IO) -> Job:
+        """Put a job at the end of its device's queue."""
+        job_id = f"{kind}-{secrets.token_hex(5)}"
+        with self._write() as connection:
+            connection.execute(sa.insert(jobs).values(
+                id=job_id, kind=kind, state="queued", device=device, payload=payload, created=time.time()))
+        return self.job(job_id)
+
+    def job(self, job_id: str) -> Job:
+        with self._read() as connection:
+            row = connection.execute(sa.select(*_COLUMNS).where(jobs.c.id == job_id, jobs.c.deleted.is_(None))).first()
+        if row is None:
+            raise NotFound("no_run", name=job_id)
+        return _job(row)
+
+    def jobs(self, kind: str | None = None, *states: str) -> list[Job]:
+        """Jobs, newest first; of one kind and in some states if asked."""
+        query = sa.select(*_COLUMNS).where(jobs.c.deleted.is_(None)).order_by(jobs.c.created.desc())
+        if kind:
+            query = query.where(jobs.c.kind == kind)
+        if states:
+            query = query.where(jobs.c.state.in_(states))
+        with self._read() as connection:
+            return [_job(row) for row in connection.execute(query)]
+
+    def ahead(self, job: Job) -> int:
+        """How many jobs stand before this one on its device."""
+        if job.state != "queued" or job.device == IO:
+            return 0
+        rivals = self.jobs(None, "queued", "running")
+        return sum(1 for other in rivals if other.device == job.device and other.id != job.id
+                   and (other.state == "running" or other.created < job.created))
+
+    def claim(self, job_id: str, pid: int) -> bool:
+        """Make a queued job mine. False when it is not queued, or its device is taken, or others wait longer.
+
+        One write transaction: two workers that ask at once cannot both get it.
+        """
+        with self._write() as connection:
+            row = connection.execute(sa.select(*_COLUMNS).where(jobs.c.id == job_id)).first()
+            if row is None or row.state != "queued":
+                return False
+            if row.device != IO:
+                rival = sa.select(jobs.c.id).where(
+                    jobs.c.device == row.device, jobs.c.id != job_id, jobs.c.deleted.is_(None),
+                    sa.or_(jobs.c.state == "running",
+                           sa.and_(jobs.c.state == "queued", jobs.c.created < row.created)))
+                if connection.execute(rival.limit(1)).first():
+                    return False
+            now = time.time()
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(
+                state="running", started=row.started or now, ended=None, pid=pid, heartbeat=now, stop=None))
+        return True
+
+    def beat(self, job_id: str) -> str | None:
+        """Say the worker lives; returns what a person asked of it: None, "keep" or "discard"."""
+        with self._write() as connection:
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(heartbeat=time.time()))
+            return connection.scalar(sa.select(jobs.c.stop).where(jobs.c.id == job_id))
+
+    def silent(self) -> list[Job]:
+        """Running jobs whose worker has not been heard of for `SILENT_AFTER` seconds."""
+        limit = time.time() - SILENT_AFTER
+        return [job for job in self.jobs(None, "running") if (job.heartbeat or 0) < limit]
+
+    def ask_stop(self, job_id: str, how: str = "keep") -> None:
+        """Ask a job to stop: "keep" makes a model of the best weights so far, "discard" throws the run away."""
+        with self._write() as connection:
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running").values(stop=how))
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued").values(
+                state="stopped", stop=how, ended=time.time()))
+
+    def end(self, job_id: str, state: str, result: dict[str, Any] | None = None) -> None:
+        with self._write() as connection:
+            values = {"state": state, "ended": time.time()} | ({} if result is None else {"result": result})
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**values))
+
+    def requeue(self, job_id: str) -> None:
+        """Put a stopped or failed job back in its queue, to go on from its last checkpoint."""
+        with self._write() as connection:
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(("stopped", "failed"))).values(
+                state="queued", ended=None, pid=None, heartbeat=None, stop=None))
+
+    def delete_job(self, job_id: str, undo: bool = False) -> None:
+        with self._write() as connection:
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(deleted=None if undo else time.time()))
+
+    # Events
+
+    def append(self, job_id: str, *facts: Event) -> int:
+        """Add events to a job's history; returns the number of the last one."""
+        with self._write() as connection:
+            last = connection.scalar(sa.select(sa.func.max(events.c.number)).where(events.c.job == job_id)) or 0
+            now = time.time()
+            rows = [{"job": job_id, "number": number, "time": now, "type": fact.type, "body": to_json(fact)}
+                    for number, fact in enumerate(facts, start=last + 1)]
+            if rows:
+                connection.execute(sa.insert(events), rows)
+        return last + len(rows)
+
+    def events(self, job_id: str, after: int = 0, kinds: Iterable[str] = (), limit: int | None = None) -> list[tuple[int, Event]]:
+        """(number, event) pairs in order, those after a number, of some types if asked."""
+        return [(number, from_json(body)) for number, body in self.raw_events(job_id, after, kinds, limit)]
+
+    def raw_events(self, job_id: str, after: int = 0, kinds: Iterable[str] = (), limit: int | None = None) -> list[tuple[int, str]]:
+        """The same, unparsed: what the event stream sends to browsers."""
+        query = (sa.select(events.c.number, events.c.body).where(events.c.job == job_id, events.c.number > after)
+                 .order_by(events.c.number).limit(limit))
+        if kinds := tuple(kinds):
+            query = query.where(events.c.type.in_(kinds))
+        with self._read() as connection:
+            return [(row.number, row.body) for row in connection.execute(query)]

@@ -1,0 +1,105 @@
+"""Datasets and their versions. A version is never changed; editing a dataset writes the next one."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from transfer_core.errors import NotFound
+from transfer_core.store.schema import datasets, versions
+from transfer_core.words import Message
+
+
+@dataclass(frozen=True)
+class Version:
+    dataset: str
+    version: int
+    created: float
+    change: Message
+    summary: dict[str, Any]
+    """What the import found: `classes`, `imported`, `converted`, `quarantined`, `duplicates`, `split`, `warnings`."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    id: str
+    name: str
+    created: float
+    latest: Version
+
+
+def new_id(name: str) -> str:
+    """A readable, file-safe, unique id: `clothing-10-4f2a`. Names that are not ASCII become `dataset-…`."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40] or "dataset"
+    return f"{slug}-{secrets.token_hex(2)}"
+
+
+class Datasets:
+    """The part of the store that knows datasets. (Mixed into `Store`.)"""
+
+    def add_dataset(self, name: str, dataset_id: str, change: Message, summary: dict[str, Any]) -> Version:
+        """Record version 1 of a new dataset. Its manifest must already lie in the home."""
+        with self._write() as connection:
+            connection.execute(sa.insert(datasets).values(id=dataset_id, name=name, created=time.time()))
+        return self.add_version(dataset_id, 1, change, summary)
+
+    def add_version(self, dataset: str, version: int, change: Message, summary: dict[str, Any]) -> Version:
+        """Record the next version; fails if that number exists, so two editors cannot overwrite each other."""
+        row = {"dataset": dataset, "version": version, "created": time.time(),
+               "change": change.model_dump(), "summary": summary}
+        with self._write() as connection:
+            connection.execute(sa.insert(versions).values(**row))
+        return Version(**{**row, "change": change})
+
+    def datasets(self) -> list[Dataset]:
+        """All datasets, newest first."""
+        with self._read() as connection:
+            rows = connection.execute(
+                sa.select(datasets).where(datasets.c.deleted.is_(None)).order_by(datasets.c.created.desc())
+            ).all()
+        return [Dataset(row.id, row.name, row.created, self.version(row.id)) for row in rows]
+
+    def dataset(self, name: str) -> Dataset:
+        """A dataset by id, or the newest of that name. Raises `NotFound` with the names there are."""
+        known = self.datasets()
+        for dataset in known:
+            if dataset.id == name:
+                return dataset
+        for dataset in known:
+            if dataset.name == name:
+                return dataset
+        raise NotFound("no_dataset", name=name, known=", ".join(dataset.name for dataset in known) or "–")
+
+    def version(self, dataset: str, version: int | None = None) -> Version:
+        """One version, or the latest."""
+        query = sa.select(versions).where(versions.c.dataset == dataset)
+        query = query.where(versions.c.version == version) if version else query.order_by(versions.c.version.desc())
+        with self._read() as connection:
+            row = connection.execute(query.limit(1)).first()
+        if row is None:
+            raise NotFound("no_version", dataset=dataset, version=version or "–")
+        return Version(row.dataset, row.version, row.created, Message(**row.change), row.summary)
+
+    def versions(self, dataset: str) -> list[Version]:
+        with self._read() as connection:
+            rows = connection.execute(
+                sa.select(versions).where(versions.c.dataset == dataset).order_by(versions.c.version)
+            ).all()
+        return [Version(row.dataset, row.version, row.created, Message(**row.change), row.summary) for row in rows]
+
+    def rename_dataset(self, dataset: str, name: str) -> None:
+        with self._write() as connection:
+            connection.execute(sa.update(datasets).where(datasets.c.id == dataset).values(name=name))
+
+    def delete_dataset(self, dataset: str, undo: bool = False) -> None:
+        """Hide a dataset (or show it again). Its files stay, so runs made from it still evaluate."""
+        with self._write() as connection:
+            deleted = None if undo else time.time()
+            connection.execute(sa.update(datasets).where(datasets.c.id == dataset).values(deleted=deleted))
