@@ -1,7 +1,7 @@
 """Every sentence a person reads, in every language, from the word files.
 
-`assets/words/<language>/<area>.toml` holds the texts of one area; `say("data.imported", "zh", count=12)` finds,
-fills and returns one. A text with a number may be a table `{one = "…", other = "…"}`, chosen by `count`.
+`assets/words/<language>/<area>.toml` (or `<area>/<part>.toml`, when an area has grown) holds the texts of one area;
+`say("data.imported", "zh", count=12)` finds, fills and returns one. A text with a number may be a table `{one = "…", other = "…"}`, chosen by `count`.
 The core says things as a `Message` (a key and its values), so that what a worker reported in the night
 is read in the reader's language in the morning.
 """
@@ -47,8 +47,10 @@ def languages() -> dict[str, str]:
 def texts(language: str) -> dict[str, Any]:
     """All texts of one language, keys joined by dots: `{"data.imported": "…"}`."""
     found: dict[str, Any] = {}
-    for file in sorted((assets() / "words" / language).glob("*.toml")):
-        _flatten(tomllib.loads(file.read_text("utf-8")), file.stem, found)
+    folder = assets() / "words" / language
+    for file in sorted(folder.rglob("*.toml")):
+        area = file.stem if file.parent == folder else file.parent.name
+        _flatten(tomllib.loads(file.read_text("utf-8")), area, found)
     return found
 
 
