@@ -1,0 +1,50 @@
+"""The core, as pages see it: one store for the whole web process."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.shared import place
+from transfer_core.datasets.manifest import Manifest
+from transfer_core.errors import NotFound
+from transfer_core.paths import Home
+from transfer_core.store import Dataset, Job, Store
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> Store:
+    return Store(Home.default())
+
+
+def home() -> Home:
+    return store().home
+
+
+def dataset() -> Dataset | None:
+    """The dataset in the URL, else the one of the run in the URL; None when there is neither."""
+    name = place.get("dataset")
+    if not name and (job := run()):
+        name = job.payload["recipe"]["dataset"]
+    if not name:
+        return None
+    try:
+        return store().dataset(name)
+    except NotFound:
+        return None
+
+
+def run() -> Job | None:
+    """The run in the URL."""
+    name = place.get("run")
+    if not name:
+        return None
+    try:
+        return store().job(name)
+    except NotFound:
+        return None
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def manifest(dataset_id: str, version: int) -> Manifest:
+    """A manifest never changes, so it may be kept."""
+    return Manifest.read(home(), dataset_id, version)

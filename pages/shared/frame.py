@@ -1,0 +1,51 @@
+"""What surrounds every page: look, header, the steps of the journey, and the one way errors are shown."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.shared import navigation, place
+from pages.shared.text import t, told
+from transfer_core.errors import StudioError
+from transfer_core.paths import assets
+from transfer_core.words import languages
+
+
+def run() -> None:
+    st.set_page_config(page_title=t("app.name"), page_icon=str(assets() / "icon.svg"), layout="wide")
+    st.html(assets() / "style.css")
+    page = navigation.current()
+    _header()
+    navigation.steps(page)
+    try:
+        page.run()
+    except StudioError as error:
+        show(error)
+    _footer()
+
+
+def show(error: StudioError) -> None:
+    """What happened, then what to do. Never a traceback."""
+    hint = error.hint(place.language())
+    st.error(f"{told(error)}\n\n{hint}" if hint else told(error), icon=":material/error:")
+
+
+def _header() -> None:
+    with st.container(horizontal=True, key="header", vertical_alignment="center", gap="small"):
+        navigation.home_link()
+        st.space("stretch")
+        navigation.runs_link()
+        _language_switch()
+
+
+def _language_switch() -> None:
+    st.session_state["language"] = place.language()
+    st.segmented_control(
+        t("app.language"), list(languages()), key="language", required=True, label_visibility="collapsed",
+        format_func=lambda code: {"en": "EN", "zh": "中文"}.get(code, languages()[code]),
+        on_change=lambda: place.put(lang=st.session_state["language"]),
+    )
+
+
+def _footer() -> None:
+    st.caption(t("app.privacy"), text_alignment="center")

@@ -1,0 +1,66 @@
+"""The pages, and the steps of the journey: what is done, where we are, what is missing."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from pages.shared import backend, place
+from pages.shared.text import t
+from transfer_core.paths import studio
+
+STEPS = ("data", "model", "train", "evaluate", "predict", "share")
+_ICONS = {"home": ":material/home:", "data": ":material/photo_library:", "model": ":material/layers:",
+          "train": ":material/model_training:", "evaluate": ":material/fact_check:", "predict": ":material/image_search:",
+          "share": ":material/download:", "runs": ":material/history:"}
+
+
+def page(name: str) -> StreamlitPage:
+    """The page of a name, for links and switches."""
+    return st.Page(studio() / "pages" / f"{name}.py", title=f"{t(f'nav.{name}')} · {t('app.name')}",
+                   icon=_ICONS[name], url_path="" if name == "home" else name, default=name == "home")
+
+
+def go(name: str, **changes: str | None) -> None:
+    """Move to another page, taking along where we are."""
+    st.switch_page(page(name), query_params=place.link(**changes))
+
+
+def link(name: str, label: str, icon: str | None = None, **changes: str | None) -> None:
+    st.page_link(page(name), label=label, icon=icon, query_params=place.link(**changes))
+
+
+def current() -> StreamlitPage:
+    return st.navigation([page(name) for name in _ICONS], position="hidden")
+
+
+def home_link() -> None:
+    with st.container(key="brand", width="content"):
+        st.page_link(page("home"), label=f"**{t('app.name')}**", query_params=place.link(run=None, dataset=None))
+
+
+def runs_link() -> None:
+    with st.container(key="runs-link", width="content"):
+        link("runs", t("nav.runs"), _ICONS["runs"])
+
+
+def done() -> dict[str, bool]:
+    """Which steps are behind the visitor."""
+    run, dataset = backend.run(), backend.dataset()
+    trained = run is not None and bool(run.result) and run.state in ("finished", "stopped")
+    return {"data": dataset is not None, "model": run is not None, "train": trained,
+            "evaluate": trained, "predict": trained, "share": trained}
+
+
+def steps(here: StreamlitPage) -> None:
+    """The journey as a row of links. A step says by its icon and its tooltip whether it is done, open or not yet possible."""
+    finished = done()
+    with st.container(horizontal=True, key="steps", gap="small", wrap=False):
+        for number, name in enumerate(STEPS, start=1):
+            is_here = here.url_path == name
+            ready = number == 1 or finished["data"] if number <= 3 else finished["train"]
+            state = "here" if is_here else "done" if finished[name] else "open" if ready else "later"
+            with st.container(key=f"step-{state}-{name}", width="content"):
+                st.page_link(page(name), label=f"{number} {t(f'nav.{name}')}", query_params=place.link(),
+                             icon=":material/check_circle:" if state == "done" else _ICONS[name],
+                             help=t(f"nav.step_{state}", missing=t("nav.data" if number <= 3 else "nav.train")))

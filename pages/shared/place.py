@@ -1,0 +1,45 @@
+"""Where a visitor is: everything a page needs to know lies in the URL, so that a refresh, a bookmark or a second tab lose nothing.
+
+Keys of the URL: `lang`, `dataset` (id), `run` (job id of a training), `job` (an import), `upload`, `depth`,
+and every recipe setting that differs from the recommended one (see `draft`).
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from transfer_core.recipe import Recipe
+from transfer_core.words import FALLBACK, languages
+
+SETTINGS = tuple(name for name in Recipe.model_fields if name not in ("dataset", "version"))
+"""Recipe settings, as keys of the URL."""
+KEPT = ("lang", "depth", "dataset", "run", "preset")
+"""What goes along when a visitor moves to another page; the draft's settings go along too."""
+
+
+def get(key: str) -> str | None:
+    return st.query_params.get(key) or None
+
+
+def put(**values: str | None) -> None:
+    """Change the URL; None removes a key."""
+    for key, value in values.items():
+        if value is None:
+            st.query_params.pop(key, None)
+        elif st.query_params.get(key) != str(value):
+            st.query_params[key] = str(value)
+
+
+def link(**changes: str | None) -> dict[str, str]:
+    """The query parameters a link to another page carries: where we are, with changes."""
+    kept = {key: value for key in (*KEPT, *SETTINGS) if (value := get(key))}
+    return {key: str(value) for key, value in {**kept, **changes}.items() if value is not None}
+
+
+def language() -> str:
+    """The language in the URL, else the browser's, else English."""
+    asked = get("lang")
+    if asked in languages():
+        return asked
+    browser = (st.context.locale or FALLBACK).split("-")[0].lower()
+    return browser if browser in languages() else FALLBACK
