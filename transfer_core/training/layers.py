@@ -1,4 +1,4 @@
-"""Layer groups: the rungs of the freeze ladder, as timm's `group_matcher` cuts a model, in forward order, without its head."""
+"""Layer groups: the rungs of the freeze ladder, as timm's `group_matcher` cuts a model, without its head."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LayerGroup:
 def layer_groups(model: nn.Module) -> list[LayerGroup]:
     """Every parameter of the backbone in exactly one group, in forward order; the head (`get_classifier`) in none.
 
-    What timm puts into one group with the head stays behind as a group of its own (`conv_head`, `pre_logits`), or joins the
+    What timm groups with the head stays behind as a group of its own (`conv_head`, `pre_logits`), or joins the
     group before when it is only a norm. A model timm cannot group becomes one group named `backbone` (see `is_whole`).
     """
     head = head_parameters(model)
@@ -78,7 +78,7 @@ def _matched(model: nn.Module, head: set[str]) -> list[list[str]]:
 
 
 def _join_norms(model: nn.Module, groups: list[list[str]]) -> list[list[str]]:
-    """A last group of nothing but 1-d tensors (a final norm) is no rung anyone would choose: it joins the one before."""
+    """A last group of nothing but 1-d tensors (a final norm) is no rung to choose: it joins the one before."""
     shapes = {name: parameter.ndim for name, parameter in model.named_parameters()}
     if len(groups) > 1 and all(shapes[name] <= 1 for name in groups[-1]):
         return [*groups[:-2], groups[-2] + groups[-1]]
@@ -122,7 +122,7 @@ def _pieces(module: nn.Module, prefix: str, owner: dict[str, int],
 
 
 def _titles(model: nn.Module, groups: list[list[str]], modules: list[dict[str, nn.Module]]) -> list[str]:
-    """Readable, unique names: `stem` where timm calls it so, else the first module that holds a good part of the group."""
+    """Readable, unique names: `stem` where timm says so, else the first module holding a good part of the group."""
     if len(groups) == 1:
         return [WHOLE]
     stem = _has_stem(model)
@@ -149,8 +149,9 @@ def _has_stem(model: nn.Module) -> bool:
 
 
 def _buffers(model: nn.Module, owner: dict[str, int], modules: list[dict[str, nn.Module]]) -> list[list[str]]:
-    """Each buffer goes with the module it lies in, else with the first parameter beside it, else with the first group."""
-    inside = {id(part): index for index, group in enumerate(modules) for whole in group.values() for part in whole.modules()}
+    """Each buffer goes with the module it lies in, else with the first parameter beside it."""
+    inside = {id(part): index for index, group in enumerate(modules) for whole in group.values()
+              for part in whole.modules()}
     found: list[list[str]] = [[] for _ in modules]
     for path, module in model.named_modules():
         prefix = f"{path}." if path else ""
