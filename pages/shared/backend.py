@@ -48,3 +48,10 @@ def run() -> Job | None:
 def manifest(dataset_id: str, version: int) -> Manifest:
     """A manifest never changes, so it may be kept."""
     return Manifest.read(home(), dataset_id, version)
+
+
+def device() -> str:
+    """The device a new training queues for: the first accelerator, else the CPU."""
+    from transfer_core.jobs import devices
+
+    return devices()[0]

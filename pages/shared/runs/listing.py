@@ -1,0 +1,89 @@
+"""The table of runs. It does not rank: two scores whose intervals overlap may differ by luck."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import streamlit as st
+
+from pages.shared import backend, navigation
+from pages.shared.text import t
+from transfer_core.store import Job
+
+
+def show() -> None:
+    runs = backend.store().jobs("train")
+    _offer_undo()
+    if not runs:
+        with st.container(border=True, key="runs-empty"):
+            st.subheader(t("runs.empty_title"))
+            st.write(t("runs.empty_text"))
+            if st.button(t("train.empty_action"), type="primary", key="runs-to-data"):
+                navigation.go("data")
+        return
+    chosen = st.dataframe([_row(run) for run in runs], hide_index=True, on_select="rerun", selection_mode="single-row",
+                          key="runs-table", column_config=_columns())["selection"]["rows"]
+    if not chosen or chosen[0] >= len(runs):
+        st.caption(t("runs.choose"))
+    else:
+        _actions(runs[chosen[0]])
+    st.caption(t("runs.ranking"))
+
+
+def _columns() -> dict:
+    column = st.column_config
+    return {
+        "dataset": t("runs.dataset"), "model": t("runs.model"), "state": t("runs.state"),
+        "score": column.ProgressColumn(t("runs.score"), help=t("runs.score_help"), format="percent", min_value=0, max_value=1),
+        "interval": t("runs.interval"), "photos": column.NumberColumn(t("runs.photos")),
+        "freeze": t("runs.freeze"), "epochs": t("runs.epochs"),
+        "started": column.DatetimeColumn(t("runs.started"), format="YYYY-MM-DD HH:mm"),
+    }
+
+
+def _row(run: Job) -> dict:
+    recipe, result = run.payload["recipe"], run.result or {}
+    score = result.get("test") or {}
+    names = {dataset.id: dataset.name for dataset in backend.store().datasets()}
+    frozen = recipe["freeze"]
+    return {
+        "dataset": names.get(recipe["dataset"], recipe["dataset"]), "model": recipe["model"], "state": t(f"runs.state_{run.state}"),
+        "score": score.get("accuracy"),
+        "interval": f"{100 * score['low']:.0f} – {100 * score['high']:.0f} %" if score else "",
+        "photos": score.get("n"),
+        "freeze": t("runs.freeze_all") if frozen == "all" else t("runs.freeze_some", count=frozen) if frozen else t("runs.freeze_none"),
+        "epochs": result.get("epochs"),
+        "started": _local(run.started or run.created),
+    }
+
+
+def _local(moment: float) -> datetime:
+    """The visitor's wall clock (the browser says how far it is from UTC, in minutes west)."""
+    west = st.context.timezone_offset or 0
+    return datetime.fromtimestamp(moment, UTC).replace(tzinfo=None) - timedelta(minutes=west)
+
+
+def _actions(run: Job) -> None:
+    with st.container(horizontal=True, key="run-row-actions"):
+        if st.button(t("runs.open"), type="primary", icon=":material/open_in_full:", key="open-run"):
+            navigation.go("evaluate" if run.result else "train", run=run.id, dataset=run.payload["recipe"]["dataset"])
+        st.button(t("runs.delete"), icon=":material/delete:", key="delete-run", on_click=_delete, args=(run.id,), disabled=run.live)
+
+
+def _delete(run_id: str) -> None:
+    backend.store().delete_job(run_id)
+    st.session_state["deleted-run"] = run_id
+
+
+def _offer_undo() -> None:
+    run_id = st.session_state.get("deleted-run")
+    if run_id is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="undo-row"):
+        st.caption(t("runs.deleted"))
+        st.button(t("runs.undo"), key="undo-delete", on_click=_undo, args=(run_id,))
+
+
+def _undo(run_id: str) -> None:
+    backend.store().delete_job(run_id, undo=True)
+    st.session_state.pop("deleted-run", None)

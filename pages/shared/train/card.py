@@ -1,0 +1,120 @@
+"""The run card: what will happen, what it costs, and what it rests on, before anybody waits for it. Afterwards it is the receipt."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.shared import backend, draft, navigation, place
+from pages.shared.text import plain, t
+from transfer_core import estimate
+from transfer_core.catalog import ModelInfo, model, weights_at
+from transfer_core.errors import NotFound
+from transfer_core.recipe import Recipe
+from transfer_core.store import Dataset, Job
+
+
+def show() -> None:
+    """The card of the recipe in the URL, with Start; or what is missing for it."""
+    dataset = backend.dataset()
+    if dataset is None:
+        _nothing_yet()
+        return
+    recipe = draft.recipe()
+    with st.container(border=True, key="run-card"):
+        describe(recipe, dataset)
+        changed = draft.differences()
+        if changed:
+            st.caption(t("train.differs", count=len(changed)))
+    with st.container(horizontal=True, vertical_alignment="center", key="start-row"):
+        st.button(t("train.start"), type="primary", icon=":material/play_arrow:", key="start", on_click=_start, args=(recipe,))
+        navigation.link("model", t("train.change"), ":material/tune:")
+    others = [job for job in backend.store().jobs("train", "running", "queued")]
+    if others:
+        st.caption(t("train.will_queue", count=len(others)))
+
+
+def _nothing_yet() -> None:
+    with st.container(border=True, key="train-empty"):
+        st.subheader(t("train.empty_title"))
+        st.write(t("train.empty_text"))
+        if st.button(t("train.empty_action"), type="primary", icon=":material/add_photo_alternate:", key="to-data"):
+            navigation.go("data")
+
+
+def _start(recipe: Recipe) -> None:
+    # Two quick clicks call this twice; the second finds the run already in the URL.
+    if place.get("run"):
+        return
+    job = backend.store().submit("train", {"recipe": recipe.model_dump()}, backend.device())
+    place.put(run=job.id)
+
+
+def describe(recipe: Recipe, dataset: Dataset | None, receipt: Job | None = None) -> None:
+    """What a run does (or did), in five lines a person can check."""
+    try:
+        info = model(recipe.model)
+    except NotFound:
+        info = None
+    summary = backend.store().version(recipe.dataset, recipe.version).summary
+    split = summary["split"]
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        name = plain(dataset.name) if dataset else plain(recipe.dataset)
+        _line("photo_library", t("train.card_photos", name=name, version=recipe.version, classes=len(summary["classes"])))
+        _line("call_split", t("train.card_split", **split))
+        _line("layers", t("train.card_model", model=plain(recipe.model), weights=t(f"train.weights_{recipe.weights}")))
+        _line("ac_unit", _freezing(recipe, info))
+        _line("function", _objective(recipe))
+        _line("casino", t("train.card_how", epochs=recipe.epochs, batch=recipe.batch_size, rate=f"{recipe.learning_rate:g}",
+                          seed=recipe.seed))
+    if info is not None and receipt is None:
+        with right:
+            _price(recipe, info, sum(split.values()))
+
+
+def _line(icon: str, text: str) -> None:
+    st.markdown(f":material/{icon}: {text}")
+
+
+def _freezing(recipe: Recipe, info: ModelInfo | None) -> str:
+    if info is None:
+        return t("train.card_freeze_all") if recipe.freeze == "all" else t("train.card_freeze_none")
+    positions = [recipe.position(group.name, index, len(info.groups)) for index, group in enumerate(info.groups)]
+    counts = {position: positions.count(position) for position in ("freeze", "anchor", "train")}
+    if counts["freeze"] == len(positions):
+        return t("train.card_freeze_all")
+    if counts["train"] == len(positions):
+        return t("train.card_freeze_none")
+    return t("train.card_freeze", groups=len(positions), **counts)
+
+
+def _objective(recipe: Recipe) -> str:
+    parts = [t("train.card_target")]
+    if recipe.source_loss:
+        parts.append(t("train.card_source", source=t(f"objective.source_{recipe.source_loss}"), value=f"{recipe.lambda_target:g}"))
+    if recipe.regularizer and recipe.lambda_omega:
+        parts.append(t("train.card_omega", omega=t(f"objective.omega_{recipe.regularizer}"), value=f"{recipe.lambda_omega:g}"))
+    return "; ".join(parts)
+
+
+def _price(recipe: Recipe, info: ModelInfo, images: int) -> None:
+    speed = estimate.speeds(backend.home()).get(info.name)
+    cost = estimate.estimate(recipe, info, images, speed)
+    first, second = st.columns(2)
+    first.metric(t("train.minutes"), t("train.about_minutes", minutes=_minutes(cost.seconds)) if cost.seconds else "–",
+                 help=t("train.minutes_help"))
+    second.metric(t("train.memory"), f"{cost.memory_bytes / 1e9:.1f} GB", help=t("train.memory_help"))
+    first.metric(t("train.trainable"), _short(cost.trainable_parameters), help=t("train.trainable_help", total=_short(cost.total_parameters)))
+    if recipe.weights == "pretrained" and weights_at(info.name, backend.home()) == "download":
+        second.metric(t("train.download"), f"{cost.download_bytes / 1e6:.0f} MB", help=t("train.download_help"))
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f}" if seconds >= 90 else "1"
+
+
+def _short(number: float) -> str:
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number:.0f}"

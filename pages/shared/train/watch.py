@@ -1,0 +1,166 @@
+"""A run as it happens: its verdict, its numbers, its curves, and what a person may do with it."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from pages.shared import backend, navigation, place
+from pages.shared.components.live import live
+from pages.shared.text import plain, t, told
+from pages.shared.train import card
+from pages.shared.train.follow import follow
+from transfer_core.errors import NotFound
+from transfer_core.events import Failed
+from transfer_core.progress import Progress, verdict
+from transfer_core.recipe import Recipe
+from transfer_core.store import Dataset, Job
+from transfer_core.store.jobs import SILENT_AFTER
+
+_ICONS = {"queued": ":material/hourglass_empty:", "running": ":material/model_training:", "finished": ":material/check_circle:",
+          "stopped": ":material/stop_circle:", "failed": ":material/error:"}
+_COLORS = {"queued": "gray", "running": "orange", "finished": "green", "stopped": "blue", "failed": "red"}
+
+
+def show(run: Job) -> None:
+    recipe = Recipe(**run.payload["recipe"])
+    dataset = _dataset(recipe)
+    st.fragment(_status, run_every=1.0 if run.live else None, key="run-status")(run.id, run.live)
+    live(run.id, run.live)
+    with st.expander(t("train.receipt"), icon=":material/receipt_long:", key="receipt"):
+        card.describe(recipe, dataset, receipt=run)
+        st.caption(t("train.receipt_id", run=run.id, fingerprint=recipe.fingerprint))
+    navigation.link("train", t("train.another"), ":material/add:", run=None, dataset=recipe.dataset)
+
+
+def _dataset(recipe: Recipe) -> Dataset | None:
+    try:
+        return backend.store().dataset(recipe.dataset)
+    except NotFound:
+        return None
+
+
+def _status(run_id: str, was_live: bool) -> None:
+    """The part that is looked at every second. When the run ends (or is resumed), the whole page follows."""
+    run = backend.store().job(run_id)
+    if run.live != was_live:
+        st.rerun()
+    progress = follow(run_id)
+    with st.container(horizontal=True, vertical_alignment="center", key="run-state"):
+        st.badge(t(f"runs.state_{run.state}"), icon=_ICONS[run.state], color=_COLORS[run.state])
+        st.markdown(_sentence(run, progress))
+    if run.state == "queued":
+        ahead = backend.store().ahead(run)
+        st.info(t("train.queued", count=ahead) if ahead else t("train.starting"), icon=":material/hourglass_empty:")
+    _bar(run, progress)
+    _numbers(run, progress)
+    _actions(run, progress)
+    _notes(progress)
+
+
+def _sentence(run: Job, progress: Progress) -> str:
+    if run.state == "running" and progress.stage and not progress.started:
+        return t("train.preparing", stage=t(f"stages.{progress.stage.stage}"))
+    if run.state == "stopped" and not run.result:
+        return t("train.thrown_away")
+    return told(verdict(progress))
+
+
+def _bar(run: Job, progress: Progress) -> None:
+    if not run.live or run.state == "queued":
+        return
+    silent = time.time() - (run.heartbeat or time.time())
+    if silent > SILENT_AFTER / 2:
+        st.warning(t("train.silent", seconds=int(silent)), icon=":material/pulse_alert:")
+    stage = progress.stage
+    if stage is not None:
+        share = stage.done / stage.total if stage.total else 0.0
+        st.progress(min(share, 1.0), t(f"stages.{stage.stage}"))
+    elif progress.share is not None:
+        left = progress.epochs[-1].seconds_left if progress.epochs else None
+        st.progress(progress.share, t("train.left", time=_time(left)) if left else t("train.measuring"))
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return t("train.seconds", count=max(1, round(seconds)))
+    return t("train.minutes_count", count=round(seconds / 60))
+
+
+def _numbers(run: Job, progress: Progress) -> None:
+    started, best = progress.started, progress.best
+    if started is None:
+        return
+    validation = sum(map(sum, best.confusion)) if best else started.images.get("validation", 0)
+    with st.container(horizontal=True, key="run-numbers"):
+        epoch = progress.epochs[-1].epoch if progress.epochs else 0
+        st.metric(t("train.epoch"), f"{epoch} / {started.epochs}")
+        st.metric(t("train.best"), f"{100 * best.validation_accuracy:.0f} %" if best else "–",
+                  help=t("train.best_help", n=validation), delta=t("train.at_epoch", epoch=best.epoch) if best else None,
+                  delta_color="off", delta_arrow="off")
+        if progress.steps:
+            st.metric(t("train.rate"), f"{progress.steps[-1].learning_rate:.2g}", help=t("train.rate_help"))
+            if run.live and progress.steps[-1].images_per_second:
+                st.metric(t("train.speed"), f"{progress.steps[-1].images_per_second:.0f} / s")
+        test = progress.evaluated.get("test")
+        if test is not None:
+            score = test.report["accuracy"]
+            st.metric(t("train.test"), f"{100 * score['value']:.0f} %",
+                      help=t("train.test_help", n=test.report["n"], low=f"{100 * score['low']:.0f}", high=f"{100 * score['high']:.0f}"),
+                      delta=f"{100 * score['low']:.0f} – {100 * score['high']:.0f} %", delta_color="off", delta_arrow="off")
+
+
+def _actions(run: Job, progress: Progress) -> None:
+    store = backend.store()
+    with st.container(horizontal=True, key="run-actions"):
+        if run.live and run.stop:
+            st.caption(t("train.stopping"))
+        elif run.live:
+            if st.button(t("train.stop"), icon=":material/stop:", key="stop"):
+                _ask_stop(run, progress)
+        elif run.result and run.state in ("finished", "stopped"):
+            if st.button(t("train.to_evaluate"), type="primary", icon=":material/fact_check:", key="to-evaluate"):
+                navigation.go("evaluate", run=run.id)
+        if not run.live and _resumable(run):
+            st.button(t("train.resume"), icon=":material/resume:", key="resume", on_click=store.requeue, args=(run.id,))
+    if isinstance(progress.ended, Failed) and run.state == "failed":
+        hint = told(progress.ended.hint) if progress.ended.hint else ""
+        st.error(f"{told(progress.ended.message)}\n\n{hint}", icon=":material/error:")
+
+
+def _resumable(run: Job) -> bool:
+    return run.state in ("stopped", "failed") and (backend.home().run(run.id) / "last.pt").exists()
+
+
+def _ask_stop(run: Job, progress: Progress) -> None:
+    @st.dialog(t("train.stop_title"))
+    def ask() -> None:
+        st.write(t("train.stop_text") if progress.epochs else t("train.stop_early"))
+        keep, discard, go_on = st.columns(3)
+        if keep.button(t("train.stop_keep"), type="primary", key="stop-keep", disabled=not progress.epochs, width="stretch"):
+            backend.store().ask_stop(run.id, "keep")
+            st.rerun()
+        if discard.button(t("train.stop_discard"), key="stop-discard", width="stretch"):
+            backend.store().ask_stop(run.id, "discard")
+            st.rerun()
+        if go_on.button(t("train.stop_continue"), key="stop-continue", width="stretch"):
+            st.rerun()
+
+    ask()
+
+
+def _notes(progress: Progress) -> None:
+    warnings = [note for note in progress.notes if note.level == "warning"]
+    for note in warnings:
+        st.warning(plain(told(note.message)), icon=":material/warning:")
+    others = [note for note in progress.notes if note.level != "warning"]
+    if others:
+        with st.expander(t("train.notes", count=len(others)), key="notes"):
+            for note in others:
+                st.markdown(f"- {plain(told(note.message))}")
+
+
+def open_run(run: Job) -> None:
+    """Look at another run."""
+    place.put(run=run.id)
