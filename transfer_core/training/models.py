@@ -1,0 +1,153 @@
+"""A timm model with pretrained weights, a new head for the person's classes, and the original head kept aside."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import load_file
+from timm.data import resolve_model_data_config
+from torch import Tensor, nn
+
+from transfer_core.errors import BadRecipe, NotFound
+from transfer_core.images import Preprocessing
+from transfer_core.paths import Home
+from transfer_core.recipe import Recipe
+from transfer_core.training.layers import LayerGroup, layer_groups
+from transfer_core.training.weight_files import fit_weights, read_weights
+from transfer_core.training.weights import own_file, pretrained_state_dict
+from transfer_core.words import Message
+
+
+@dataclass
+class Built:
+    """A model ready to be trained."""
+
+    model: nn.Module
+    source_head: list[nn.Module]
+    """Frozen copies of the original classifier (more than one where the model has two); empty when it had none."""
+    preprocessing: Preprocessing
+    groups: list[LayerGroup]
+    """Of the backbone, in forward order."""
+    architecture: str
+    arguments: dict[str, Any]
+    """What `timm.create_model` needs besides the name to make this shape again (`img_size`)."""
+    notes: list[Message] = field(default_factory=list)
+
+
+def build(recipe: Recipe, num_classes: int, home: Home) -> Built:
+    """Make the recipe's model. Its new head is all zeros, so the first loss is exactly ln(num_classes).
+
+    A random head would send large gradients into the backbone and tear up its features (Kumar et al. 2022).
+    Raises `NotFound`, `BadWeights`, `Unavailable`, `BadRecipe` (image size the model cannot take).
+    """
+    if not timm.is_model(recipe.model):
+        raise NotFound("no_such_model", model=recipe.model)
+    model, arguments, notes = _with_weights(recipe, home)
+    source_head = [] if recipe.weights == "scratch" else _kept_head(model)
+    if any("head_left_out" in note.key for note in notes):
+        source_head = []
+    new_head(model, num_classes)
+    preprocessing = preprocessing_of(model, recipe.image_size)
+    if recipe.image_size:
+        _try_size(model, preprocessing, recipe)
+    return Built(model, source_head, preprocessing, layer_groups(model), recipe.model, arguments, notes)
+
+
+def _with_weights(recipe: Recipe, home: Home) -> tuple[nn.Module, dict[str, Any], list[Message]]:
+    """The model with its original head, loaded. timm translates names, label offsets and position embeddings."""
+    arguments: dict[str, Any] = {}
+    card = timm.get_pretrained_cfg(recipe.model, allow_unregistered=True)
+    if recipe.image_size and card and card.fixed_input_size:
+        arguments["img_size"] = recipe.image_size
+    loading: dict[str, Any] = {}
+    if recipe.weights == "pretrained":
+        tensors = pretrained_state_dict(recipe.model)
+        loading = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": tensors, "source": ""}}
+    try:
+        # Random initial weights would differ from run to run in what "scratch" means.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            model = timm.create_model(recipe.model, **arguments, **loading)
+    except (TypeError, AssertionError) as error:
+        if not arguments:
+            raise
+        raise BadRecipe("image_size_unfit", size=recipe.image_size, model=recipe.model) from error
+    if isinstance(model.pretrained_cfg, dict):
+        model.pretrained_cfg.pop("state_dict", None)  # the tensors are in the model now; keep them once
+    if recipe.weights == "file":
+        file = own_file(recipe.weights_file or "", home)
+        return model, arguments, fit_weights(model, read_weights(file), file.name[:12])
+    return model, arguments, []
+
+
+def classifiers(model: nn.Module) -> list[nn.Module]:
+    """The head as a list: one module, or two in distilled models; empty in a model without a head."""
+    heads = model.get_classifier()
+    heads = heads if isinstance(heads, (tuple, list)) else [heads]
+    return [head for head in heads if isinstance(head, nn.Module) and not isinstance(head, nn.Identity)]
+
+
+def _kept_head(model: nn.Module) -> list[nn.Module]:
+    heads = [copy.deepcopy(head) for head in classifiers(model)]
+    return [head.requires_grad_(False).eval() for head in heads]
+
+
+def new_head(model: nn.Module, num_classes: int) -> None:
+    """Replace the classifier by a linear one of zeros."""
+    model.reset_classifier(num_classes)
+    for head in classifiers(model):
+        for module in head.modules():
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
+                nn.init.zeros_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+
+def preprocessing_of(model: nn.Module, image_size: int | None = None) -> Preprocessing:
+    """What the model was trained to see (timm's `resolve_model_data_config`), at another size if asked."""
+    config = resolve_model_data_config(model)
+    size = (image_size, image_size) if image_size else tuple(config["input_size"][1:])
+    return Preprocessing(size=size, crop_share=config["crop_pct"], crop_mode=config["crop_mode"],
+                         interpolation=config["interpolation"], mean=tuple(config["mean"]), std=tuple(config["std"]))
+
+
+def _try_size(model: nn.Module, preprocessing: Preprocessing, recipe: Recipe) -> None:
+    training = model.training
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, 3, *preprocessing.size))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise BadRecipe("image_size_unfit", size=recipe.image_size, model=recipe.model) from error
+    finally:
+        model.train(training)
+
+
+def features_and_logits(model: nn.Module, images: Tensor) -> tuple[list[Tensor], Tensor]:
+    """What goes into each classifier, and the logits: one forward pass."""
+    seen: list[Tensor] = []
+    hooks = [head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0])) for head in classifiers(model)]
+    try:
+        logits = model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen, logits
+
+
+def load_run(folder: Path) -> tuple[nn.Module, list[str], Preprocessing]:
+    """A trained model out of a run's folder: in eval mode, with its class names in the order of the logits."""
+    try:
+        info = json.loads((folder / "info.json").read_text("utf-8"))
+        classes = json.loads((folder / "classes.json").read_text("utf-8"))
+        tensors = load_file(folder / "model.safetensors")
+    except FileNotFoundError as error:
+        raise NotFound("no_trained_model", folder=folder.name) from error
+    model = timm.create_model(info["architecture"], num_classes=len(classes), **info["arguments"])
+    model.load_state_dict(tensors)
+    return model.eval(), classes, Preprocessing.from_dict(info["preprocessing"])
