@@ -1,3 +1,21 @@
+"""Check: how good the model is on photos it never saw, how sure that is, and what it mixes up."""
+
 import streamlit as st
 
-st.title("evaluate")
+from pages.shared import needs
+from pages.shared.evaluate import confusions, score
+from pages.shared.evaluate.results import load
+from pages.shared.text import t
+
+st.title(t("evaluate.title"))
+run = needs.trained_run()
+if run is not None:
+    results = load(run.id)
+    if results is None:
+        st.info(t("evaluate.none"), icon=":material/info:")
+    else:
+        score.show(results)
+        confusions.show(results)
+        score.per_class(results)
+        confusions.worst(results)
+        needs.next_step("predict", t("evaluate.next"))

@@ -1,0 +1,45 @@
+"""A run's predictions on a split, and their report, as its worker left them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from pages.shared import backend
+
+
+@dataclass(frozen=True)
+class Results:
+    run: str
+    split: str
+    classes: list[str]
+    report: dict[str, Any]
+    predictions: list[dict[str, Any]]
+    """One per image: sha256, file, label, predicted, probabilities (in the order of `classes`)."""
+
+    @property
+    def wrong(self) -> list[dict[str, Any]]:
+        return [image for image in self.predictions if image["label"] != image["predicted"]]
+
+    def cell(self, truth: str, predicted: str) -> list[dict[str, Any]]:
+        return [image for image in self.predictions if image["label"] == truth and image["predicted"] == predicted]
+
+
+def load(run: str) -> Results | None:
+    """Results on the test split; where a dataset has none, those on validation; None before there are any."""
+    for split in ("test", "validation"):
+        if (backend.home().run(run) / f"predictions_{split}.jsonl").exists():
+            return _load(run, split)
+    return None
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _load(run: str, split: str) -> Results | None:
+    folder = backend.home().run(run)
+    report = json.loads((folder / "report.json").read_text("utf-8"))[split]
+    lines = (folder / f"predictions_{split}.jsonl").read_text("utf-8").splitlines()
+    classes = json.loads((folder / "classes.json").read_text("utf-8"))
+    return Results(run, split, classes, report, [json.loads(line) for line in lines])

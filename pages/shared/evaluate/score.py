@@ -1,0 +1,65 @@
+"""The score with its interval, its baseline and its n, in a picture and in a sentence."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from pages.shared.evaluate.results import Results
+from pages.shared.text import plain, t
+
+
+def show(results: Results) -> None:
+    report = results.report
+    percent = {name: f"{100 * report[name]:.0f}" for name in ("accuracy", "low", "high", "baseline")}
+    if results.split != "test":
+        st.warning(t("evaluate.only_validation"), icon=":material/warning:")
+    with st.container(key="score"):
+        st.html(_picture(report, percent))
+        st.write(t(f"evaluate.sentence_{results.split}", n=report["n"], correct=report["correct"], **percent,
+                   name=plain(report["baseline_class"])))
+        if report["low"] <= report["baseline"]:
+            st.warning(t("evaluate.no_better_than_baseline"), icon=":material/warning:")
+        elif report["high"] - report["low"] > 0.15:
+            st.info(t("evaluate.wide", n=report["n"], more=3 * report["n"]), icon=":material/straighten:")
+    with st.container(horizontal=True, key="scores"):
+        for name in ("balanced_accuracy", "macro_f1"):
+            low, high = report[f"{name}_low"], report[f"{name}_high"]
+            st.metric(t(f"evaluate.{name}"), f"{100 * report[name]:.0f} %", help=t(f"evaluate.{name}_help"),
+                      delta=f"{100 * low:.0f} – {100 * high:.0f} %", delta_color="off", delta_arrow="off")
+        st.metric(t("evaluate.log_loss"), f"{report['log_loss']:.2f}", help=t("evaluate.log_loss_help"))
+
+
+def _picture(report: dict, percent: dict[str, str]) -> str:
+    """A scale from 0 to 100 with the interval as a band, the score as a mark and the baseline as a dashed line."""
+    low, high, score, base = (100 * report[name] for name in ("low", "high", "accuracy", "baseline"))
+    alt = escape(t("evaluate.picture_alt", **percent))
+    return (
+        f'<div class="score-picture" role="img" aria-label="{alt}">'
+        f'<div class="score-number">{percent["accuracy"]}<small>%</small></div>'
+        f'<div class="score-scale"><span class="score-band" style="left:{low:.1f}%;width:{high - low:.1f}%"></span>'
+        f'<span class="score-mark" style="left:{score:.1f}%"></span>'
+        f'<span class="score-base" style="left:{base:.1f}%"><i>{escape(t("evaluate.baseline"))} {percent["baseline"]} %</i></span>'
+        f'<span class="score-end" style="left:{low:.1f}%">{percent["low"]}</span>'
+        f'<span class="score-end" style="left:{high:.1f}%">{percent["high"]}</span></div></div>'
+    )
+
+
+def per_class(results: Results) -> None:
+    st.subheader(t("evaluate.per_class"))
+    rows = [{
+        "label": entry["label"], "support": entry["support"], "recall": entry["recall"],
+        "interval": "" if entry["recall"] is None else f"{100 * entry['recall_low']:.0f} – {100 * entry['recall_high']:.0f} %",
+        "precision": entry["precision"], "f1": entry["f1"],
+    } for entry in results.report["per_class"]]
+    column = st.column_config
+    share = {"format": "percent", "min_value": 0, "max_value": 1}
+    st.dataframe(rows, hide_index=True, key="per-class", height=min(38 + 35 * len(rows), 460), column_config={
+        "label": column.TextColumn(t("evaluate.class"), pinned=True),
+        "support": column.NumberColumn(t("evaluate.support"), help=t("evaluate.support_help")),
+        "recall": column.ProgressColumn(t("evaluate.recall"), help=t("evaluate.recall_help"), **share),
+        "interval": column.TextColumn(t("runs.interval")),
+        "precision": column.ProgressColumn(t("evaluate.precision"), help=t("evaluate.precision_help"), **share),
+        "f1": column.NumberColumn("F1", format="percent", help=t("evaluate.f1_help")),
+    })

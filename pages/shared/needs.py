@@ -1,0 +1,54 @@
+"""What a page needs before it can show anything, and what it says until then."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.shared import backend, navigation, place
+from pages.shared.text import t
+from transfer_core.store import Job
+
+
+def trained_run() -> Job | None:
+    """The run in the URL when it has a model; else None, after saying what is missing and offering the way there."""
+    run = backend.run()
+    if run is not None and run.result and run.state in ("finished", "stopped"):
+        return run
+    with st.container(border=True, key="needs-run"):
+        if run is not None and run.live:
+            st.subheader(t("needs.live_title"))
+            st.write(t("needs.live_text"))
+            if st.button(t("needs.live_action"), type="primary", icon=":material/model_training:", key="to-live"):
+                navigation.go("train")
+            return None
+        if run is not None:
+            text = t("needs.no_model")
+        else:
+            text = t("needs.unknown_run") if place.get("run") else t("needs.no_run")
+        st.subheader(t("needs.title"))
+        st.write(text)
+        _choices()
+    return None
+
+
+def _choices() -> None:
+    finished = [run for run in backend.store().jobs("train", "finished", "stopped") if run.result][:5]
+    if not finished:
+        if st.button(t("train.empty_action"), type="primary", icon=":material/add_photo_alternate:", key="needs-data"):
+            navigation.go("data")
+        return
+    st.caption(t("needs.choose"))
+    names = {dataset.id: dataset.name for dataset in backend.store().datasets()}
+    for run in finished:
+        recipe, test = run.payload["recipe"], run.result.get("test") or {}
+        name = names.get(recipe["dataset"], recipe["dataset"])
+        label = f"{name} · {recipe['model']}" + (f" · {100 * test['accuracy']:.0f} %" if test else "")
+        if st.button(label, key=f"choose-{run.id}", icon=":material/arrow_forward:", type="tertiary"):
+            place.put(run=run.id, dataset=recipe["dataset"])
+            st.rerun()
+
+
+def next_step(page: str, label: str) -> None:
+    """The one primary button at the foot of a page."""
+    if st.button(label, type="primary", icon=":material/arrow_forward:", key=f"next-{page}"):
+        navigation.go(page)
