@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from timm.models import group_parameters
 from torch import nn
@@ -45,7 +46,7 @@ def layer_groups(model: nn.Module) -> list[LayerGroup]:
         groups = [names]
     owner = {name: index for index, group in enumerate(groups) for name in group}
     modules = _modules(model, owner, head)
-    titles = _titles(model, groups, modules)
+    titles = _titles(groups, modules, _has_stem(model)) if len(groups) > 1 else [WHOLE] * len(groups)
     buffers = _buffers(model, owner, modules)
     return [
         LayerGroup(title, tuple(group), tuple(buffers[index]), tuple(modules[index]), tuple(modules[index].values()))
@@ -67,9 +68,13 @@ def head_parameters(model: nn.Module) -> set[str]:
     return {name for name, parameter in model.named_parameters() if id(parameter) in inside}
 
 
+_PLAIN = {"stem": r"^(?:stem|patch_embed)", "blocks": r"^(?:stages|layers|blocks)\.(\d+)"}
+"""For the few families without a matcher (MetaFormer, CSATv2), whose parts carry timm's usual names."""
+
+
 def _matched(model: nn.Module, head: set[str]) -> list[list[str]]:
     try:
-        found = group_parameters(model, model.group_matcher(coarse=True))
+        found = group_parameters(model, _matcher(model))
     except Exception as error:  # noqa: BLE001  a model's own matcher may fail in any way; the caller falls back
         log.warning("group_matcher of %s failed: %r", type(model).__name__, error)
         return []
@@ -121,11 +126,8 @@ def _pieces(module: nn.Module, prefix: str, owner: dict[str, int],
             yield name, child, next(iter(groups), None)
 
 
-def _titles(model: nn.Module, groups: list[list[str]], modules: list[dict[str, nn.Module]]) -> list[str]:
+def _titles(groups: list[list[str]], modules: list[dict[str, nn.Module]], stem: bool) -> list[str]:
     """Readable, unique names: `stem` where timm says so, else the first module holding a good part of the group."""
-    if len(groups) == 1:
-        return [WHOLE]
-    stem = _has_stem(model)
     titles: list[str] = []
     for index, group in enumerate(groups):
         title = "stem" if index == 0 and stem else _title(group, modules[index])
@@ -140,11 +142,12 @@ def _title(group: list[str], modules: dict[str, nn.Module]) -> str:
     return next((name for name, size in sizes.items() if size and size >= enough), re.sub(r"\.[^.]+$", "", group[0]))
 
 
+def _matcher(model: nn.Module) -> Any:
+    return model.group_matcher(coarse=True) if hasattr(model, "group_matcher") else _PLAIN
+
+
 def _has_stem(model: nn.Module) -> bool:
-    try:
-        matcher = model.group_matcher(coarse=True)
-    except Exception:  # noqa: BLE001  as in _matched
-        return False
+    matcher = _matcher(model)
     return isinstance(matcher, dict) and bool(matcher.get("stem"))
 
 
