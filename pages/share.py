@@ -1,3 +1,13 @@
+"""Take home: the model as files, each replayed on test photos before it is offered."""
+
 import streamlit as st
 
-st.title("share")
+from pages.shared import needs
+from pages.shared.share import files, snippets
+from pages.shared.text import t
+
+st.title(t("share.title"))
+run = needs.trained_run()
+if run is not None:
+    files.show(run)
+    snippets.show(run)

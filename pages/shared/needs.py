@@ -21,12 +21,9 @@ def trained_run() -> Job | None:
             if st.button(t("needs.live_action"), type="primary", icon=":material/model_training:", key="to-live"):
                 navigation.go("train")
             return None
-        if run is not None:
-            text = t("needs.no_model")
-        else:
-            text = t("needs.unknown_run") if place.get("run") else t("needs.no_run")
+        missing = "no_model" if run is not None else "unknown_run" if place.get("run") else "no_run"
         st.subheader(t("needs.title"))
-        st.write(text)
+        st.write(t(f"needs.{missing}"))
         _choices()
     return None
 

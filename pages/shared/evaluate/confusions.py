@@ -63,7 +63,8 @@ def _say_top(results: Results) -> None:
         st.success(t("evaluate.no_mistakes"), icon=":material/celebration:")
         return
     for entry in top:
-        st.markdown("- " + t("evaluate.top", count=entry["count"], truth=plain(entry["label"]), predicted=plain(entry["predicted"])))
+        truth, predicted = plain(entry["label"]), plain(entry["predicted"])
+        st.markdown("- " + t("evaluate.top", count=entry["count"], truth=truth, predicted=predicted))
 
 
 def worst(results: Results) -> None:

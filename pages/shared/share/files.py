@@ -1,0 +1,54 @@
+"""The files of a run: what each is for, its size, and the proof that it answers as the page does."""
+
+from __future__ import annotations
+
+from html import escape
+from urllib.parse import quote
+
+import streamlit as st
+
+from pages.shared.text import t
+from pages.shared.train.follow import follow
+from transfer_core.events import Exported
+from transfer_core.store import Job
+
+ORDER = ("zip", "onnx", "safetensors")
+
+
+def show(run: Job) -> None:
+    exported = follow(run.id).exported
+    known = [exported[name] for name in ORDER if name in exported]
+    if not known:
+        st.info(t("share.none"), icon=":material/info:")
+        return
+    main, *others = known
+    with st.container(border=True, key="download-main"):
+        st.subheader(t(f"share.{main.format}_title"))
+        st.write(t(f"share.{main.format}_text"))
+        st.html(_button(run.id, main, primary=True))
+        _proof(main)
+    for other in others:
+        with st.container(border=True, key=f"download-{other.format}"):
+            st.markdown(f"**{t(f'share.{other.format}_title')}** – {t(f'share.{other.format}_text')}")
+            st.html(_button(run.id, other, primary=False))
+            _proof(other)
+
+
+def _button(run: str, file: Exported, primary: bool) -> str:
+    # A plain link to our own route: it streams from disk, resumes, and keeps the server's memory flat.
+    address = f"/files/{quote(run)}/{quote(file.file)}"
+    label = t("share.download", size=_size(file.bytes))
+    return f'<a class="download{" primary" if primary else ""}" href="{address}" download>{escape(label)}</a>'
+
+
+def _proof(file: Exported) -> None:
+    if not file.replayed:
+        st.caption(t("share.not_replayed"))
+    elif file.same == file.replayed:
+        st.caption(":material/verified: " + t("share.replayed", n=file.replayed, difference=f"{file.largest_difference:.0e}"))
+    else:
+        st.warning(t("share.differs", n=file.replayed, same=file.same, difference=f"{file.largest_difference:.0e}"))
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
