@@ -1,0 +1,28 @@
+"""Where a person hands in photos to try: drop, choose, or camera. (Streamlit's own widgets speak English only.)"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from pages.shared.text import t
+
+_HERE = Path(__file__).parent
+_WORDS = ("drop", "hint", "choose", "camera", "take", "close", "sending", "failed", "no_camera", "insecure",
+          "preview", "too_large")
+MAX_BYTES = 50_000_000
+"""Of one photo; a 100-megapixel JPEG stays below."""
+
+
+def photos(key: str = "photos") -> str | None:
+    """The id of a fresh upload once all its photos have arrived, in that one run of the script; else None."""
+    component = st.components.v2.component(
+        "studio_photos",
+        js=(_HERE / "photos.js").read_text("utf-8"),
+        css=(_HERE / "photos.css").read_text("utf-8"),
+        html='<div id="photos"></div>\n',
+    )
+    words = {word: t(f"photos.{word}") for word in _WORDS}
+    answer = component(key=key, data={"words": words, "limit": MAX_BYTES}, on_uploaded_change=lambda: None)
+    return answer.uploaded
