@@ -1,0 +1,42 @@
+"""Pages without a browser: Streamlit's AppTest runs the entry script, then the page, against a data home of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from transfer_core.paths import Home
+from transfer_core.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("TRANSFER_STUDIO_HOME", str(tmp_path))
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    return Home(tmp_path)
+
+
+@pytest.fixture
+def store(home: Home) -> Store:
+    return Store(home)
+
+
+@pytest.fixture
+def visit(home: Home) -> Callable[..., AppTest]:
+    """`visit("train", lang="zh", run="…")`: the page as a visitor with that address sees it."""
+
+    def open_page(name: str, **query: str) -> AppTest:
+        app = AppTest.from_file(str(ROOT / "pages" / "shared" / "entry.py"), default_timeout=30)
+        for key, value in query.items():
+            app.query_params[key] = value
+        app.switch_page(f"../{name}.py")
+        return app.run()
+
+    return open_page

@@ -1,0 +1,51 @@
+"""Every page, whatever it finds: it shows itself, in every language, with no text missing and no error."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from pages.shared.navigation import STEPS
+from pages.shared.text import plain
+from transfer_core.words import languages, say, texts
+
+PAGES = ("home", *STEPS, "runs")
+
+
+def everything_said(app) -> str:
+    parts = []
+    for kind in ("title", "header", "subheader", "markdown", "caption", "button", "error", "warning", "info", "success", "metric"):
+        parts += [getattr(element, "value", None) or getattr(element, "label", "") for element in getattr(app, kind)]
+    return "\n".join(map(str, parts))
+
+
+@pytest.mark.parametrize("language", languages())
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_opens_on_an_empty_studio(visit, name, language):
+    app = visit(name, lang=language)
+    assert not app.exception
+    said = everything_said(app)
+    keys = {key for key in texts(language) if re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", said)}
+    assert not keys, f"keys instead of texts: {keys}"
+    assert say("app.privacy", language) in said
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_survives_an_address_that_names_nothing(visit, name):
+    app = visit(name, lang="xx", run="train-0000000000", dataset="no-such-0000", job="import-0", upload="../..", model="no/model",
+                freeze="x", epochs="-3", positions="nothing")
+    assert not app.exception
+
+
+def test_the_language_of_the_address_wins(visit):
+    assert visit("runs", lang="zh").title[0].value == say("runs.title", "zh")
+    assert visit("runs", lang="en").title[0].value == say("runs.title", "en")
+
+
+@pytest.mark.parametrize("text", ["<b>bold</b>", "a_b*c*", "[x](http://y)", ":smile:", "$x$", "line\nbreak", "![i](u)", "`c`", "~~s~~"])
+def test_a_strangers_text_is_never_markup(text):
+    escaped = plain(text)
+    assert "\n" not in escaped
+    unescaped = re.sub(r"\\.", "", escaped)
+    assert not set(unescaped) & set("<>*_[]()!`$:~")
