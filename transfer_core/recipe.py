@@ -68,7 +68,9 @@ class Recipe(BaseModel):
     clip: Annotated[float, Field(ge=0)] = 1.0
     """Largest norm of the gradient; 0 switches clipping off."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    augmentation: Literal["none", "light", "medium", "strong"] = "light"
+    augmentation: Literal["auto", "none", "light", "medium", "strong"] = "auto"
+    """How images are varied while training. "auto" is none with head only (each image then goes through the frozen
+    backbone once instead of once an epoch), else light."""
     flip: bool = True
     """Mirror images left to right while training; off where the side matters (text, left and right hands)."""
     class_balance: Literal["none", "weights", "sampler"] = "none"
@@ -97,6 +99,13 @@ class Recipe(BaseModel):
         """Where layer group number `index` (of `groups` in the backbone) stands on the freeze ladder."""
         frozen = groups if self.freeze == "all" else self.freeze
         return self.positions.get(group, "freeze" if index < frozen else "train")
+
+    @property
+    def views(self) -> Literal["none", "light", "medium", "strong"]:
+        """The augmentation that is meant, "auto" resolved."""
+        if self.augmentation != "auto":
+            return self.augmentation
+        return "none" if self.freeze == "all" and set(self.positions.values()) <= {"freeze"} else "light"
 
     def but(self, **changes: object) -> Recipe:
         """The same recipe with some settings changed, validated again."""

@@ -23,10 +23,15 @@ Weights = Mapping[str, "Tensor"]
 
 
 def _shrink(weight: Tensor, start: Tensor | None, amount: float) -> None:
-    """w ← w − amount · (w − w⁰), with w⁰ = 0 where there is no start. `amount` is learning rate times λ_Ω, at most 1."""
-    weight.mul_(1 - min(amount, 1.0))
+    """w ← (w + amount · w⁰) / (1 + amount), with w⁰ = 0 where there is no start. `amount` is learning rate times λ_Ω.
+
+    The proximal step of ½ (w − w⁰)² (Parikh & Boyd 2014, §6.1.1): stable for every amount, w⁰ itself when λ → ∞, and
+    after plain gradient steps it rests exactly where ∇L_target + λ_Ω (w − w⁰) = 0, whatever the learning rate.
+    """
     if start is not None:
-        weight.add_(start, alpha=min(amount, 1.0))
+        weight.lerp_(start, amount / (1 + amount))
+    else:
+        weight.div_(1 + amount)
 
 
 def _to_zero(weight: Tensor, start: Tensor | None, amount: float) -> None:

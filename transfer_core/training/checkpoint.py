@@ -1,0 +1,78 @@
+"""What a training leaves on disk, so that it can be resumed, evaluated and taken home. Every file is replaced whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.amp import GradScaler
+from torch.optim import Optimizer
+
+from transfer_core.errors import BadRecipe
+from transfer_core.paths import replacing
+from transfer_core.recipe import Recipe
+
+LAST, BEST = "last.pt", "model.safetensors"
+
+
+@dataclass
+class State:
+    """Where a training stands after a whole epoch."""
+
+    epoch: int = 0
+    step: int = 0
+    batch_size: int = 0
+    best_loss: float = float("inf")
+    best_epoch: int | None = None
+    seconds: float = 0.0
+
+
+def write_description(out: Path, recipe: Recipe, classes: list[str], info: Mapping[str, Any]) -> None:
+    """`recipe.json`, `classes.json` (in the order of the logits) and `info.json`: what `load_run` and exports need."""
+    for name, content in (("recipe.json", recipe.model_dump()), ("classes.json", classes), ("info.json", dict(info))):
+        with replacing(out / name) as part:
+            part.write_text(json.dumps(content, ensure_ascii=False, indent=1), "utf-8")
+
+
+def check_same_recipe(out: Path, recipe: Recipe) -> None:
+    """Raises `BadRecipe` when `out` holds a training with other settings."""
+    path = out / "recipe.json"
+    if path.is_file() and Recipe(**json.loads(path.read_text("utf-8"))) != recipe:
+        raise BadRecipe("other_recipe")
+
+
+def save_best(out: Path, model: nn.Module) -> None:
+    """The weights under timm's names, new head included."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with replacing(out / BEST) as part:
+        save_file(tensors, part)
+
+
+def save_last(out: Path, model: nn.Module, optimizer: Optimizer, scaler: GradScaler, state: State) -> None:
+    """Everything to go on from here: weights, optimiser, loss scale, random numbers, counts. (The learning rate is a
+    function of the counts.) Plain tensors and containers only, so that it loads with `weights_only`."""
+    content = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict(),
+               "random": torch.get_rng_state(), "state": asdict(state)}
+    if torch.cuda.is_available():
+        content["cuda_random"] = torch.cuda.get_rng_state_all()
+    with replacing(out / LAST) as part:
+        torch.save(content, part)
+
+
+def load_last(out: Path, model: nn.Module, optimizer: Optimizer, scaler: GradScaler) -> State:
+    """The reverse of `save_last`, into objects made from the same recipe."""
+    content: dict[str, Tensor | Any] = torch.load(out / LAST, map_location="cpu", weights_only=True)
+    model.load_state_dict(content["model"])
+    optimizer.load_state_dict(content["optimizer"])
+    if content["scaler"]:
+        scaler.load_state_dict(content["scaler"])
+    torch.set_rng_state(content["random"])
+    if "cuda_random" in content and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(content["cuda_random"])
+    return State(**content["state"])
