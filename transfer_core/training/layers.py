@@ -68,8 +68,8 @@ def head_parameters(model: nn.Module) -> set[str]:
     return {name for name, parameter in model.named_parameters() if id(parameter) in inside}
 
 
-_PLAIN = {"stem": r"^(?:stem|patch_embed)", "blocks": r"^(?:stages|layers|blocks)\.(\d+)"}
-"""For the few families without a matcher (MetaFormer, CSATv2), whose parts carry timm's usual names."""
+_PLAIN = {"stem": r"^(?:stem|patch_embed|cls_token|pos_embed)", "blocks": r"^(?:stages|dense_stages|layers|blocks|transformers)\.(\d+)"}
+"""For the few families without a coarse matcher (MetaFormer, CSATv2, PiT, RDNet), whose parts carry timm's usual names."""
 
 
 def _matched(model: nn.Module, head: set[str]) -> list[list[str]]:
@@ -143,7 +143,10 @@ def _title(group: list[str], modules: dict[str, nn.Module]) -> str:
 
 
 def _matcher(model: nn.Module) -> Any:
-    return model.group_matcher(coarse=True) if hasattr(model, "group_matcher") else _PLAIN
+    try:
+        return model.group_matcher(coarse=True)
+    except (AttributeError, AssertionError, NotImplementedError, TypeError):
+        return _PLAIN
 
 
 def _has_stem(model: nn.Module) -> bool:
