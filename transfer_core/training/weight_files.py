@@ -19,6 +19,7 @@ from transfer_core.words import Message, message
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "state_dict_ema", "model_ema", "net", "weights")
 _PREFIXES = ("module.", "model.", "_orig_mod.", "backbone.", "encoder.", "net.")
+_HEADS = ("classifier", "fc", "head", "head.fc", "last_linear", "head.l", "classifier.fc", "classif")
 ENOUGH = 0.9
 """Share of the backbone's tensors that must fit; a file that misses more belongs to another model."""
 
@@ -31,16 +32,16 @@ class WeightFile:
     tensors: int
     parameters: int
     bytes: int
-    last: str
-    """Name and shape of the last matrix: usually the head, so its first number is how many classes it knew."""
+    classes: int | None
+    """How many classes its head knew, where a head is found by its usual names."""
 
 
 def inspect_weights(path: Path) -> WeightFile:
     """Describe a weight file. Raises `BadWeights` when it is none, or would need its own code to run."""
     tensors = read_weights(path)
-    matrices = [(name, tensor) for name, tensor in tensors.items() if tensor.ndim >= 2]
-    last = f"{matrices[-1][0]} {tuple(matrices[-1][1].shape)}" if matrices else "–"
-    return WeightFile(_format(path), len(tensors), sum(t.numel() for t in tensors.values()), path.stat().st_size, last)
+    heads = (tensors[f"{name}.weight"] for name in _HEADS if f"{name}.weight" in tensors)
+    classes = next((len(head) for head in heads if head.ndim >= 2), None)
+    return WeightFile(_format(path), len(tensors), sum(t.numel() for t in tensors.values()), path.stat().st_size, classes)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
