@@ -45,16 +45,23 @@ def _row(run: Job) -> dict:
     recipe, result = run.payload["recipe"], run.result or {}
     score = result.get("test") or {}
     names = {dataset.id: dataset.name for dataset in backend.store().datasets()}
-    frozen = recipe["freeze"]
     return {
-        "dataset": names.get(recipe["dataset"], recipe["dataset"]), "model": recipe["model"], "state": t(f"runs.state_{run.state}"),
+        "dataset": names.get(recipe["dataset"], recipe["dataset"]),
+        "model": recipe["model"],
+        "state": t(f"runs.state_{run.state}"),
         "score": score.get("accuracy"),
         "interval": f"{100 * score['low']:.0f} – {100 * score['high']:.0f} %" if score else "",
         "photos": score.get("n"),
-        "freeze": t("runs.freeze_all") if frozen == "all" else t("runs.freeze_some", count=frozen) if frozen else t("runs.freeze_none"),
+        "freeze": _frozen(recipe["freeze"]),
         "epochs": result.get("epochs"),
         "started": _local(run.started or run.created),
     }
+
+
+def _frozen(freeze: int | str) -> str:
+    if freeze == "all":
+        return t("runs.freeze_all")
+    return t("runs.freeze_some", count=freeze) if freeze else t("runs.freeze_none")
 
 
 def _local(moment: float) -> datetime:
@@ -67,7 +74,8 @@ def _actions(run: Job) -> None:
     with st.container(horizontal=True, key="run-row-actions"):
         if st.button(t("runs.open"), type="primary", icon=":material/open_in_full:", key="open-run"):
             navigation.go("evaluate" if run.result else "train", run=run.id, dataset=run.payload["recipe"]["dataset"])
-        st.button(t("runs.delete"), icon=":material/delete:", key="delete-run", on_click=_delete, args=(run.id,), disabled=run.live)
+        st.button(t("runs.delete"), icon=":material/delete:", key="delete-run", on_click=_delete, args=(run.id,),
+                  disabled=run.live)
 
 
 def _delete(run_id: str) -> None:

@@ -1,4 +1,4 @@
-"""The run card: what will happen, what it costs, and what it rests on, before anybody waits for it. Afterwards it is the receipt."""
+"""The run card: what will happen and what it costs, before anybody waits for it. Afterwards it is the receipt."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def show() -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="start-row"):
         st.button(t("train.start"), type="primary", icon=":material/play_arrow:", key="start", on_click=_start, args=(recipe,))
         navigation.link("model", t("train.change"), ":material/tune:")
-    others = [job for job in backend.store().jobs("train", "running", "queued")]
+    others = backend.store().jobs("train", "running", "queued")
     if others:
         st.caption(t("train.will_queue", count=len(others)))
 
@@ -91,7 +91,8 @@ def _freezing(recipe: Recipe, info: ModelInfo | None) -> str:
 def _objective(recipe: Recipe) -> str:
     parts = [t("train.card_target")]
     if recipe.source_loss:
-        parts.append(t("train.card_source", source=t(f"objective.source_{recipe.source_loss}"), value=f"{recipe.lambda_target:g}"))
+        source = t(f"objective.source_{recipe.source_loss}")
+        parts.append(t("train.card_source", source=source, value=f"{recipe.lambda_target:g}"))
     if recipe.regularizer and recipe.lambda_omega:
         parts.append(t("train.card_omega", omega=t(f"objective.omega_{recipe.regularizer}"), value=f"{recipe.lambda_omega:g}"))
     return "; ".join(parts)
@@ -104,7 +105,8 @@ def _price(recipe: Recipe, info: ModelInfo, images: int) -> None:
     first.metric(t("train.minutes"), t("train.about_minutes", minutes=_minutes(cost.seconds)) if cost.seconds else "–",
                  help=t("train.minutes_help"))
     second.metric(t("train.memory"), f"{cost.memory_bytes / 1e9:.1f} GB", help=t("train.memory_help"))
-    first.metric(t("train.trainable"), _short(cost.trainable_parameters), help=t("train.trainable_help", total=_short(cost.total_parameters)))
+    first.metric(t("train.trainable"), _short(cost.trainable_parameters),
+                 help=t("train.trainable_help", total=_short(cost.total_parameters)))
     if recipe.weights == "pretrained" and weights_at(info.name, backend.home()) == "download":
         second.metric(t("train.download"), f"{cost.download_bytes / 1e6:.0f} MB", help=t("train.download_help"))
 

@@ -105,10 +105,11 @@ def _numbers(run: Job, progress: Progress) -> None:
                 st.metric(t("train.speed"), f"{progress.steps[-1].images_per_second:.0f} / s")
         test = progress.evaluated.get("test")
         if test is not None:
-            score = test.report["accuracy"]
-            st.metric(t("train.test"), f"{100 * score['value']:.0f} %",
-                      help=t("train.test_help", n=test.report["n"], low=f"{100 * score['low']:.0f}", high=f"{100 * score['high']:.0f}"),
-                      delta=f"{100 * score['low']:.0f} – {100 * score['high']:.0f} %", delta_color="off", delta_arrow="off")
+            score = test.report
+            low, high = f"{100 * score['low']:.0f}", f"{100 * score['high']:.0f}"
+            st.metric(t("train.test"), f"{100 * score['accuracy']:.0f} %",
+                      help=t("train.test_help", n=score["n"], low=low, high=high),
+                      delta=f"{low} – {high} %", delta_color="off", delta_arrow="off")
 
 
 def _actions(run: Job, progress: Progress) -> None:

@@ -15,10 +15,11 @@ from transfer_core.charts import PALETTE
 
 _HERE = Path(__file__).parent
 _WORDS = ("loss", "accuracy", "epoch", "step", "training", "validation", "target", "source", "penalty", "total", "confusion",
-          "confusion_help", "truth", "predicted", "table", "empty", "best", "show_all", "loss_alt", "accuracy_alt", "confusion_alt")
+          "confusion_help", "truth", "predicted", "table", "empty", "best",
+          "loss_alt", "accuracy_alt", "confusion_alt")
 
 
-def _component():  # noqa: ANN202 – Streamlit gives the type no public name
+def _component():
     return st.components.v2.component(
         "studio_live",
         js=(_HERE / "live.js").read_text("utf-8"),
