@@ -20,10 +20,12 @@ with torch.no_grad():
     probabilities = model(transform(Image.open("photo.jpg").convert("RGB"))[None]).softmax(-1)[0]
 print(model.pretrained_cfg["label_names"][probabilities.argmax()], float(probabilities.max()))"""
 
-_STUDIO = """from transfer_core import Predictor
+_STUDIO = """from pathlib import Path
+
+from transfer_core import Predictor
 
 predictor = Predictor("my-model/model.onnx")
-for name, share in zip(predictor.classes, predictor.predict_files(["photo.jpg"])[0].probabilities):
+for name, share in zip(predictor.classes, predictor.predict_files([Path("photo.jpg")])[0].probabilities):
     print(name, share)"""
 
 

@@ -81,7 +81,8 @@ async function send(root, state, files, { words, limit }, done) {
     for (const [number, file] of files.entries()) {
       line.textContent = words.sending.replace("{done}", number + 1).replace("{total}", files.length);
       bar.value = number;
-      await answer(fetch(`/api/uploads/${upload}?path=${encodeURIComponent(file.name)}`, { method: "PUT", headers, body: file }));
+      // A number before each name: a camera roll may hold two of one name, and the same path would replace the first.
+      await answer(fetch(`/api/uploads/${upload}?path=${number}/${encodeURIComponent(file.name)}`, { method: "PUT", headers, body: file }));
     }
     state.busy = false;
     done(upload);

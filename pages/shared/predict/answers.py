@@ -1,0 +1,121 @@
+"""What the model says about the photos of one upload: one photo with bars, or many as a table and a gallery."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html import escape
+from pathlib import Path
+
+import streamlit as st
+
+from pages.shared import backend, place
+from pages.shared.text import plain, t, told
+from transfer_core.prediction_batch import PredictionBatch
+from transfer_core.predictor import predictor_for
+from transfer_core.store import Job
+
+UNSURE = 0.5
+"""Below this probability the first answer is shown as a guess."""
+SHOWN = 48
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def show(run: Job) -> None:
+    upload = place.get("upload") or ""
+    folder = backend.home().uploads / upload
+    if not _ID.fullmatch(upload) or not folder.is_dir():
+        st.info(t("predict.gone"), icon=":material/hourglass_disabled:")
+        return
+    model = backend.home().run(run.id) / "model.onnx"
+    batch = PredictionBatch(folder, model)
+    batch.start()
+    classes = predictor_for(model).classes
+    live = not batch.state().finished
+    st.fragment(_answers, run_every=0.5 if live else None, key="answers")(batch, classes, upload, live)
+
+
+def _answers(batch: PredictionBatch, classes: list[str], upload: str, was_live: bool) -> None:
+    state = batch.state()
+    if state.finished and was_live:
+        st.rerun()
+    if not state.finished:
+        st.progress(state.done / max(1, state.total), t("predict.working", done=state.done, total=state.total))
+    rows = batch.rows()
+    bad = [row for row in rows if "error" in row]
+    good = [row for row in rows if "error" not in row]
+    for row in bad[:5]:
+        hint = told(row["hint"]) if row["hint"] else ""
+        st.warning(f"**{plain(_name(row))}**: {plain(told(row['error']))} {plain(hint)}", icon=":material/broken_image:")
+    if len(bad) > 5:
+        st.caption(t("predict.more_bad", count=len(bad) - 5))
+    if len(good) == 1 and state.total == 1:
+        _one(good[0], classes, upload)
+    elif good:
+        _many(good, classes, upload)
+
+
+def _name(row: dict) -> str:
+    return Path(row["file"]).name
+
+
+def _ranked(row: dict, classes: list[str]) -> list[tuple[float, str]]:
+    return sorted(zip(row["probabilities"], classes, strict=True), reverse=True)
+
+
+def _one(row: dict, classes: list[str], upload: str) -> None:
+    ranked = _ranked(row, classes)
+    share, label = ranked[0]
+    picture, says = st.columns([2, 3], gap="large")
+    with picture:
+        st.html(f'<img class="tried" src="/api/uploads/{upload}/{row["n"]}/preview.webp" alt="{escape(_name(row))}">')
+    with says, st.container(key="answer"):
+        st.subheader(plain(label) if share >= UNSURE else t("predict.unsure", label=plain(label)))
+        bars = "".join(
+            f'<li><span class="name">{escape(name)}</span>'
+            f'<span class="track"><span style="width:{100 * value:.1f}%"></span></span>'
+            f"<b>{100 * value:.1f} %</b></li>" for value, name in ranked[:10])
+        st.html(f'<ol class="bars">{bars}</ol>')
+        st.caption(t("predict.always_a_class"))
+
+
+def _many(rows: list[dict], classes: list[str], upload: str) -> None:
+    counts = {label: sum(row["label"] == label for row in rows) for label in classes}
+    st.markdown(t("predict.many", count=len(rows)) + " " + ", ".join(
+        f"{plain(label)} {count}" for label, count in sorted(counts.items(), key=lambda item: -item[1])[:8] if count))
+    st.download_button(t("predict.csv"), _csv(rows, classes), "predictions.csv", "text/csv", key="csv", icon=":material/table:")
+    pages = -(-len(rows) // SHOWN)
+    page = st.pagination(pages, key="tried-page") if pages > 1 else 1
+    cards = "".join(_card(row, classes, upload) for row in rows[(page - 1) * SHOWN : page * SHOWN])
+    st.html(f'<div class="photos">{cards}</div>')
+    with st.expander(t("predict.table"), key="answers-table"):
+        share = st.column_config.ProgressColumn(t("predict.share"), format="percent", min_value=0, max_value=1)
+        st.dataframe([{"file": _name(row), "label": row["label"], "share": max(row["probabilities"])} for row in rows],
+                     hide_index=True,
+                     column_config={"file": t("predict.file"), "label": t("predict.label"), "share": share})
+
+
+def _card(row: dict, classes: list[str], upload: str) -> str:
+    ranked = _ranked(row, classes)[:3]
+    bars = "".join(f'<li><span class="bar" style="width:{100 * value:.0f}%"></span><span>{escape(name)}</span>'
+                   f"<b>{100 * value:.0f} %</b></li>" for value, name in ranked)
+    unsure = "" if ranked[0][0] >= UNSURE else "? "
+    return (f'<figure><img loading="lazy" src="/api/uploads/{upload}/{row["n"]}/preview.webp" alt="{escape(_name(row))}" '
+            f'title="{escape(_name(row))}"><figcaption>{unsure}<b>{escape(row["label"])}</b></figcaption><ol>{bars}</ol></figure>')
+
+
+def _csv(rows: list[dict], classes: list[str]) -> bytes:
+    """A table for spreadsheets: byte-order mark for Chinese names in Excel; no cell that a spreadsheet would run."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["file", "label", "probability", *map(_cell, classes)])
+    for row in rows:
+        shares = row["probabilities"]
+        writer.writerow([_cell(_name(row)), _cell(row["label"]), f"{max(shares):.6f}", *(f"{share:.6f}" for share in shares)])
+    return out.getvalue().encode("utf-8-sig")
+
+
+def _cell(text: str) -> str:
+    """A name that begins like a formula gets an apostrophe, as spreadsheets themselves write text."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

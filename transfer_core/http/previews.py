@@ -1,0 +1,49 @@
+"""A small picture of an uploaded file that is not imported: what the Predict page shows beside its answers."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from transfer_core.errors import NotFound
+from transfer_core.http.errors import plainly
+from transfer_core.paths import Home
+from transfer_core.store import Store
+
+SIDE = 480
+"""Longest side in pixels: sharp on a phone, 20 kB."""
+AT_ONCE = 2
+"""Pictures decoded at the same time; a page may ask for 48 of 24 megapixels each."""
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def routes(store: Store) -> list[BaseRoute]:
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def preview(request: Request) -> Response:
+        upload, number = request.path_params["upload"], request.path_params["number"]
+        async with places:
+            data = await run_in_threadpool(_preview, store.home, upload, number)
+        return Response(data, media_type="image/webp", headers={"cache-control": "private, max-age=3600"})
+
+    return [Route("/api/uploads/{upload}/{number:int}/preview.webp", plainly(preview), methods=["GET"])]
+
+
+def _preview(home: Home, upload: str, number: int) -> bytes:
+    """Raises `NotFound`, or `BadImage` when the file is no picture."""
+    from transfer_core.decode import decode
+
+    file = home.root / "uploads" / upload / str(number)
+    if not _ID.fullmatch(upload) or not file.is_file():
+        raise NotFound("no_file", file=str(number))
+    image = decode(file, draft=SIDE).image
+    image.thumbnail((SIDE, SIDE))
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=82, method=2)
+    return out.getvalue()
