@@ -1,7 +1,13 @@
-"""The recipe a visitor is putting together: what is recommended for their dataset, and what they changed, kept in the URL."""
+"""The recipe a visitor is putting together: what is recommended for their dataset, and what they changed, kept in the URL.
+
+A setting stands in the URL only while it differs from the recommendation. What a hand-edited or old URL asks for and the
+recipe cannot be (a word where a number belongs, a layer group of another model) is left out and named in `Draft.dropped`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -11,86 +17,205 @@ from pages.shared.place import SETTINGS
 from transfer_core import catalog, presets
 from transfer_core.errors import NotFound, StudioError
 from transfer_core.recipe import DEFAULT_MODEL, Recipe
+from transfer_core.store import Dataset
+from transfer_core.words import Message
+
+NO_DATASET = "-"
+"""Dataset id of a recipe put together before there is a dataset; such a recipe can be looked at, not run."""
+POSITIONS = ("train", "anchor", "freeze")
+MODEL_SETTINGS = ("freeze", "positions", "image_size", "weights", "weights_file")
+"""Settings that mean something only for the model they were made for: another model starts without them."""
 
 _EMPTY = "none"
+_TOGETHER = {"weights": ("weights", "weights_file"), "weights_file": ("weights", "weights_file")}
+_UNSET = object()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One look at the URL. A page makes it once a run (`draft.current()`) and hands it on."""
+
+    dataset: Dataset | None
+    info: catalog.ModelInfo
+    preset: str
+    advised: str
+    """The preset that fits the dataset, whichever the visitor chose."""
+    why: Message
+    usual: Recipe
+    """The recipe with nothing changed but model and preset."""
+    recipe: Recipe
+    unknown_model: StudioError | None = None
+    dropped: tuple[str, ...] = ()
+    """Settings in the URL that cannot be, and were left out."""
+
+    @property
+    def positions(self) -> list[str]:
+        """Where each layer group stands, in forward order."""
+        groups = self.info.groups
+        return [self.recipe.position(group.name, index, len(groups)) for index, group in enumerate(groups)]
+
+    @property
+    def images(self) -> int:
+        """Training images; 0 without a dataset."""
+        return self.dataset.latest.summary.get("split", {}).get("train", 0) if self.dataset else 0
+
+    @property
+    def classes(self) -> int:
+        return len(self.dataset.latest.summary.get("classes", {})) if self.dataset else 0
+
+    @property
+    def differences(self) -> list[str]:
+        """Names of the settings that differ from the recommended ones."""
+        return [name for name in SETTINGS if getattr(self.usual, name) != getattr(self.recipe, name)]
+
+
+def current() -> Draft:
+    dataset = backend.dataset()
+    summary = dataset.latest.summary if dataset else {}
+    info, unknown = _model()
+    advised, why = presets.recommend(info, summary)
+    asked = place.get("preset")
+    preset = asked if asked in presets.PRESETS else advised
+    names = [group.name for group in info.groups]
+    where = {"dataset": dataset.id, "version": dataset.latest.version} if dataset else {"dataset": NO_DATASET}
+    usual = _canonical(Recipe(**where, **{**presets.PRESETS[preset](info, summary), "model": info.name}), names)
+    recipe, dropped = _changed(usual, names)
+    return Draft(dataset, info, preset, advised, why, usual, recipe, unknown, dropped)
 
 
 def model_info() -> catalog.ModelInfo:
     """The chosen model, or the default one when the URL names none that exists."""
-    try:
-        return catalog.model(place.get("model") or DEFAULT_MODEL)
-    except NotFound:
-        return catalog.model(DEFAULT_MODEL)
+    return _model()[0]
 
 
 def preset_name() -> str:
     """The preset the visitor chose, else the one that fits the dataset."""
-    asked = place.get("preset")
-    if asked in presets.PRESETS:
-        return asked
-    dataset = backend.dataset()
-    return presets.recommend(model_info(), dataset.latest.summary if dataset else {})[0]
+    return current().preset
 
 
 def recommended() -> Recipe:
     """The recipe before the visitor changed anything but the model and the preset."""
-    dataset = backend.dataset()
-    summary = dataset.latest.summary if dataset else {}
-    settings = presets.PRESETS[preset_name()](model_info(), summary)
-    place_of = {"dataset": dataset.id, "version": dataset.latest.version} if dataset else {"dataset": "-"}
-    return Recipe(**place_of, **{**settings, "model": model_info().name})
+    return current().usual
 
 
 def recipe() -> Recipe:
-    """The recommended recipe with the visitor's changes; changes that are not valid (a hand-edited URL) are dropped."""
-    settled = recommended()
-    for name in SETTINGS:
-        if name != "model" and (text := place.get(name)) is not None:
-            try:
-                settled = settled.but(**{name: _parse(name, text)})
-            except (StudioError, ValueError):
-                place.put(**{name: None})
-    return settled
+    """The recommended recipe with the visitor's changes."""
+    return current().recipe
+
+
+def differences() -> list[str]:
+    """Names of the settings that differ from the recommended ones."""
+    return current().differences
 
 
 def change(**settings: Any) -> None:
     """Set some settings; those that equal the recommendation leave the URL again."""
     usual = recommended()
-    for name, value in settings.items():
-        place.put(**{name: None if getattr(usual, name) == value and name != "model" else _format(value)})
+    place.put(**{name: None if getattr(usual, name) == value and name != "model" else _format(value)
+                 for name, value in settings.items()})
 
 
-def differences() -> list[str]:
-    """Names of the settings that differ from the recommended ones."""
-    usual, now = recommended(), recipe()
-    return [name for name in SETTINGS if getattr(usual, name) != getattr(now, name)]
+def change_positions(positions: Sequence[str]) -> None:
+    """Set where every layer group stands, in forward order."""
+    change(**freeze_settings([group.name for group in model_info().groups], positions))
 
 
-def reset() -> None:
-    place.put(**{name: None for name in SETTINGS if name != "model"})
+def choose_model(name: str) -> None:
+    """Take another model; the freezing and the weights of the one before mean nothing to it."""
+    if name != model_info().name or place.get("model") != name:
+        place.put(**dict.fromkeys(MODEL_SETTINGS), model=name)
+
+
+def choose_preset(name: str) -> None:
+    """Take a preset; a freezing made by hand gives way to the preset's own."""
+    place.put(preset=name, freeze=None, positions=None)
+
+
+def reset(*names: str) -> None:
+    """Back to what is recommended: the settings named, or all of them. Model and preset stay."""
+    names = tuple(each for name in names for each in _TOGETHER.get(name, (name,)))
+    place.put(**dict.fromkeys(name for name in names or SETTINGS if name != "model"))
+
+
+def freeze_settings(groups: Sequence[str], positions: Sequence[str]) -> dict[str, Any]:
+    """`freeze` and `positions` of a recipe in the one form that says it shortest: the frozen beginning, then the exceptions.
+
+    >>> freeze_settings(["stem", "a", "b"], ["freeze", "anchor", "train"])
+    {'freeze': 1, 'positions': {'a': 'anchor'}}
+    """
+    first = next((index for index, position in enumerate(positions) if position != "freeze"), len(groups))
+    apart = {group: position for group, position in zip(groups[first:], positions[first:], strict=True) if position != "train"}
+    return {"freeze": "all" if first == len(groups) else first, "positions": apart}
 
 
 def key(name: str) -> str:
-    """The widget key of a setting. It holds the value the URL gives, so that a changed URL remakes the widget."""
+    """The widget key of a setting."""
     return f"setting-{name}"
 
 
-def bind(name: str) -> dict[str, Any]:
-    """`key` and `on_change` of a widget that edits one setting: `st.slider(label, 1, 50, **draft.bind("epochs"))`."""
-    widget = key(name)
-    st.session_state[widget] = getattr(recipe(), name)
-    return {"key": widget, "on_change": lambda: change(**{name: st.session_state[widget]})}
+def bind(name: str, draft: Draft | None = None) -> dict[str, Any]:
+    """`key` and `on_change` of a widget that edits one setting: `st.slider(label, 1, 50, **draft.bind("epochs"))`.
+
+    Give the widget no default value: the draft's is put into its state, but only where the two differ (first sight of the
+    page, a reset, a changed URL). Writing it in every run would send it back to the browser while the visitor drags on,
+    and the handle would jump to where it was a moment ago.
+    """
+    return bind_to(key(name), getattr((draft or current()).recipe, name), lambda value: change(**{name: value}))
+
+
+def bind_to(widget: str, value: Any, on_change: Any) -> dict[str, Any]:
+    """The same for any widget whose truth lies elsewhere: it shows `value` and hands on what the visitor made of it."""
+    if st.session_state.get(widget, _UNSET) != value:
+        st.session_state[widget] = value
+    return {"key": widget, "on_change": lambda: on_change(st.session_state[widget])}
+
+
+def _model() -> tuple[catalog.ModelInfo, StudioError | None]:
+    try:
+        return catalog.model(place.get("model") or DEFAULT_MODEL), None
+    except NotFound as error:
+        return catalog.model(DEFAULT_MODEL), error
+
+
+def _changed(usual: Recipe, groups: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
+    """The usual recipe with what the URL says, and the names of what had to be left out."""
+    asked: dict[str, Any] = {}
+    dropped: list[str] = []
+    for name in SETTINGS:
+        if name != "model" and (text := place.get(name)) is not None:
+            try:
+                asked[name] = _parse(name, text)
+            except ValueError:
+                dropped.append(name)
+    if known := asked.get("positions"):
+        asked["positions"] = {group: position for group, position in known.items() if group in groups}
+        dropped += ["positions"] if len(asked["positions"]) < len(known) else []
+    settled = usual
+    for name in list(asked):
+        together = {each: asked[each] for each in _TOGETHER.get(name, (name,)) if each in asked}
+        try:
+            settled = settled.but(**together)
+        except StudioError:
+            dropped.append(name)
+    return _canonical(settled, groups), tuple(dict.fromkeys(dropped))
+
+
+def _canonical(recipe: Recipe, groups: Sequence[str]) -> Recipe:
+    positions = [recipe.position(group, index, len(groups)) for index, group in enumerate(groups)]
+    settings = freeze_settings(groups, positions)
+    return recipe if settings == {"freeze": recipe.freeze, "positions": recipe.positions} else recipe.but(**settings)
 
 
 def _format(value: Any) -> str:
     if value is None:
         return _EMPTY
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return ",".join(f"{group}:{position}" for group, position in value.items()) or _EMPTY
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _parse(name: str, text: str) -> Any:
+    """The value a URL's text means; raises `ValueError` when it means none."""
     annotation = str(Recipe.model_fields[name].annotation)
     if name == "positions":
         return {} if text == _EMPTY else dict(pair.rsplit(":", 1) for pair in text.split(","))
@@ -99,6 +224,8 @@ def _parse(name: str, text: str) -> Any:
     if text == _EMPTY and "None" in annotation:
         return None
     if "bool" in annotation:
+        if text not in ("true", "false"):
+            raise ValueError(text)
         return text == "true"
     if "int" in annotation:
         return int(text)

@@ -1,0 +1,57 @@
+"""The freeze ladder: a model's layer groups in forward order, each set to train, anchor or freeze."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from pages.shared.draft import POSITIONS
+from pages.shared.model.numbers import short
+from pages.shared.text import t
+from transfer_core.catalog import GroupInfo
+
+_HERE = Path(__file__).parent
+_WORDS = ("input", "head_help", "slider", "slider_value", "slider_all", "slider_none", "strip", "rungs", "rung", "compute",
+          "parameters", "shape", "train", "anchor", "freeze", "train_help", "anchor_help", "freeze_help")
+
+
+@cache
+def _component() -> Any:
+    return st.components.v2.component(
+        "studio_ladder",
+        js=(_HERE / "ladder.js").read_text("utf-8"),
+        css=(_HERE / "ladder.css").read_text("utf-8"),
+        html='<div class="ladder"></div>\n',
+    )
+
+
+def ladder(groups: Sequence[GroupInfo], positions: Sequence[str], on_change: Callable[[list[str]], None], *,
+           head: str, single: bool, key: str = "ladder") -> None:
+    """Draw the groups and hand every new set of positions (one for each group) to `on_change`.
+
+    `single` shows the rungs one by one under the picture; without it there is the slider alone.
+
+    A person drags faster than the server answers. Each message carries the time it was sent; what comes back carries the
+    time of the message it answers, and the browser ignores answers to anything but its last message.
+    """
+    answered = f"{key}-answered"
+
+    def changed() -> None:
+        sent = st.session_state[key].get("positions") or {}
+        wanted = sent.get("positions")
+        st.session_state[answered] = sent.get("sent", 0)
+        if isinstance(wanted, list) and len(wanted) == len(groups) and set(wanted) <= set(POSITIONS):
+            on_change(wanted)
+
+    rungs = [{"name": group.name, "parameters": short(group.parameters), "share": group.share,
+              "shape": " × ".join(map(str, group.shape)), "position": position}
+             for group, position in zip(groups, positions, strict=True)]
+    # Words with a place for a number (`slider_value`, `rung`) are filled in the browser.
+    _component()(key=key, on_positions_change=changed, data={
+        "rungs": rungs, "head": head, "single": single, "answers": st.session_state.get(answered, 0),
+        "words": {word: t(f"ladder.{word}") for word in _WORDS},
+    })

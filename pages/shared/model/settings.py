@@ -1,0 +1,125 @@
+"""The rest of the recipe: one control a setting, made from a line of the table below, and what differs from the recommended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import streamlit as st
+
+from pages.shared import draft
+from pages.shared.draft import Draft
+from pages.shared.model.numbers import decimal, plus
+from pages.shared.text import t
+from transfer_core.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Control:
+    """How one setting is shown. Without `steps` its kind follows from the recipe: choices, a switch, or a number."""
+
+    name: str
+    depth: str
+    steps: tuple[Any, ...] = ()
+    integer: tuple[int, int] | None = None
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return get_args(Recipe.model_fields[self.name].annotation) if not self.steps else ()
+
+
+CONTROLS = (
+    Control("epochs", "guided", integer=(1, 1000)),
+    Control("learning_rate", "guided", steps=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)),
+    Control("augmentation", "guided"),
+    Control("flip", "guided"),
+    Control("class_balance", "guided"),
+    Control("patience", "guided", integer=(0, 1000)),
+    Control("optimizer", "expert"),
+    Control("schedule", "expert"),
+    Control("warmup", "expert", steps=(0.0, 0.05, 0.1, 0.2, 0.3, 0.5)),
+    Control("backbone_factor", "expert", steps=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)),
+    Control("batch_size", "expert", steps=(4, 8, 16, 32, 64, 128, 256)),
+    Control("image_size", "expert", steps=(None, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512)),
+    Control("label_smoothing", "expert", steps=(0.0, 0.05, 0.1, 0.2)),
+    Control("clip", "expert", steps=(0.0, 0.5, 1.0, 2.0, 5.0)),
+    Control("precision", "expert"),
+    Control("seed", "expert", integer=(0, 2**31 - 1)),
+)
+"""Every recipe setting that has no place of its own higher up on the page."""
+
+
+def section(now: Draft, depth: str) -> None:
+    shown = [control for control in CONTROLS if depth == "expert" or control.depth == depth]
+    st.subheader(t("settings.title"), anchor="settings")
+    with st.grid(columns="auto", min_column_width=280, gap="medium", key="settings"):
+        for control in shown:
+            with st.container(key=f"control-{control.name}"):
+                _draw(control, now)
+
+
+def _draw(control: Control, now: Draft) -> None:
+    name, value = control.name, getattr(now.recipe, control.name)
+    words = {"label": t(f"settings.{name}"), "help": t(f"settings.{name}_help")}
+    bound = draft.bind(name, now)
+    if control.integer:
+        low, high = control.integer
+        st.number_input(**words, min_value=low, max_value=high, step=1, required=True, **bound)
+    elif isinstance(value, bool):
+        st.toggle(**words, **bound)
+    else:
+        st.selectbox(**words, options=_options(control, value), format_func=lambda choice: say(name, choice, now),
+                     required=True, filter_mode=None, **bound)
+
+
+def _options(control: Control, value: Any) -> list[Any]:
+    if not control.steps:
+        return list(control.choices)
+    steps = [step for step in control.steps if step is not None]
+    return [None] * (None in control.steps) + (steps if value is None else plus(steps, value))
+
+
+def say(name: str, value: Any, now: Draft) -> str:
+    """The value of a setting, as a person reads it."""
+    if name == "positions":
+        names = [f"{group}: {t(f'ladder.{position}')}" for group, position in value.items()]
+        return ", ".join(names) or t("settings.none")
+    if name == "freeze":
+        frozen = len(now.info.groups) if value == "all" else value
+        return t("settings.freeze_value", frozen=frozen, all=len(now.info.groups))
+    if name == "image_size":
+        return t("settings.image_size_own", size=now.info.image_size) if value is None else t("settings.pixels", size=value)
+    if name == "source_loss":
+        return t(f"objective.source_{value or 'none'}_title")
+    if name == "regularizer":
+        return t(f"objective.omega_{value or 'none'}_title")
+    if isinstance(value, bool):
+        return t("settings.on") if value else t("settings.off")
+    if name in ("warmup", "label_smoothing"):
+        return f"{100 * value:g} %"
+    if name in ("clip", "patience") and value == 0:
+        return t("settings.off")
+    if isinstance(value, float):
+        return decimal(value)
+    if name == "weights_file":
+        return value[:12] if value else t("settings.none")
+    return t(f"settings.{name}_{value}") if isinstance(value, str) else str(value)
+
+
+def differences(now: Draft) -> None:
+    """“3 settings differ from the recommended – reset”, with the list."""
+    names = now.differences
+    with st.container(key="differences"):
+        if not names:
+            st.caption(f":material/check: {t('settings.as_recommended')}")
+            return
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f":material/edit_note: {t('settings.differ', count=len(names))}", width="content")
+            st.button(t("settings.reset"), icon=":material/restart_alt:", key="reset", on_click=draft.reset, type="tertiary")
+        for name in names:
+            with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"difference-{name}"):
+                st.markdown(
+                    f"**{t(f'settings.{name}')}**: {say(name, getattr(now.recipe, name), now)} "
+                    f":gray[{t('settings.instead_of', value=say(name, getattr(now.usual, name), now))}]", width="content")
+                st.button(t("settings.undo"), icon=":material/undo:", key=f"undo-{name}", on_click=draft.reset, args=(name,),
+                          type="tertiary", help=t("settings.undo_help"))

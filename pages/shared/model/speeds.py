@@ -1,0 +1,53 @@
+"""How fast each model is on this machine: read from what a `measure` job found, and the offer to measure."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.shared import backend
+from pages.shared.text import t, told
+from transfer_core import estimate
+from transfer_core.errors import StudioError
+from transfer_core.events import Failed
+from transfer_core.store import Job
+
+KIND = "measure"
+
+
+def measured() -> dict[str, float]:
+    """Model → photos a second through the whole model, forward only."""
+    return {name: speed.images_per_second for name, speed in estimate.speeds(backend.home()).items()}
+
+
+def offer(models: list[str]) -> None:
+    """A quiet button while some suggested model is not measured yet; the progress while it is being measured."""
+    live = backend.store().jobs(KIND, "queued", "running")
+    if live:
+        _watch(live[0].id)
+    elif missing := [name for name in models if name not in measured()]:
+        st.button(t("model.measure"), icon=":material/speed:", key="measure", type="tertiary", help=t("model.measure_help"),
+                  on_click=_submit, args=(missing,))
+        _failure()
+
+
+def _submit(models: list[str]) -> None:
+    backend.store().submit(KIND, {"models": models}, backend.device())
+
+
+@st.fragment(run_every=1.0)
+def _watch(job_id: str) -> None:
+    try:
+        job = backend.store().job(job_id)
+    except StudioError:
+        st.rerun()
+    if not job.live:
+        st.rerun()
+    st.caption(f":material/speed: {t('model.measuring') if job.state == 'running' else t('model.measure_waits')}")
+
+
+def _failure() -> None:
+    last: Job | None = next(iter(backend.store().jobs(KIND, "failed")), None)
+    if last:
+        ends = [event for _, event in backend.store().events(last.id) if isinstance(event, Failed)]
+        if ends:
+            st.caption(f":material/error: {told(ends[-1].message)}")

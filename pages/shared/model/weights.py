@@ -1,0 +1,98 @@
+"""Where the weights come from: pretrained, a person's own file, or (with a warning) none at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from pages.shared import backend, draft, place
+from pages.shared.components.weight_file import weight_file
+from pages.shared.draft import Draft
+from pages.shared.text import plain, t, told
+from transfer_core.errors import NotFound
+from transfer_core.events import Failed
+from transfer_core.store import Job
+
+KIND = "describe_weights"
+CHOICES = ("pretrained", "file", "scratch")
+
+
+def section(now: Draft) -> None:
+    # Until a file is there, "file" is no valid recipe: that this tab is open is a fact of its own in the URL.
+    job = _job()
+    chosen = "file" if place.get("own") == "file" else now.recipe.weights
+    with st.container(key="weights"):
+        st.segmented_control(t("settings.weights"), CHOICES, required=True, help=t("settings.weights_help"),
+                             format_func=lambda name: t(f"settings.weights_{name}"),
+                             **draft.bind_to("weights-choice", chosen, _choose))
+        if chosen == "scratch":
+            st.warning(t("model.scratch"), icon=":material/warning:")
+        elif chosen == "file":
+            _own_file(now, job)
+
+
+def _choose(name: str) -> None:
+    if name == "file":
+        draft.reset("weights")
+        place.put(own="file")
+    else:
+        draft.change(weights=name, weights_file=None)
+        place.put(own=None, job=None)
+
+
+def _own_file(now: Draft, job: Job | None) -> None:
+    st.caption(t("model.file_text", model=now.info.name))
+    if arrived := weight_file():
+        _submit(arrived, now.info.name)
+        st.rerun()
+    if now.recipe.weights == "file":
+        st.success(t("model.file_in_use", file=now.recipe.weights_file[:12]), icon=":material/check_circle:")
+    elif job is None:
+        st.caption(f":material/info: {t('model.file_until_then')}")
+    if job:
+        if job.live:
+            _watch(job.id)
+        else:
+            _described(job)
+
+
+def _submit(arrived: dict[str, Any], model: str) -> None:
+    file = backend.home().uploads / arrived["upload"] / "0"
+    job = backend.store().submit(KIND, {"file": str(file), "name": arrived["name"], "model": model})
+    place.put(job=job.id, own="file")
+
+
+def _job() -> Job | None:
+    """The question about a weight file that the URL names."""
+    try:
+        job = backend.store().job(place.get("job") or "")
+    except NotFound:
+        return None
+    return job if job.kind == KIND else None
+
+
+@st.fragment(run_every=0.7)
+def _watch(job_id: str) -> None:
+    job = backend.store().job(job_id)
+    if not job.live:
+        _take(job)
+        st.rerun()
+    st.caption(f":material/hourglass_top: {t('model.file_reading')}")
+
+
+def _take(job: Job) -> None:
+    """A file that fits becomes the recipe's weights as soon as it is known to."""
+    result = job.result or {}
+    if job.state == "finished" and result.get("sha256"):
+        place.put(weights="file", weights_file=result["sha256"])
+
+
+def _described(job: Job) -> None:
+    if job.state == "finished":
+        result = job.result or {}
+        st.caption(t("model.file_described", file=plain(job.payload.get("name", "")), tensors=result.get("tensors", 0),
+                     fitting=result.get("fitting", 0), total=result.get("total", 0)))
+    elif ends := [event for _, event in backend.store().events(job.id) if isinstance(event, Failed)]:
+        hint = told(ends[-1].hint) if ends[-1].hint else ""
+        st.error(f"{told(ends[-1].message)}\n\n{hint}", icon=":material/error:")
