@@ -1,1 +1,18 @@
 """Start the studio: `transfer-studio app`, `streamlit run app.py` or `uvicorn app:app`."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+from transfer_core import http
+from transfer_core.store import Store
+
+HERE = Path(__file__).resolve().parent
+if str(HERE) not in sys.path:
+    sys.path.insert(0, str(HERE))  # pages/ is imported by name, whatever folder the server was started from
+
+store = Store()
+# The entry script lies in pages/shared/: beside pages/, Streamlit would run a deep link's page without it.
+app = st.App(HERE / "pages" / "shared" / "entry.py",
+             routes=http.routes(store), middleware=http.middleware(), lifespan=http.lifespan(store))

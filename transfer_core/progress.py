@@ -55,21 +55,26 @@ class Progress:
 
 
 def fold(progress: Progress, events: Iterable[Event]) -> Progress:
+    # Steps are gathered in a list and frozen once a call: a run has thousands, and a new tuple for each is quadratic.
+    steps = list(progress.steps)
     for event in events:
-        progress = _after(progress, event)
-    return progress
+        match event:
+            case Step():
+                steps.append(event)
+                progress = progress if progress.stage is None else replace(progress, stage=None)
+            case Started():
+                # A resumed run repeats the epochs after its checkpoint: what it had reported of them is taken back.
+                epochs = tuple(epoch for epoch in progress.epochs if epoch.epoch < event.first_epoch)
+                last = epochs[-1].step if epochs else 0
+                steps = [step for step in steps if step.step <= last]
+                progress = replace(progress, started=event, epochs=epochs, stage=None, ended=None)
+            case _:
+                progress = _after(progress, event)
+    return replace(progress, steps=tuple(steps))
 
 
 def _after(progress: Progress, event: Event) -> Progress:
     match event:
-        case Started():
-            # A resumed run repeats the epochs after its checkpoint: what it had reported of them is taken back.
-            epochs = tuple(epoch for epoch in progress.epochs if epoch.epoch < event.first_epoch)
-            last = epochs[-1].step if epochs else 0
-            steps = tuple(step for step in progress.steps if step.step <= last)
-            return replace(progress, started=event, epochs=epochs, steps=steps, stage=None, ended=None)
-        case Step():
-            return replace(progress, steps=(*progress.steps, event), stage=None)
         case Epoch():
             return replace(progress, epochs=(*progress.epochs, event), stage=None)
         case Progressed():

@@ -25,7 +25,7 @@ class Store(Datasets, Jobs):
 
     def __init__(self, home: Home | None = None, url: str | None = None) -> None:
         self.home = home or Home.default()
-        url = url or os.environ.get("TRANSFER_STUDIO_DATABASE_URL") or f"sqlite:///{self.home.database}"
+        self.url = url = url or os.environ.get("TRANSFER_STUDIO_DATABASE_URL") or f"sqlite:///{self.home.database}"
         self._lock = threading.RLock()
         sqlite = url.startswith("sqlite")
         self._engine = sa.create_engine(

@@ -105,16 +105,32 @@ class Jobs:
                 state="running", started=row.started or now, ended=None, pid=pid, heartbeat=now, stop=None))
         return True
 
-    def beat(self, job_id: str) -> str | None:
-        """Say the worker lives; returns what a person asked of it: None, "keep" or "discard"."""
+    def beat(self, job_id: str, pid: int | None = None) -> str | None:
+        """Say the worker lives; returns what is asked of it: None, "keep", "discard", or "lost".
+
+        "lost": the job is no longer this worker's (`pid`). The machine slept, say, and another went on with it.
+        """
         with self._write() as connection:
+            row = connection.execute(sa.select(jobs.c.stop, jobs.c.pid, jobs.c.state).where(jobs.c.id == job_id)).first()
+            if pid is not None and (row is None or row.state != "running" or row.pid != pid):
+                return "lost"
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(heartbeat=time.time()))
-            return connection.scalar(sa.select(jobs.c.stop).where(jobs.c.id == job_id))
+        return row.stop if row else None
 
     def silent(self) -> list[Job]:
         """Running jobs whose worker has not been heard of for `SILENT_AFTER` seconds."""
         limit = time.time() - SILENT_AFTER
         return [job for job in self.jobs(None, "running") if (job.heartbeat or 0) < limit]
+
+    def take_from(self, silent: Job, state: str) -> bool:
+        """Take a running job from a worker that died. False when it spoke up meanwhile, or someone else was faster."""
+        ended = None if state == "queued" else time.time()
+        with self._write() as connection:
+            changed = connection.execute(
+                sa.update(jobs).where(jobs.c.id == silent.id, jobs.c.state == "running", jobs.c.pid == silent.pid,
+                                      jobs.c.heartbeat == silent.heartbeat)
+                .values(state=state, ended=ended, pid=None, heartbeat=None))
+        return changed.rowcount == 1
 
     def ask_stop(self, job_id: str, how: str = "keep") -> None:
         """Ask a job to stop: "keep" makes a model of the best weights so far, "discard" throws the run away."""
@@ -155,11 +171,31 @@ class Jobs:
         """(number, event) pairs in order, those after a number, of some types if asked."""
         return [(number, from_json(body)) for number, body in self.raw_events(job_id, after, kinds, limit)]
 
-    def raw_events(self, job_id: str, after: int = 0, kinds: Iterable[str] = (), limit: int | None = None) -> list[tuple[int, str]]:
+    def raw_events(self, job_id: str, after: int = 0, kinds: Iterable[str] = (),
+                   limit: int | None = None) -> list[tuple[int, str]]:
         """The same, unparsed: what the event stream sends to browsers."""
         query = (sa.select(events.c.number, events.c.body).where(events.c.job == job_id, events.c.number > after)
                  .order_by(events.c.number).limit(limit))
         if kinds := tuple(kinds):
             query = query.where(events.c.type.in_(kinds))
         with self._read() as connection:
+            return [(row.number, row.body) for row in connection.execute(query)]
+
+    def curve(self, job_id: str, after: int, most: int) -> list[tuple[int, str]]:
+        """`raw_events`, but of optimiser steps only every k-th, so that about `most` remain: enough to draw a curve.
+
+        The newest event is always among them, so whoever asks again after its number misses nothing.
+        """
+        is_step = sa.and_(events.c.job == job_id, events.c.number > after, events.c.type == "step")
+        with self._read() as connection:
+            newest = connection.scalar(sa.select(sa.func.max(events.c.number)).where(events.c.job == job_id)) or 0
+            if newest <= after:
+                return []
+            steps = connection.scalar(sa.select(sa.func.count()).where(is_step)) or 0
+            every = max(1, -(-steps // most))
+            query = (sa.select(events.c.number, events.c.body)
+                     .where(events.c.job == job_id, events.c.number > after, events.c.number <= newest)
+                     .order_by(events.c.number))
+            if every > 1:
+                query = query.where(sa.or_(events.c.type != "step", events.c.number % every == 0, events.c.number == newest))
             return [(row.number, row.body) for row in connection.execute(query)]

@@ -1,0 +1,28 @@
+"""Our own routes beside Streamlit's: heavy bytes and live events go through these, never through a page's script.
+
+    POST /api/uploads                    a new upload                     → {"upload": id}
+    PUT  /api/uploads/{id}?path=a/b.jpg  one file of it, streamed to disk → {"files", "bytes"}
+    GET  /api/uploads/{id}               what has arrived                 → {"files", "bytes"}
+    GET  /api/uploads/{id}/{n}/preview.webp   a small picture of its file number n
+    GET  /api/jobs/{id}/events           server-sent events; goes on after Last-Event-ID
+    GET  /thumbnails/{sha}.webp          made at import
+    GET  /images/{sha}                   display copy, at most 1600 px
+    GET  /files/{run}/{name}             what a run exported, and nothing else
+    GET  /vendor/plotly.min.js           from the plotly wheel
+    GET  /healthz
+"""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from transfer_core.http import files, previews, stream, uploads
+from transfer_core.http.guard import middleware
+from transfer_core.http.lifespan import lifespan
+from transfer_core.store import Store
+
+__all__ = ["lifespan", "middleware", "routes"]
+
+
+def routes(store: Store) -> list[BaseRoute]:
+    return [*uploads.routes(store), *previews.routes(store), *stream.routes(store), *files.routes(store)]

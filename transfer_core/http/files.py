@@ -1,0 +1,95 @@
+"""Files a browser may fetch: thumbnails, display copies, what a run exported, and Plotly from its wheel."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from transfer_core.errors import NotFound
+from transfer_core.http.errors import plainly
+from transfer_core.paths import Home, replacing
+from transfer_core.store import Store
+
+DISPLAY = 1600
+"""Longest side of a display copy, in pixels."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
+"""The address holds the content's hash, so what it gives never changes."""
+_TYPES = {".zip": "application/zip", ".json": "application/json", ".csv": "text/csv"}
+
+
+def routes(store: Store) -> list[BaseRoute]:
+    async def thumbnail(request: Request) -> Response:
+        path = store.home.thumbnail(_sha256(request))
+        return FileResponse(_there(path), media_type="image/webp", headers=_FOREVER)
+
+    async def image(request: Request) -> Response:
+        path = await run_in_threadpool(_display_copy, store.home, _sha256(request))
+        return FileResponse(path, media_type="image/webp", headers=_FOREVER)
+
+    async def file(request: Request) -> Response:
+        run, name = request.path_params["run"], request.path_params["name"]
+        path = await run_in_threadpool(_exported, store, run, name)
+        # Weights do not shrink, and squeezing 100 MB costs 10 s: "identity" tells the gzip layer to leave it alone.
+        return FileResponse(path, media_type=_TYPES.get(path.suffix, "application/octet-stream"), filename=path.name,
+                            headers={"cache-control": "private, no-cache", "content-encoding": "identity"})
+
+    return [
+        Route("/thumbnails/{sha256}.webp", plainly(thumbnail)),
+        Route("/images/{sha256}", plainly(image)),
+        Route("/files/{run}/{name}", plainly(file)),
+        Route("/vendor/plotly.min.js", _plotly),
+        Route("/healthz", _health),
+    ]
+
+
+def _sha256(request: Request) -> str:
+    sha256 = request.path_params["sha256"]
+    if not _SHA256.fullmatch(sha256):
+        raise NotFound("no_file", file=sha256[:64])
+    return sha256
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise NotFound("no_file", file=path.name)
+    return path
+
+
+def _display_copy(home: Home, sha256: str) -> Path:
+    """The image upright, as WebP of at most 1600 px, made when first looked at. (The original may be a HEIC or 16 bit.)"""
+    copy = home.thumbnail(sha256).with_name(f"{sha256}.display.webp")
+    if not copy.is_file():
+        from transfer_core.images import open_image
+
+        image = open_image(_there(home.image(sha256)))
+        image.thumbnail((DISPLAY, DISPLAY))
+        with replacing(copy) as part:
+            image.save(part, "WEBP", quality=88, method=2)
+    return copy
+
+
+def _exported(store: Store, run: str, name: str) -> Path:
+    """A file a run said it exported. The name is only compared, never joined to a path as it came."""
+    job = store.job(run)
+    for _, event in reversed(store.events(job.id, kinds=("exported",))):
+        if Path(event.file).name == name:
+            return _there(store.home.run(job.id) / Path(event.file).name)
+    raise NotFound("no_file", file=name[:100])
+
+
+async def _plotly(_request: Request) -> Response:
+    spec = find_spec("plotly")
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    return FileResponse(folder / "package_data" / "plotly.min.js", media_type="text/javascript",
+                        headers={"cache-control": "public, max-age=86400"})
+
+
+async def _health(_request: Request) -> Response:
+    return JSONResponse({"status": "ok"})

@@ -1,0 +1,49 @@
+"""What lives as long as the web process: the supervisor of workers, and the janitor of uploads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+
+from transfer_core.http import shutdown
+from transfer_core.http.uploads import sweep
+from transfer_core.jobs.supervisor import Supervisor
+from transfer_core.store import Store
+
+log = logging.getLogger(__name__)
+SWEEP_EVERY = 3600.0
+
+
+def lifespan(store: Store) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def living(_app: Any) -> AsyncIterator[None]:
+        shutdown.watch()
+        janitor = asyncio.create_task(_keep_tidy(store))
+        supervisor = Supervisor(store)
+        supervisor.start()
+        try:
+            yield
+        finally:
+            janitor.cancel()
+            await run_in_threadpool(supervisor.stop)
+
+    return living
+
+
+async def _keep_tidy(store: Store) -> None:
+    while True:
+        try:
+            await run_in_threadpool(_sweep, store)
+        except OSError:
+            log.exception("could not tidy the uploads")
+        await asyncio.sleep(SWEEP_EVERY)
+
+
+def _sweep(store: Store) -> None:
+    needed = (job.payload.get("upload") for job in store.jobs(None, "queued", "running"))
+    sweep(store.home, busy=frozenset(filter(None, needed)))

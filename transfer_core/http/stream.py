@@ -1,0 +1,64 @@
+"""A job's events as server-sent events: any tab, today or tomorrow, attaches and goes on where it left off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from transfer_core.http.errors import plainly
+from transfer_core.http.shutdown import closing
+from transfer_core.store import Store
+
+EVERY = 0.25
+"""Seconds between two looks at the store: events are seen within 250 ms, and a viewer costs four short queries a second."""
+HEARTBEAT = 15.0
+"""Seconds of silence after which a comment is sent, so that proxies keep the connection and a gone browser is noticed."""
+CURVE = 1500
+"""Most optimiser steps sent to a page that joins late: more points than a chart has pixels are noise and megabytes."""
+
+
+def routes(store: Store) -> list[BaseRoute]:
+    async def events(request: Request) -> Response:
+        job = await run_in_threadpool(store.job, request.path_params["job"])
+        after = _last_seen(request)
+        if after and not job.live and not await run_in_threadpool(store.raw_events, job.id, after, (), 1):
+            return Response(status_code=204)  # tells EventSource not to come back
+        return StreamingResponse(_events(store, job.id, after), media_type="text/event-stream",
+                                 headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
+
+    return [Route("/api/jobs/{job}/events", plainly(events), methods=["GET"])]
+
+
+def _last_seen(request: Request) -> int:
+    """The number of the last event the browser has; EventSource repeats it when it reconnects."""
+    seen = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
+    return int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else 0
+
+
+async def _events(store: Store, job: str, after: int) -> AsyncIterator[str]:
+    yield "retry: 1000\n\n"
+    quiet = 0.0
+    while not closing():
+        live, found = await run_in_threadpool(_look, store, job, after)
+        if found:
+            after, quiet = found[-1][0], 0.0
+            yield "".join(f"id: {number}\ndata: {body}\n\n" for number, body in found)
+        if not live:
+            yield "event: end\ndata: {}\n\n"
+            return
+        await asyncio.sleep(EVERY)
+        quiet += EVERY
+        if quiet >= HEARTBEAT:
+            quiet = 0.0
+            yield ": still here\n\n"
+
+
+def _look(store: Store, job: str, after: int) -> tuple[bool, list[tuple[int, str]]]:
+    # The state first: a job ends after its last event, so whoever reads "ended" finds every event afterwards.
+    live = store.job(job).live
+    return live, store.curve(job, after, CURVE)

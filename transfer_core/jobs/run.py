@@ -1,0 +1,159 @@
+"""Run one claimed job: consume its generator of events, store them, say the worker lives, honour a wish to stop."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+import time
+from collections.abc import Generator
+from typing import Any, Literal
+
+from transfer_core.errors import StudioError, Unavailable
+from transfer_core.events import Event, Failed, Stopped
+from transfer_core.jobs.tasks import TASKS, StopAsked
+from transfer_core.store import Job, Store
+from transfer_core.words import Message, has, message
+
+log = logging.getLogger(__name__)
+FLUSH = 0.25
+"""Seconds an event waits for others to be stored with: one transaction instead of many, and still live to the eye."""
+BEAT = 2.0
+"""Seconds between two heartbeats. A wish to stop is noticed with them."""
+
+
+def run_job(store: Store, job: Job, interrupted: threading.Event | None = None) -> str:
+    """Run a job this process has claimed, to its end; returns its state then.
+
+    Never raises for what goes wrong inside the job: that becomes a `Failed` event and the state `failed`.
+    `interrupted`: set when the process is asked to go (SIGTERM); what a checkpoint holds can be resumed.
+    """
+    reporter = Reporter(store, job)
+    reporter.start()
+    try:
+        state, result = _consume(store, job, reporter, interrupted or threading.Event())
+    finally:
+        reporter.stop()
+    if reporter.lost:
+        log.warning("%s went on elsewhere; this worker lets go of it", job.id)
+        return "lost"
+    store.end(job.id, state, result)
+    return state
+
+
+def _consume(store: Store, job: Job, reporter: Reporter, interrupted: threading.Event) -> tuple[str, dict[str, Any] | None]:
+    # The work is closed on every way out, so that its own clean-up runs here and not when memory is collected.
+    work: Generator[Event, None, dict[str, Any] | None] | None = None
+    try:
+        work = TASKS[job.kind](job, store)
+        event = next(work)
+        while True:
+            reporter.add(event)
+            if interrupted.is_set() or reporter.lost:
+                work.close()
+                reporter.add(failure(Unavailable("worker_interrupted"), store, job))
+                return "failed", None
+            if reporter.asked and not reporter.passed_on:
+                reporter.passed_on = True
+                event = work.throw(StopAsked(reporter.asked))
+            else:
+                event = next(work)
+    except StopIteration as end:
+        return ("stopped" if reporter.passed_on else "finished"), end.value
+    except StopAsked:
+        reporter.add(Stopped(kept=False))
+        return "stopped", {}  # {} and not None: a result of an earlier part of the run is gone too
+    except Exception as error:
+        log.exception("%s failed", job.id)
+        reporter.add(failure(error, store, job))
+        return "failed", None
+    except BaseException:
+        reporter.add(failure(Unavailable("worker_interrupted"), store, job))
+        reporter.flush()
+        store.end(job.id, "failed")
+        raise
+    finally:
+        if work is not None:
+            work.close()
+
+
+def failure(error: Exception, store: Store, job: Job) -> Failed:
+    """What a person is told of an error: what happened, what to do, and whether the job can be resumed."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        error = Unavailable("disk_full", folder=str(store.home.root))
+    if not isinstance(error, StudioError):
+        error = StudioError("unexpected", kind=type(error).__name__, log=str(store.home.job(job.id) / "log.txt"))
+    hint = f"errors.{error.code}.hint"
+    values = {name: value if isinstance(value, str | int | float | bool | None) else str(value)
+              for name, value in error.values.items()}
+    return Failed(message=message(f"errors.{error.code}.text", **values),
+                  hint=Message(key=hint, values=values) if has(hint) else None, resumable=resumable(store, job))
+
+
+def resumable(store: Store, job: Job) -> bool:
+    """Whether a checkpoint is there to go on from."""
+    return job.kind == "train" and (store.home.run(job.id) / "last.pt").is_file()
+
+
+Wish = Literal["keep", "discard"]
+
+
+class Reporter:
+    """Stores a job's events in small batches and its heartbeat, from a thread of its own.
+
+    A step of the work may take minutes; what was reported before it must not wait for its end.
+    """
+
+    def __init__(self, store: Store, job: Job) -> None:
+        self.asked: Wish | None = None
+        self.passed_on = False
+        self.lost = False
+        self._store, self._job, self._pid = store, job, os.getpid()
+        self._waiting: list[Event] = []
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._live, name=f"reporter {job.id}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Store what is left. Raises when that fails: an end nobody can read about is worse than a crash."""
+        self._done.set()
+        self._thread.join()
+        if not self.lost:
+            self.flush()
+
+    def add(self, event: Event) -> None:
+        with self._lock:
+            self._waiting.append(event)
+
+    def flush(self) -> None:
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+            try:
+                if batch and not self.lost:
+                    self._store.append(self._job.id, *batch)
+            except BaseException:
+                self._waiting = batch + self._waiting
+                raise
+
+    def _live(self) -> None:
+        beaten = 0.0
+        while not self._done.wait(FLUSH):
+            try:
+                self.flush()
+                if time.monotonic() - beaten >= BEAT:
+                    beaten = time.monotonic()
+                    self._beat()
+            except Exception:
+                # A full disk or a locked database may pass; the events wait, and silence is noticed by others.
+                log.exception("%s could not report", self._job.id)
+
+    def _beat(self) -> None:
+        asked = self._store.beat(self._job.id, self._pid)
+        if asked == "lost":
+            self.lost = True
+        elif asked in ("keep", "discard"):
+            self.asked = asked

@@ -1,0 +1,208 @@
+"""Starts workers for queued jobs and notices dead ones. A thread of the web process, or of a waiting command.
+
+Any number of supervisors may look at one database: which worker gets a job is decided by `Store.claim` alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+from transfer_core.errors import Unavailable
+from transfer_core.events import Epoch, Note
+from transfer_core.jobs.run import failure
+from transfer_core.jobs.tasks import TASKS
+from transfer_core.store import Job, Store
+from transfer_core.store.jobs import IO, SILENT_AFTER
+from transfer_core.words import message
+
+log = logging.getLogger(__name__)
+EVERY = 0.25
+"""Seconds between two looks at the queue; one look is one short query."""
+IO_WORKERS = 2
+"""Imports at once: each takes a core and some 200 MB."""
+ATTEMPTS = 3
+"""Workers that may die before they claim their job; then the job has failed."""
+WARM_MEMORY = 3_000_000_000
+"""Free memory below which no idle worker is kept: it holds 0.5 GB that a training may need."""
+CALM = 20.0
+"""Seconds after a job was handed out before the next warm worker is prepared: its imports would slow that job's start."""
+
+
+class Supervisor:
+    def __init__(self, store: Store, warm: bool | None = None) -> None:
+        self._store = store
+        self._warm_wanted = os.environ.get("TRANSFER_STUDIO_WARM", "1") != "0" if warm is None else warm
+        self._warm: subprocess.Popen[bytes] | None = None
+        self._workers: dict[str, Worker] = {}
+        self._suspects: dict[str, tuple[float | None, float]] = {}
+        self._handed_out = float("-inf")
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and the idle worker. Workers of running jobs live on."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self._warm is not None:
+            self._warm.stdin.close()  # it reads the end of its input and leaves
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._warm.wait(0.5)
+            if self._warm.poll() is None:
+                self._warm.terminate()
+                self._warm.wait()
+
+    def _supervise(self) -> None:
+        while not self._stopping.wait(EVERY):
+            try:
+                self.look()
+            except Exception:
+                log.exception("the supervisor stumbled")  # a locked database passes; the loop must not end
+
+    def look(self) -> None:
+        """One round: collect ended workers, start what may start, look after silent jobs, keep one worker warm."""
+        live = self._store.jobs(None, "queued", "running")
+        self._collect({job.id: job for job in live})
+        for job in self._startable(live):
+            self._hand_out(job)
+        self._look_after_silent([job for job in live if job.state == "running"])
+        self._keep_warm()
+
+    # Queue
+
+    def _startable(self, live: list[Job]) -> list[Job]:
+        """The oldest queued job of every free device, and imports up to `IO_WORKERS`; none that has its worker already."""
+        oldest_first = sorted(live, key=lambda job: job.created)
+        taken = {job.device for job in live if job.state == "running"}
+        imports = sum(job.device == IO and (job.state == "running" or job.id in self._workers) for job in live)
+        chosen = []
+        for job in oldest_first:
+            if job.state != "queued":
+                continue
+            if job.device == IO:
+                if imports < IO_WORKERS and job.id not in self._workers:
+                    imports += 1
+                    chosen.append(job)
+            elif job.device not in taken:
+                taken.add(job.device)
+                if job.id not in self._workers:
+                    chosen.append(job)
+        return chosen
+
+    def _hand_out(self, job: Job, attempt: int = 1) -> None:
+        process = None
+        if job.kind in TASKS and TASKS[job.kind].facts["torch"]:
+            process = self._take_warm(job.id)
+        self._workers[job.id] = Worker(process or _start(job.id, self._store), attempt)
+        self._handed_out = time.monotonic()
+
+    def _collect(self, live: dict[str, Job]) -> None:
+        for job_id, worker in list(self._workers.items()):
+            if (code := worker.process.poll()) is None:
+                continue
+            del self._workers[job_id]
+            job = live.get(job_id)
+            if job is None:
+                continue
+            if job.state == "running" and job.pid == worker.process.pid:
+                self._bury(self._store.job(job_id), code)
+            elif job.state == "queued" and code not in (0, 3):
+                log.warning("a worker died with %s before it claimed %s", code, job_id)
+                if worker.attempt < ATTEMPTS:
+                    self._hand_out(job, worker.attempt + 1)
+                elif self._store.claim(job_id, os.getpid()):
+                    self._store.append(job_id, failure(Unavailable("worker_did_not_start"), self._store, job))
+                    self._store.end(job_id, "failed")
+
+    # Workers that died
+
+    def _look_after_silent(self, running: list[Job]) -> None:
+        """A job is dead when its heartbeat stood still for `SILENT_AFTER` seconds of *our* waking time.
+
+        Wall clocks jump when a laptop sleeps, and then every worker looks silent for a moment.
+        """
+        now = time.monotonic()
+        self._suspects = {job.id: self._suspects.get(job.id, (job.heartbeat, now)) for job in running}
+        for job in running:
+            heartbeat, since = self._suspects[job.id]
+            if heartbeat != job.heartbeat:
+                self._suspects[job.id] = (job.heartbeat, now)
+            elif now - since > SILENT_AFTER:
+                self._bury(job, None)
+
+    def _bury(self, job: Job, code: int | None) -> None:
+        """Give a dead worker's job back to the queue once; when it dies again without any progress, it has failed."""
+        if job.state != "running":
+            return
+        again = job.stop is None and self._may_go_on(job)
+        if not self._store.take_from(job, "queued" if again else "stopped" if job.stop else "failed"):
+            return
+        log.warning("the worker of %s died (%s)", job.id, "silent" if code is None else code)
+        if again:
+            self._store.append(job.id, Note(level="warning", message=message("jobs.went_on")))
+        else:
+            cause = "worker_killed" if code in (-9, 137) else "worker_died"
+            self._store.append(job.id, failure(Unavailable(cause), self._store, job))
+
+    def _may_go_on(self, job: Job) -> bool:
+        """Not twice at the same place: a photo that crashes the decoder, or a model too big for the memory, would again."""
+        for _, event in reversed(self._store.events(job.id, kinds=("note", "epoch"))):
+            if isinstance(event, Epoch):
+                return True
+            if event.message.key == "jobs.went_on":
+                return False
+        return True
+
+    # The warm worker
+
+    def _take_warm(self, job_id: str) -> subprocess.Popen[bytes] | None:
+        process, self._warm = self._warm, None
+        if process is None or process.poll() is not None:
+            return None
+        try:
+            process.stdin.write(f"{job_id}\n".encode())
+            process.stdin.close()
+        except OSError:
+            return None
+        return process
+
+    def _keep_warm(self) -> None:
+        if self._warm is not None and self._warm.poll() is not None:
+            self._warm_wanted = False  # it died on its own: torch does not import, or memory is short
+            self._warm = None
+        calm = time.monotonic() - self._handed_out > CALM
+        if self._warm_wanted and self._warm is None and calm and free_memory() > WARM_MEMORY:
+            self._warm = _start("--warm", self._store)
+
+
+@dataclass
+class Worker:
+    process: subprocess.Popen[bytes]
+    attempt: int
+
+
+def _start(argument: str, store: Store) -> subprocess.Popen[bytes]:
+    """A worker in a session of its own: neither Ctrl-C in the terminal nor the end of the server reaches it."""
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "transfer_core.jobs.worker", argument], start_new_session=True,
+        env={**os.environ, "TRANSFER_STUDIO_HOME": str(store.home.root), "TRANSFER_STUDIO_DATABASE_URL": store.url},
+        stdin=subprocess.PIPE if argument == "--warm" else subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=None)
+
+
+def free_memory() -> int:
+    """Bytes that can be had without swapping; a large number where the system does not say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:  # noqa: PTH123
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return 1 << 62

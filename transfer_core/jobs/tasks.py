@@ -1,0 +1,170 @@
+"""What a worker can do. A task is a generator of events; what it returns is the job's result.
+
+Whoever runs it may throw `StopAsked` in at a `yield`: a task that catches it may still finish what makes sense,
+one that does not is simply over. Heavy modules are imported inside, so that this file stays light.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from transfer_core.datasets.manifest import Manifest
+from transfer_core.errors import NotFound
+from transfer_core.events import Epoch, Evaluated, Event, Exported, Finished, Imported, Progressed, Started, Stopped
+from transfer_core.paths import Home
+from transfer_core.recipe import Recipe
+from transfer_core.registry import Registry
+from transfer_core.store import Job, Store
+
+Work = Generator[Event, None, dict[str, Any] | None]
+TASKS: Registry = Registry("task")
+
+
+class StopAsked(BaseException):
+    """A person wants the job to stop. `how`: "keep" what there is, or "discard" it.
+
+    Not an `Exception`, so that no `except Exception` inside the work swallows it.
+    """
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+        super().__init__(how)
+
+
+@TASKS.add("understand", torch=False)
+def understand(job: Job, store: Store) -> Work:
+    """Look at an upload without decoding anything: its layout, its classes, what has to be asked."""
+    from transfer_core import datasets
+
+    yield Progressed(stage="understanding", done=0)
+    answers = job.payload.get("answers")
+    understood = datasets.understand(_source(job, store), datasets.Answers(**answers) if answers else None)
+    return understood.to_dict()
+
+
+@TASKS.add("import", torch=False)
+def import_(job: Job, store: Store) -> Work:
+    """Make a dataset of an upload, a folder, a zip or a bundled example."""
+    from transfer_core import datasets
+
+    payload, drawn = job.payload, store.home.uploads / f"example-{job.id}"
+    answers, seed = payload.get("answers"), payload.get("seed", 0)
+    imported: Imported | None = None
+    try:
+        if example := payload.get("example"):
+            from transfer_core.examples import make_example
+
+            yield from make_example(example, drawn, payload.get("images_per_class"), seed)
+        source = drawn if example else _source(job, store)
+        for event in datasets.import_dataset(source, payload["name"], store, seed=seed,
+                                             answers=datasets.Answers(**answers) if answers else None):
+            imported = event if isinstance(event, Imported) else imported
+            yield event
+    finally:
+        shutil.rmtree(drawn, ignore_errors=True)
+    if upload := payload.get("upload"):
+        shutil.rmtree(_upload(store.home, upload), ignore_errors=True)
+    return imported.summary if imported else None
+
+
+@TASKS.add("train", torch=True)
+def train(job: Job, store: Store) -> Work:
+    """Train a recipe, then measure the best model on images it never saw and export it. Goes on from a checkpoint."""
+    from transfer_core.training.finish import finish
+    from transfer_core.training.fit import fit
+
+    recipe = Recipe(**job.payload["recipe"])
+    manifest = Manifest.read(store.home, recipe.dataset, recipe.version)
+    name = job.payload.get("name") or store.dataset(recipe.dataset).name
+    out = store.home.run(job.id)
+    result = Result()
+    try:
+        yield from result.of(fit(recipe, manifest, store.home, out, device=job.device, resume=(out / "last.pt").is_file()))
+        yield from result.of(finish(out, manifest, store.home, name=name, device=job.device))
+    except StopAsked as stop:
+        if stop.how == "keep" and (out / "model.safetensors").is_file():
+            yield from result.of(finish(out, manifest, store.home, name=name, device=job.device))
+            yield Stopped(kept=True, best_epoch=result.best_epoch)
+            return result.summary()
+        shutil.rmtree(out, ignore_errors=True)
+        raise
+    return result.summary()
+
+
+@TASKS.add("measure", torch=True)
+def measure(job: Job, store: Store) -> Work:
+    """Measure how many images a second models process on this machine."""
+    from transfer_core.training.speed import measure
+
+    yield from measure(job.payload["models"], store.home)
+    return {}
+
+
+@TASKS.add("describe_weights", torch=True)
+def describe_weights(job: Job, store: Store) -> Work:
+    """Look into a weight file someone brought, without running anything in it."""
+    from transfer_core.training.weight_files import inspect_weights
+
+    yield Progressed(stage="reading_weights", done=0)
+    return asdict(inspect_weights(store.home.weights / Path(job.payload["file"]).name))
+
+
+class Result:
+    """Gathers what a run's events say about its outcome, for lists of runs and for `train --json`."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._epochs = 0
+        self._scores: dict[str, dict[str, Any]] = {}
+        self._files: dict[str, str] = {}
+        self.best_epoch: int | None = None
+
+    def of(self, events: Generator[Event]) -> Generator[Event]:
+        with closing(events):  # a stopped training must let go of its memory before its best model is measured
+            for event in events:
+                self._see(event)
+                yield event
+
+    def _see(self, event: Event) -> None:
+        match event:
+            case Started():
+                self._epochs = event.first_epoch - 1
+            case Epoch():
+                self._epochs = event.epoch
+                self.best_epoch = event.epoch if event.best else self.best_epoch
+            case Finished():
+                self.best_epoch = event.best_epoch or self.best_epoch
+            case Evaluated():
+                self._scores[event.split] = {name: value for name, value in event.report.items()
+                                             if isinstance(value, int | float | str)}
+            case Exported():
+                self._files[event.format] = Path(event.file).name
+
+    def summary(self) -> dict[str, Any]:
+        """`{"epochs", "best_epoch", "validation": {"accuracy", …}, "test": {…}, "files": {format: name}, "seconds"}`."""
+        return {"epochs": self._epochs, "best_epoch": self.best_epoch,
+                "validation": self._scores.get("validation", {}), "test": self._scores.get("test", {}),
+                "files": self._files, "seconds": round(time.monotonic() - self._begun, 2)}
+
+
+def _source(job: Job, store: Store) -> Path:
+    if upload := job.payload.get("upload"):
+        return _upload(store.home, upload)
+    path = Path(job.payload["path"]).expanduser()
+    if not path.exists():
+        raise NotFound("no_path", path=str(path))
+    return path
+
+
+def _upload(home: Home, upload: str) -> Path:
+    """The folder of an upload. Its id comes from a page, so it is checked before it becomes part of a path."""
+    if not re.fullmatch(r"[0-9a-f]{32}", upload) or not (home.uploads / upload).is_dir():
+        raise NotFound("no_upload")
+    return home.uploads / upload
