@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -20,7 +22,7 @@ _TWICE = 2 * SIZE
 
 
 def leaf_picture(label: str, rng: np.random.Generator) -> Image.Image:
-    """A picture of a leaf of the tree `label`. Ground, season, light, turn, size and cover are drawn before and apart from the tree."""
+    """A picture of a leaf of the tree `label`; ground, season, light, turn, size and cover do not depend on the tree."""
     light = rng.uniform(0, 2 * np.pi)
     ground = GROUNDS[rng.integers(len(GROUNDS))]
     season = SEASONS[rng.integers(len(SEASONS))]
@@ -48,7 +50,7 @@ def _laid(rng: np.random.Generator, image: np.ndarray, leaf: Leaf, season: tuple
     dome = blur(blade, 7)
     height = 9 * dome + 2.4 * noise(rng, 5) * blade + 1.5 * blur(veins, 0.7) + 0.16 * fractal(rng, 45, 2)
     shade = 0.42 + 0.58 * relief(height, light, rng.uniform(0.5, 0.8))
-    surface = _coloured(rng, season, blade, veins, dome)
+    surface = _coloured(rng, season, veins, dome)
     image = mix(image, colour(season[2]) * 0.78, petiole) * (1 - 0.3 * petiole + 0.3 * petiole * blur(petiole, 1))
     return mix(image, surface * shade, blade * (1 - _holes(rng)))
 
@@ -72,7 +74,8 @@ def _placement(rng: np.random.Generator, leaf: Leaf):
     return place
 
 
-def _coloured(rng: np.random.Generator, season: tuple[str, ...], blade: np.ndarray, veins: np.ndarray, dome: np.ndarray) -> np.ndarray:
+def _coloured(rng: np.random.Generator, season: tuple[str, ...], veins: np.ndarray, dome: np.ndarray) -> np.ndarray:
+    """The surface of the blade, 3 × H × W: two colours that run into each other, veins, dry edges, spots."""
     base, second, pale = (colour(tone) * rng.normal(1, 0.05, (3, 1, 1)).astype(np.float32) for tone in season)
     spread = 0.5 + 0.45 * noise(rng, 3) + rng.uniform(-1.2, 1.2) * (0.8 - dome)
     surface = mix(base, second, spread) * (1 + 0.05 * fractal(rng, 20, 3))
@@ -140,7 +143,7 @@ def _lines(paths: list[tuple[np.ndarray, float]], taper: float = 0.3) -> np.ndar
         steps = np.linspace(0, len(path) - 1, max(len(path), 9))
         index = np.arange(len(path))
         dense = np.stack([np.interp(steps, index, path[:, 0]), np.interp(steps, index, path[:, 1])], 1).tolist()
-        for k, (here, there) in enumerate(zip(dense, dense[1:], strict=False)):
+        for k, (here, there) in enumerate(pairwise(dense)):
             local = width * (1 - (1 - taper) * k / len(dense))
             draw.line([tuple(here), tuple(there)], fill=255, width=max(1, round(local)))
             if local > 5:
