@@ -6,9 +6,9 @@ import streamlit as st
 
 from pages.shared import backend
 from pages.shared.text import t, told
+from pages.shared.train.follow import follow
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed
-from transfer_core.progress import Progress, fold
 from transfer_core.store import Dataset, Job
 
 
@@ -32,14 +32,9 @@ def dataset_of(job: Job) -> Dataset | None:
         return None
 
 
-def progress(job: Job) -> Progress:
-    """An import reports little (its stages, ten times a second at most), so the whole history is read each time."""
-    return fold(Progress(), (event for _, event in backend.store().events(job.id)))
-
-
 def bar(job: Job) -> None:
     """Stage, how many of how many, and a bar; the words stand above it, where a screen reader meets them first."""
-    stage = progress(job).stage
+    stage = follow(job.id).stage
     if job.state == "queued" or stage is None:
         st.progress(0.0, t("data.import.waiting"))
     elif stage.total:
@@ -51,7 +46,7 @@ def bar(job: Job) -> None:
 
 def failure(job: Job) -> None:
     """What went wrong and what to do next, once."""
-    ended = progress(job).ended
+    ended = follow(job.id).ended
     if isinstance(ended, Failed):
         text = told(ended.message)
         hint = told(ended.hint) if ended.hint else ""

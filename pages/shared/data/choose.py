@@ -1,0 +1,86 @@
+"""Where photos come from: this computer, an example, or a dataset made before."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+import streamlit as st
+
+from pages.shared import backend, navigation, place
+from pages.shared.components.upload import upload
+from pages.shared.home import example
+from pages.shared.home.recent import ago
+from pages.shared.text import plain, t
+from transfer_core.examples import EXAMPLES
+from transfer_core.paths import assets
+from transfer_core.store import Dataset
+
+
+def show() -> None:
+    _offer_undo()
+    st.title(t("data.title"))
+    st.markdown(t("data.lead"))
+    arrived = upload(key="upload")
+    if arrived:
+        job = backend.store().submit("understand", {"upload": arrived["upload"]})
+        place.put(job=job.id, name=arrived["name"] or None, dataset=None, run=None, deleted=None)
+        st.rerun()
+    _examples()
+    _datasets()
+
+
+def _examples() -> None:
+    st.subheader(t("data.examples_title"))
+    with st.container(key="examples"):
+        for each in EXAMPLES:
+            with st.container(border=True, key=f"example-{each.name}"):
+                st.html(_preview(each.name))
+                st.markdown(f"**{t(f'examples.{each.name}.title')}**")
+                st.caption(t(f"examples.{each.name}.text"))
+                st.button(t("data.example_use"), key=f"use-{each.name}", icon=":material/add:", on_click=_use, args=(each.name,))
+
+
+@st.cache_data(show_spinner=False)
+def _preview(name: str) -> str:
+    """Four of its pictures, shipped as one small strip."""
+    strip = b64encode((assets() / "examples" / f"{name}.webp").read_bytes()).decode()
+    return f'<img class="preview" alt="" src="data:image/webp;base64,{strip}">'
+
+
+def _use(name: str) -> None:
+    """Open the example where it was imported before, else import it."""
+    job = example.imported(name) or backend.store().submit("import", {"example": name, "name": t(f"examples.{name}.title")})
+    place.put(job=job.id, dataset=None, run=None, deleted=None)
+
+
+def _datasets() -> None:
+    datasets = backend.store().datasets()
+    if not datasets:
+        return
+    st.subheader(t("data.datasets_title"))
+    with st.container(key="datasets"):
+        for dataset in datasets:
+            _card(dataset)
+
+
+def _card(dataset: Dataset) -> None:
+    classes = dataset.latest.summary["classes"]
+    with st.container(border=True, key=f"dataset-{dataset.id}"):
+        navigation.link("data", f"**{plain(dataset.name)}**", ":material/photo_library:", dataset=dataset.id, run=None)
+        size = t("home.dataset_size", images=f"{sum(classes.values()):,}", classes=len(classes))
+        st.caption(f"{size} · {ago(dataset.latest.created)}")
+
+
+def _offer_undo() -> None:
+    """Deleting hides; the URL remembers what, so that a refresh does not take the way back."""
+    deleted = place.get("deleted")
+    if not deleted:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="deleted-dataset"):
+        st.caption(t("data.deleted"))
+        st.button(t("data.undo"), key="undo-delete", icon=":material/undo:", on_click=_undo, args=(deleted,))
+
+
+def _undo(dataset: str) -> None:
+    backend.store().delete_dataset(dataset, undo=True)
+    place.put(deleted=None, dataset=dataset)

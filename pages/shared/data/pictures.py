@@ -1,0 +1,82 @@
+"""The pictures, class by class: look, select, move to another class, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from pages.shared import backend, place
+from pages.shared.components.gallery import Asked, Item, gallery
+from pages.shared.data import counts, edits
+from pages.shared.text import plain, t
+from transfer_core import datasets
+from transfer_core.datasets.manifest import Image
+from transfer_core.store import Dataset
+
+PAGE = 60
+
+
+def show(dataset: Dataset) -> None:
+    counted = counts.by_class(dataset.id, dataset.latest.version)
+    label = chosen(counted)
+    images = [image for image in backend.manifest(dataset.id, dataset.latest.version).images if image.label == label]
+    first = _page(len(images)) * PAGE
+    with st.container(horizontal=True, vertical_alignment="bottom", key="gallery-head"):
+        _choose_class(counted, label)
+        st.space("stretch")
+        _turn_pages(first, len(images))
+    with st.container(key="gallery"):
+        asked = gallery(items(images[first:first + PAGE]), t("data.gallery.label", name=label),
+                        [name for name in sorted(counted) if name != label], key=f"gallery-{dataset.id}")
+    if asked:
+        _do(asked, dataset)
+
+
+def chosen(counted: dict[str, dict[str, int]]) -> str:
+    """The class in the URL, else the largest."""
+    asked = place.get("class")
+    return asked if asked in counted else next(iter(counted))
+
+
+def items(images: Sequence[Image]) -> list[Item]:
+    return [Item(id=image.file, thumbnail=f"/thumbnails/{image.sha256}.webp", full=f"/images/{image.sha256}",
+                 name=image.file, detail=f"{image.width} × {image.height} · {t(f'data.split.{image.split}')}",
+                 note=t(f"data.split.{image.split}"), kind=image.split) for image in images]
+
+
+def _choose_class(counted: dict[str, dict[str, int]], label: str) -> None:
+    if st.session_state.get("gallery-class") != label:
+        st.session_state["gallery-class"] = label
+    st.selectbox(t("data.gallery.class"), list(counted), key="gallery-class", width=340, on_change=_turn_to_class,
+                 format_func=lambda name: f"{name} ({sum(counted[name].values()):,})" if name in counted else name)
+
+
+def _turn_to_class() -> None:
+    place.put(**{"class": st.session_state["gallery-class"], "page": None})
+
+
+def _page(count: int) -> int:
+    asked = place.get("page") or "1"
+    last = max(0, (count - 1) // PAGE)
+    return min(last, max(0, int(asked) - 1)) if asked.isdecimal() else 0
+
+
+def _turn_pages(first: int, count: int) -> None:
+    if count <= PAGE:
+        return
+    here = first // PAGE + 1
+    st.button(t("data.gallery.page_back"), key="page-back", icon=":material/chevron_left:", disabled=first == 0,
+              on_click=lambda: place.put(page=here - 1))
+    st.caption(t("data.gallery.range", first=first + 1, last=min(count, first + PAGE), count=f"{count:,}"))
+    st.button(t("data.gallery.page_on"), key="page-on", icon=":material/chevron_right:", disabled=first + PAGE >= count,
+              on_click=lambda: place.put(page=here + 1))
+
+
+def _do(asked: Asked, dataset: Dataset) -> None:
+    files = asked["ids"]
+    if asked["do"] == "move":
+        edits.apply(dataset, datasets.move_images, files, asked["to"],
+                    said=t("data.edit.moved", count=len(files), name=plain(asked["to"])))
+    else:
+        edits.apply(dataset, datasets.delete_images, files, said=t("data.edit.deleted", count=len(files)))
