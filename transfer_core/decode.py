@@ -119,7 +119,7 @@ def _orientation(image: Image.Image) -> int | None:
 def _rgb(image: Image.Image, done: list[str]) -> Image.Image:
     mode = image.mode
     if mode == "RGB" and "transparency" not in image.info:
-        return image.copy()
+        return image  # its pixels stay when the file is closed
     if mode in ("P", "PA"):
         done.append("palette")
     if mode == "CMYK":

@@ -1,0 +1,146 @@
+"""Changing a dataset: every change is a new version with its own manifest; the old ones stay, so nothing is ever lost.
+
+An image is named by its `sha256` (all its copies) or by its `file` (that one).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from sqlalchemy.exc import IntegrityError
+
+from transfer_core.datasets.manifest import Image, Manifest
+from transfer_core.datasets.names import clean
+from transfer_core.datasets.split import SHARES, Item, split
+from transfer_core.datasets.summary import describe
+from transfer_core.errors import BadInput, Busy, NotFound
+from transfer_core.store import Store, Version
+from transfer_core.words import Message, message
+
+_FOUND = ("quarantined", "ignored", "layout", "notes", "carried_warnings")
+
+
+def rename_class(store: Store, dataset_id: str, old: str, new: str) -> Version:
+    """Raises `NotFound` for an unknown class, `BadInput("class_exists")` when `new` is one already (then merge)."""
+    new = clean(new)
+    images = _images(store, dataset_id)
+    _known(images, old)
+    if new != old and new in {image.label for image in images}:
+        raise BadInput("class_exists", name=new)
+    changed = [image.but(label=new) if image.label == old else image for image in images]
+    return _commit(store, dataset_id, images, changed, message("import.changes.renamed", old=old, new=new))
+
+
+def merge_classes(store: Store, dataset_id: str, names: Sequence[str], into: str) -> Version:
+    """All images of `names` get the label `into`, which may be one of them or a new name."""
+    into = clean(into)
+    images = _images(store, dataset_id)
+    _known(images, *names)
+    changed = [image.but(label=into) if image.label in names else image for image in images]
+    return _commit(store, dataset_id, images, changed, message("import.changes.merged", names=", ".join(names), into=into))
+
+
+def delete_class(store: Store, dataset_id: str, name: str) -> Version:
+    images = _images(store, dataset_id)
+    _known(images, name)
+    return _commit(store, dataset_id, images, [image for image in images if image.label != name],
+                   message("import.changes.class_deleted", name=name))
+
+
+def move_images(store: Store, dataset_id: str, which: Collection[str], to: str) -> Version:
+    """Give some images another class (also a new one)."""
+    to = clean(to)
+    images = _images(store, dataset_id)
+    chosen = _chosen(images, which)
+    changed = [image.but(label=to) if i in chosen else image for i, image in enumerate(images)]
+    return _commit(store, dataset_id, images, changed, message("import.changes.moved", count=len(chosen), to=to))
+
+
+def delete_images(store: Store, dataset_id: str, which: Collection[str]) -> Version:
+    images = _images(store, dataset_id)
+    chosen = _chosen(images, which)
+    changed = [image for i, image in enumerate(images) if i not in chosen]
+    return _commit(store, dataset_id, images, changed, message("import.changes.deleted", count=len(chosen)))
+
+
+def restore_version(store: Store, dataset_id: str, version: int) -> Version:
+    """Make an old version the latest again, as a new version."""
+    store.version(dataset_id, version)
+    old = list(Manifest.read(store.home, dataset_id, version).images)
+    return _write(store, dataset_id, old, message("import.changes.restored", version=version))
+
+
+def resplit(store: Store, dataset_id: str, seed: int = 0, validation: float = SHARES["validation"],
+            test: float = SHARES["test"]) -> Version:
+    """Draw the split anew, also where one was given. Shares of each class; train gets the rest."""
+    if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
+        raise BadInput("bad_shares", validation=validation, test=test)
+    images = _images(store, dataset_id)
+    at_odds = _at_odds(images)
+    clear = [i for i, image in enumerate(images) if image.sha256 not in at_odds]
+    shares = {"validation": validation, "test": test}
+    divided = split([Item(images[i].label, images[i].group) for i in clear], seed, shares)
+    where = dict(zip(clear, divided.splits, strict=True))
+    changed = [image.but(split=where.get(i, "left_out")) for i, image in enumerate(images)]
+    return _write(store, dataset_id, changed, message("import.changes.resplit", seed=seed), drop_warnings=True)
+
+
+def _images(store: Store, dataset_id: str) -> list[Image]:
+    return list(Manifest.read(store.home, dataset_id, store.version(dataset_id).version).images)
+
+
+def _known(images: Sequence[Image], *names: str) -> None:
+    known = {image.label for image in images}
+    for name in names:
+        if name not in known:
+            raise NotFound("no_class", name=name, known=", ".join(sorted(known)))
+
+
+def _chosen(images: Sequence[Image], which: Collection[str]) -> set[int]:
+    wanted = set(which)
+    chosen = {i for i, image in enumerate(images) if image.sha256 in wanted or image.file in wanted}
+    missing = wanted - {images[i].sha256 for i in chosen} - {images[i].file for i in chosen}
+    if missing or not chosen:
+        raise NotFound("no_image", name=", ".join(sorted(missing)[:3]) or "–")
+    return chosen
+
+
+def _at_odds(images: Sequence[Image]) -> set[str]:
+    """Pictures that lie in two classes."""
+    labels: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        labels[image.sha256].add(image.label)
+    return {sha256 for sha256, names in labels.items() if len(names) > 1}
+
+
+def _commit(store: Store, dataset_id: str, before: Sequence[Image], after: Sequence[Image], change: Message) -> Version:
+    """Leave out pictures that now lie in two classes; take back those that no longer do, to where their group is."""
+    if len({image.label for image in after}) < 2:
+        raise BadInput("two_classes_needed", name=next((image.label for image in after), "–"))
+    was, now = _at_odds(before), _at_odds(after)
+    where = {image.group: image.split for image in after if image.split != "left_out"}
+    settled = []
+    for image in after:
+        if image.sha256 in now:
+            image = image.but(split="left_out")
+        elif image.sha256 in was and image.split == "left_out":
+            image = image.but(split=where.get(image.group, "train"))
+        settled.append(image)
+    return _write(store, dataset_id, settled, change)
+
+
+def _write(store: Store, dataset_id: str, images: Sequence[Image], change: Message, drop_warnings: bool = False) -> Version:
+    latest = store.version(dataset_id)
+    number = latest.version + 1
+    found = {name: latest.summary[name] for name in _FOUND if name in latest.summary}
+    if drop_warnings:
+        found["carried_warnings"] = []
+    summary = {"dataset": dataset_id, "version": number, **describe(images, found)}
+    Manifest.of_images(dataset_id, number, images).write(store.home)
+    try:
+        return store.add_version(dataset_id, number, change, summary)
+    except IntegrityError:
+        raise Busy("version_exists", dataset=dataset_id, version=number) from None
+
+
