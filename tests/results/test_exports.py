@@ -1,0 +1,228 @@
+"""What is downloaded is what was measured: a contract for every format, and each format opened as a stranger would."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import onnx
+import pytest
+import timm
+import torch
+from trained_run import LABELS, odd_pictures, trained
+
+from transfer_core.errors import BadRecipe, TrainingFailed
+from transfer_core.events import Exported, Note
+from transfer_core.images import Preprocessing, open_image, preprocess
+from transfer_core.predictor import Predictor
+from transfer_core.training import export as exporting
+from transfer_core.training.export import EXPORTERS, export, file_name
+from transfer_core.training.finish import finish
+from transfer_core.training.models import load_run
+
+CLASSES = sorted(LABELS)
+
+
+@pytest.fixture(scope="module")
+def unpacked(finished, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("download")
+    with zipfile.ZipFile(next(finished[0].folder.glob("*.zip"))) as packed:
+        packed.extractall(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", EXPORTERS.names())
+def test_every_format_is_made_replayed_and_copied_out(finished, tmp_path, kind):
+    run, _ = finished
+    folder = shutil.copytree(run.folder, tmp_path / "train-1")
+    *_, last = export(folder, run.home, kind, name="my model", out=tmp_path / "out")
+    assert isinstance(last, Exported)
+    assert (last.format, last.replayed, last.same) == (kind, 8, 8)
+    assert 0 <= last.largest_difference < 1e-4
+    assert (tmp_path / "out" / last.file).stat().st_size == last.bytes
+    assert EXPORTERS[kind].help
+    assert not list(folder.glob(".*")), "a half-written file stayed behind"
+
+
+@pytest.mark.parametrize("kind", ["onnx", "safetensors"])
+def test_a_file_that_disagrees_is_not_offered(tmp_path, kind):
+    run = trained(tmp_path)
+    list(finish(run.folder, run.manifest, run.home, name="x", device="cpu"))
+    rows = [json.loads(line) for line in (run.folder / "predictions_test.jsonl").read_text("utf-8").splitlines()]
+    rows[3]["probabilities"] = [min(1.0, p + 0.002) for p in rows[3]["probabilities"]]
+    (run.folder / "predictions_test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    (run.folder / "exports.json").unlink()
+    with pytest.raises(TrainingFailed, match=r"8 of 8 photos the same, largest difference 0\.002"):
+        list(export(run.folder, run.home, kind))
+    assert not (run.folder / "model.onnx").exists() or kind != "onnx"
+    assert (run.folder / "model.safetensors").exists(), "the training's result is never removed"
+    assert kind not in json.loads((run.folder / "exports.json").read_text())
+
+
+def test_a_model_that_onnx_cannot_hold_still_goes_home(tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no such operator\nand a long trace")
+
+    monkeypatch.setattr(exporting, "write_onnx", broken)
+    run = trained(tmp_path)
+    story = list(finish(run.folder, run.manifest, run.home, name="x", device="cpu"))
+    assert [event.message.say() for event in story if isinstance(event, Note)] == [
+        "The model could not be written as onnx (no such operator)."]
+    assert [event.format for event in story if isinstance(event, Exported)] == ["safetensors", "zip"]
+    with zipfile.ZipFile(run.folder / "x.zip") as packed:
+        assert {"model.safetensors", "config.json", "README.md"} <= set(packed.namelist())
+        assert not {"model.onnx", "predict.py"} & set(packed.namelist())
+
+
+def test_an_unknown_format_names_those_there_are(finished):
+    with pytest.raises(BadRecipe) as error:
+        list(export(finished[0].folder, finished[0].home, "tflite"))
+    assert error.value.values["allowed"] == "safetensors, onnx, zip"
+
+
+def test_timm_loads_the_folder_and_gives_the_same_logits(finished, unpacked):
+    run, _ = finished
+    ours, classes, how = load_run(run.folder)
+    theirs = timm.create_model(f"local-dir:{unpacked}", pretrained=True).eval()
+    images = torch.randn(3, 3, *how.size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(ours(images), theirs(images))
+    assert theirs.num_classes == len(classes)
+    assert list(theirs.pretrained_cfg["label_names"]) == classes == CLASSES
+    config = timm.data.resolve_model_data_config(theirs)
+    assert (config["input_size"], config["crop_pct"], config["interpolation"], tuple(config["mean"])) == (
+        (3, *how.size), how.crop_share, how.interpolation, how.mean)
+
+
+def test_onnx_runtime_gives_the_probabilities_of_pytorch_on_odd_pictures(finished):
+    run, _ = finished
+    model, _, how = load_run(run.folder)
+    pictures = odd_pictures()
+    with torch.inference_mode():
+        inputs = np.stack([preprocess(open_image(content), how) for content in pictures.values()])
+        expected = model(torch.from_numpy(inputs)).softmax(dim=-1).numpy()
+    found = Predictor(run.folder / "model.onnx").predict_files(list(pictures.values()))
+    assert np.abs(np.array([one.probabilities for one in found]) - expected).max() < 1e-4
+    assert np.abs(expected[0] - expected[1:]).max(axis=1).min() > 1e-3, "pictures the model cannot tell apart prove nothing"
+
+
+def test_the_onnx_file_knows_everything_but_the_pixels(finished):
+    run, _ = finished
+    file = onnx.load(run.folder / "model.onnx")
+    onnx.checker.check_model(file)
+    facts = {entry.key: entry.value for entry in file.metadata_props}
+    assert facts.pop("format") == "transfer-studio/1"
+    facts = {name: json.loads(text) for name, text in facts.items()}
+    assert facts["classes"] == CLASSES
+    assert Preprocessing.from_dict(facts["preprocessing"]) == load_run(run.folder)[2]
+    assert (facts["temperature"], facts["architecture"], facts["run"]) == (1.0, "test_resnet", "train-1")
+    assert (facts["input"], facts["output"]) == (file.graph.input[0].name, file.graph.output[0].name) == ("images", "logits")
+    assert facts["opset"] == file.opset_import[0].version
+    assert file.graph.input[0].type.tensor_type.shape.dim[0].dim_param, "any number of images at once"
+    text = (run.folder / "model.onnx").read_bytes()
+    assert b"site-packages" not in text
+    assert b"stack_trace" not in text
+
+
+def test_predict_py_says_what_the_studio_says(finished, unpacked, tmp_path):
+    run, _ = finished
+    pictures = odd_pictures() | {"notes.txt": b"not a picture"}
+    for name, content in pictures.items():
+        (tmp_path / name).write_bytes(content)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-I", "-c", _WITHOUT_THE_STUDIO, str(unpacked / "predict.py"), "--json", *pictures],
+                          cwd=tmp_path, env=environment, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 1, done.stderr  # one of the files is no picture
+    said = json.loads(done.stdout)["predictions"]
+    studio = Predictor(run.folder / "model.onnx").predict_files(list(pictures.values()))
+    for name, theirs, ours in zip(pictures, said, studio, strict=True):
+        assert theirs["file"] == name
+        if ours.error:
+            assert "error" in theirs
+        else:
+            assert theirs["label"] == ours.label
+            assert list(theirs["probabilities"]) == CLASSES
+            assert list(theirs["probabilities"].values()) == pytest.approx(ours.probabilities, abs=1e-6)
+    assert "error" in said[-1]
+
+
+# Runs predict.py as a machine without the studio and without torch would.
+_WITHOUT_THE_STUDIO = """
+import runpy, sys
+for name in ("transfer_core", "torch", "timm", "pydantic"):
+    sys.modules[name] = None
+sys.argv = sys.argv[1:]
+sys.path.insert(0, sys.argv[0].rsplit("/", 1)[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_predict_py_speaks_to_people(unpacked, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(odd_pictures()["plain.jpg"])
+    done = subprocess.run([sys.executable, str(unpacked / "predict.py"), "--top", "2", "a.jpg"], cwd=tmp_path,
+                          capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"a\.jpg: '.+' \d+\.\d%, '.+' \d+\.\d%\n", done.stdout)
+
+
+def test_the_zip_holds_everything_and_strange_labels_survive(finished, unpacked):
+    files = [file.relative_to(unpacked) for file in unpacked.rglob("*") if file.is_file()]
+    names = {file.as_posix() for file in files if "__pycache__" not in file.parts}
+    assert names == {"README.md", "README.zh.md", "model.safetensors", "config.json", "classes.json", "recipe.json",
+                     "report.json", "model.onnx", "predict.py", "requirements.txt", "pictures/__init__.py",
+                     "pictures/errors.py", "pictures/decode.py", "pictures/images.py"}
+    assert json.loads((unpacked / "classes.json").read_text("utf-8")) == CLASSES
+    assert json.loads((unpacked / "config.json").read_text("utf-8"))["label_names"] == CLASSES
+    assert Predictor(unpacked / "model.onnx").classes == CLASSES
+    assert json.loads((unpacked / "recipe.json").read_text("utf-8"))["model"] == "test_resnet"
+
+
+@pytest.mark.parametrize("language", ["README.md", "README.zh.md"])
+def test_the_card_gives_numbers_with_their_n_and_no_label_becomes_markup(finished, unpacked, language):
+    run, _ = finished
+    card = (unpacked / language).read_text("utf-8")
+    report = json.loads((run.folder / "report.json").read_text("utf-8"))["test"]
+    for number in (report["accuracy"], report["low"], report["high"], report["baseline"]):
+        assert f"{100 * number:.1f}" in card
+    assert f"{report['macro_f1_low']:.3f} – {report['macro_f1_high']:.3f}" in card
+    assert "8" in card
+    assert "<b>" not in card
+    assert "&lt;b&gt;" in card
+    assert "line break" in card
+    assert "a/b\\\\c\\|d" in card
+    tables = [line for line in card.splitlines() if line.startswith("| ")]
+    assert tables
+    assert all(len(re.findall(r"(?<!\\)\|", line)) in (3, 4, 6) for line in tables), "a label broke a table"
+    assert "{" not in card.replace("\\{", "").split("```")[0]
+
+
+@pytest.mark.parametrize(("name", "file"), [
+    ("clothing 10", "clothing 10"), ("../../etc/passwd", "etc-passwd"), ("a:b*c?", "a-b-c-"), ("line\nbreak", "line-break"),
+    ("  . ", "model"), ("", "model"), ("苹果🍎", "苹果🍎"), ("ü" * 90, "ü" * 50),
+])
+def test_file_names_are_safe_on_every_system(name, file):
+    assert file_name(name).strip("-") == file.strip("-")
+    assert len(file_name(name).encode()) <= 100
+    assert not re.search(r'[/\\:*?"<>|\x00-\x1f]', file_name(name))
+
+
+@pytest.mark.parametrize("model", ["test_efficientnet", "test_vit", "test_convnext", "test_mambaout"])
+def test_other_families_export_too(tmp_path, model):
+    run = trained(tmp_path, labels=["a", "b"], model=model)
+    story = finish(run.folder, run.manifest, run.home, name="x", device="cpu")
+    exported = [event for event in story if isinstance(event, Exported)]
+    assert [(event.format, event.same) for event in exported] == [("safetensors", 8), ("onnx", 8), ("zip", 8)]
+    assert max(event.largest_difference for event in exported) < 1e-4
+
+
+def test_a_new_name_makes_a_new_zip_and_nothing_else(finished, tmp_path):
+    run, _ = finished
+    folder = shutil.copytree(run.folder, tmp_path / "train-1")
+    written = (folder / "model.onnx").stat().st_mtime_ns
+    list(export(folder, run.home, "zip", name="another"))
+    assert [file.name for file in folder.glob("*.zip")] == ["another.zip"]
+    assert (folder / "model.onnx").stat().st_mtime_ns == written

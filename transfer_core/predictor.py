@@ -1,0 +1,163 @@
+"""Answers from a downloaded model: ONNX Runtime only, no torch. The pages, the command line and demos all ask here.
+
+Everything but the pixels comes from the file itself: class names, preprocessing, temperature.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from transfer_core.errors import BadImage, BadInput, NotFound
+from transfer_core.images import Preprocessing, open_image, preprocess
+from transfer_core.words import Message, has
+
+FORMAT = "transfer-studio/1"
+"""The value of `format` in the metadata of the ONNX files we write."""
+BATCH = 16
+THREADS = max(1, min(4, (os.cpu_count() or 2) // 2))
+"""Half the cores: a page that predicts must not starve the training beside it."""
+
+Source = Path | str | bytes | BinaryIO
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one file, or (`error`, `hint`) why that file cannot be asked about."""
+
+    file: str
+    label: str | None = None
+    probabilities: tuple[float, ...] = ()
+    """In the order of `Predictor.classes`; they sum to 1."""
+    error: Message | None = None
+    hint: Message | None = None
+
+    def to_dict(self, classes: Sequence[str]) -> dict[str, Any]:
+        """As the command line prints it: `{"file", "label", "probabilities": {class: p}}` or `{"file", "error"}`."""
+        if self.error:
+            return {"file": self.file, "error": self.error.say(), "hint": self.hint.say() if self.hint else ""}
+        return {"file": self.file, "label": self.label,
+                "probabilities": dict(zip(classes, self.probabilities, strict=True))}
+
+
+class Predictor:
+    """An exported ONNX file, ready to be asked. Safe to share between threads.
+
+    Raises `NotFound` when there is no such file, `BadInput` (`not_our_model`) when it is not an export of this studio.
+    """
+
+    def __init__(self, path: Path | str, threads: int = THREADS) -> None:
+        import onnxruntime
+
+        path = Path(path)
+        if not path.is_file():
+            raise NotFound("no_model_file", file=path.name)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads sleep
+        # The arena would keep the largest batch's memory for ever (2 × 170 MB for two models in one web process).
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            facts = read_facts(self._session.get_modelmeta().custom_metadata_map)
+        except Exception as error:  # ONNX Runtime raises its own kinds; every one means: cannot be used
+            raise BadInput("not_our_model", file=path.name) from error
+        self.facts = facts
+        """Everything the file says of itself: classes, preprocessing, architecture, run, …"""
+        self._any_batch = not isinstance(self._session.get_inputs()[0].shape[0], int)
+        self.classes: list[str] = facts["classes"]
+        self.preprocessing = Preprocessing.from_dict(facts["preprocessing"])
+
+    def predict(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """Upright RGB images (from `open_image`) → float32 probabilities, images × classes."""
+        parts = [self.probabilities(np.stack([preprocess(image, self.preprocessing) for image in images[start : start + BATCH]]))
+                 for start in range(0, len(images), BATCH)]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
+
+    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
+        """Preprocessed inputs N × 3 × H × W → probabilities N × classes."""
+        # A few models cannot be exported for any batch size: their files take one image at a time.
+        parts = [inputs] if self._any_batch else np.split(inputs, len(inputs))
+        logits = np.concatenate([self._session.run([self.facts["output"]], {self.facts["input"]: part})[0] for part in parts])
+        return softmax(logits / np.float32(self.facts["temperature"]))
+
+    def predict_files(self, sources: Sequence[Source], names: Sequence[str] | None = None) -> list[Prediction]:
+        """One `Prediction` for each path or bytes, in order. A bad image is an answer too, not an exception."""
+        return list(self.stream_files(sources, names))
+
+    def stream_files(self, sources: Sequence[Source], names: Sequence[str] | None = None) -> Iterator[Prediction]:
+        """The same, given as soon as each batch is done."""
+        names = names or [source if isinstance(source, str) else str(source) if isinstance(source, Path) else str(number)
+                          for number, source in enumerate(sources, start=1)]
+        for start in range(0, len(sources), BATCH):
+            opened = [_input(source, self.preprocessing) for source in sources[start : start + BATCH]]
+            good = [one for one in opened if not isinstance(one, BadImage)]
+            answers = iter(self.probabilities(np.stack(good)) if good else ())
+            for name, one in zip(names[start : start + BATCH], opened, strict=True):
+                if isinstance(one, BadImage):
+                    yield Prediction(name, error=one.as_message(), hint=_hint(one))
+                else:
+                    given = next(answers)
+                    yield Prediction(name, self.classes[int(given.argmax())], tuple(map(float, given)))
+
+
+def _input(source: Source, how: Preprocessing) -> np.ndarray | BadImage:
+    try:
+        return preprocess(open_image(Path(source) if isinstance(source, str) else source), how)
+    except BadImage as error:
+        return error
+    except OSError:  # the file is gone, or may not be read
+        return BadImage("unreadable_file")
+
+
+def _hint(error: BadImage) -> Message | None:
+    key = f"errors.{error.code}.hint"
+    return Message(key=key, values=error.values) if has(key) else None
+
+
+def read_facts(metadata: dict[str, str]) -> dict[str, Any]:
+    """What the exporter wrote into the file. Raises `ValueError` or `KeyError` when it did not."""
+    if metadata.get("format") != FORMAT:
+        raise ValueError("no metadata of ours")
+    facts = {name: json.loads(text) for name, text in metadata.items() if name != "format"}
+    for needed in ("classes", "preprocessing", "temperature", "input", "output"):
+        facts[needed]
+    return facts
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Along the last axis; the largest logit is taken off first, so nothing overflows."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+KEPT = 3
+"""Models the web process holds open at once; EfficientNet-Lite0 takes about 30 MB."""
+_open: OrderedDict[tuple[str, int, int], Predictor] = OrderedDict()
+_lock = threading.Lock()
+
+
+def predictor_for(path: Path) -> Predictor:
+    """The `Predictor` of a file, opened once; a file written anew is opened anew. The least recently asked goes first."""
+    if not path.is_file():
+        raise NotFound("no_model_file", file=path.name)
+    about = path.stat()
+    key = (str(path.resolve()), about.st_mtime_ns, about.st_size)
+    with _lock:
+        predictor = _open.pop(key, None) or Predictor(path)
+        for stale in [other for other in _open if other[0] == key[0]]:
+            del _open[stale]
+        _open[key] = predictor
+        while len(_open) > KEPT:
+            _open.popitem(last=False)
+    return predictor

@@ -1,0 +1,119 @@
+"""The model card of a run: what it is, how good it is and how sure that is, and where its limits lie. Markdown."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import timm
+
+from transfer_core.words import FALLBACK, say
+
+if TYPE_CHECKING:
+    from transfer_core.training.replay import Run
+
+
+def model_card(run: Run, exports: dict[str, dict[str, Any]], language: str = FALLBACK) -> str:
+    """The README of a download. `exports` are the records of the formats made so far, with their replays."""
+
+    def words(key: str, **values: Any) -> str:
+        return say(f"results.card.{key}", language, **values)
+
+    recipe, report = run.recipe, run.report
+    origin = run.model.pretrained_cfg if recipe["weights"] == "pretrained" else {}
+    licence = origin.get("license") or ""
+    parts = [_front_matter(run, licence), f"# {plain(run.name)}", words("what", classes=len(run.classes), model=recipe["model"])]
+    parts += [f"## {words('numbers')}", *_numbers(report, words)]
+    if "per_class" in (measured := _measured(report)[1]):
+        parts.append(_table([words("class"), words("train_images"), words("test_images"), words("recall"), words("precision")],
+                            [[plain(row["label"]), str(report.get("counts", {}).get(row["label"], "–")), str(row["support"]),
+                              _share(row["recall"], row["recall_low"], row["recall_high"]), _share(row["precision"])]
+                             for row in measured["per_class"]]))
+    parts += [f"## {words('files')}", *_files(exports, words)]
+    if "onnx" in exports:
+        parts += [words("use_program"), f"```\n{_PROGRAM}\n```", words("use_onnx")]
+    parts += [words("use_timm"), f"```python\n{_TIMM}\n```"]
+    parts += [f"## {words('made')}", _table([words("setting"), words("value")], [
+        [words("dataset"), f"{plain(recipe['dataset'])} · {recipe['version']}"],
+        *[[words(f"images_{split}"), str(count)] for split, count in report.get("images", {}).items()],
+        [words("model"), f"`{recipe['model']}` (timm {timm.__version__})"],
+        [words("weights"), words(f"weights_{recipe['weights']}")],
+        [words("licence"), plain(licence) if licence else words("licence_unknown")],
+        [words("input"), f"{run.how.size[1]} × {run.how.size[0]}"],
+        *[[f"`{name}`", f"`{json.dumps(recipe[name])}`"] for name in _SETTINGS if recipe.get(name) not in (None, {})],
+    ])]
+    parts += [f"## {words('limits')}", words("limits_text", classes=len(run.classes))]
+    return "\n\n".join(parts) + "\n"
+
+
+_SETTINGS = ("freeze", "positions", "source_loss", "lambda_target", "regularizer", "lambda_omega", "epochs", "learning_rate",
+             "batch_size", "augmentation", "seed")
+
+_PROGRAM = "pip install -r requirements.txt\npython predict.py photo.jpg"
+
+_TIMM = """import timm, torch
+from PIL import Image, ImageOps
+
+model = timm.create_model("local-dir:.", pretrained=True).eval()
+prepare = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+with torch.inference_mode():
+    probabilities = model(prepare(image)[None]).softmax(dim=-1)[0]
+print(model.pretrained_cfg["label_names"][int(probabilities.argmax())])"""
+
+
+def _front_matter(run: Run, licence: str) -> str:
+    """The YAML block that model hubs read. (A JSON string is a YAML string, whatever it holds.)"""
+    origin = run.model.pretrained_cfg.get("hf_hub_id") if run.recipe["weights"] == "pretrained" else None
+    lines = ["library_name: timm", "pipeline_tag: image-classification", "tags: [timm, image-classification, onnx]"]
+    lines += [f"license: {json.dumps(licence)}"] if licence else []
+    lines += [f"base_model: {json.dumps(origin.rstrip('/'))}"] if origin and not origin.endswith("/") else []
+    return "\n".join(["---", *lines, "---"])
+
+
+def _measured(report: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    split = next((split for split in ("test", "validation") if split in report), "")
+    return split, report.get(split, {})
+
+
+def _numbers(report: dict[str, Any], words: Any) -> list[str]:
+    split, scores = _measured(report)
+    if not split:
+        return [words("not_measured")]
+    percent = {name: f"{100 * scores[name]:.1f}" for name in ("accuracy", "low", "high", "baseline")}
+    return [
+        words(f"measured_{split}", n=scores["n"], correct=scores["correct"], **percent),
+        words("baseline", percent=percent["baseline"], label=plain(scores["baseline_class"])),
+        _table([words("score"), words("value"), "95 %"], [
+            [words(name), f"{scores[name]:.3f}", f"{scores[f'{name}_low']:.3f} – {scores[f'{name}_high']:.3f}"]
+            for name in ("balanced_accuracy", "macro_f1")] + [[words("log_loss"), f"{scores['log_loss']:.3f}", ""]]),
+    ]
+
+
+def _files(exports: dict[str, dict[str, Any]], words: Any) -> list[str]:
+    lines = []
+    for name in ("safetensors", "onnx"):
+        if name in exports:
+            record = exports[name]
+            replay = words("replayed", n=record["replayed"], same=record["same"],
+                           difference=f"{record['largest_difference']:.1e}") if record["replayed"] else words("not_replayed")
+            lines.append(f"- `{record['file']}`: {words(f'file_{name}')} {replay}")
+    return ["\n".join(lines)]
+
+
+def _share(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value:.0f} %" + (f" ({100 * low:.0f} – {100 * high:.0f})" if low is not None and high is not None else "")
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def plain(label: str) -> str:
+    """A stranger's text inside Markdown: on one line, and no sign of it means anything."""
+    text = " ".join(label.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", text)

@@ -1,0 +1,51 @@
+"""What follows a training: measure it once on images it never saw, and make the files to take home."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from transfer_core.datasets.manifest import Manifest
+from transfer_core.events import Evaluated, Event, Note
+from transfer_core.paths import Home, replacing
+from transfer_core.training.evaluate import evaluate, predictions_file
+from transfer_core.training.export import export, sha256_of
+from transfer_core.training.fit import choose_device
+from transfer_core.training.replay import open_run, read_json
+from transfer_core.words import message
+
+REPORT = "report.json"
+
+
+def finish(run_folder: Path, manifest: Manifest, home: Home, *, name: str, device: str = "auto") -> Iterator[Event]:
+    """Evaluate validation and test, then export every format.
+
+    Writes `predictions_<split>.jsonl`, `report.json` (`{split: report, "weights": sha256, "counts": …}`), `config.json`,
+    `model.onnx`, `<name>.zip`. Safe to run again: what was measured or made of the same weights is only reported again.
+    A split without images is a `Note`; so is a format that could not be made, since the others still can.
+    Raises `NotFound` when the folder holds no trained model.
+    """
+    run = open_run(run_folder, home, name)
+    weights = sha256_of(run_folder / "model.safetensors")
+    report = read_json(run_folder / REPORT)
+    if (report.get("weights"), report.get("dataset"), report.get("version")) != (weights, manifest.dataset, manifest.version):
+        report = {"weights": weights, "dataset": manifest.dataset, "version": manifest.version}
+    report["images"] = {split: len(manifest.of(split)) for split in ("train", "validation", "test")}
+    report["counts"] = manifest.counts()
+    for split in ("validation", "test"):
+        if not manifest.of(split):
+            predictions_file(run_folder, split).unlink(missing_ok=True)
+            yield Note(level="warning", message=message(f"results.no_{split}"))
+        elif split in report and predictions_file(run_folder, split).is_file():
+            yield Evaluated(split=split, report=report[split])
+        else:
+            for event in evaluate(run.model, run.classes, run.how, manifest, split, home, run_folder, choose_device(device)):
+                if isinstance(event, Evaluated):
+                    report[split] = event.report
+                    with replacing(run_folder / REPORT) as part:
+                        part.write_text(json.dumps(report, ensure_ascii=False), "utf-8")
+                yield event
+    with replacing(run_folder / REPORT) as part:
+        part.write_text(json.dumps(report, ensure_ascii=False), "utf-8")
+    yield from export(run_folder, home, "zip", name=name)

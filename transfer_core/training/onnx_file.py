@@ -1,0 +1,75 @@
+"""A trained model as one ONNX file that carries everything but the pixels: class names, preprocessing, where it is from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from transfer_core.images import Preprocessing
+from transfer_core.paths import replacing
+from transfer_core.predictor import FORMAT
+
+OPSET = 20
+INPUT, OUTPUT = "images", "logits"
+
+
+def write_onnx(model: nn.Module, how: Preprocessing, facts: dict[str, Any], file: Path) -> None:
+    """Write `model` (in eval mode, on the processor): float32 `images` N × 3 × H × W → `logits` N × classes.
+
+    `facts` become metadata, each value as JSON, beside `input`, `output` and `opset`.
+    Raises what torch.onnx raises for a model it cannot translate.
+    """
+    program = _translate(model.eval().cpu(), how)
+    written = program.model
+    # torch notes the source line of every operation: paths of this machine, and a tenth of a small file.
+    for node in written.graph.all_nodes():
+        node.metadata_props.clear()
+    for value in [*written.graph.inputs, *written.graph.outputs, *written.graph.initializers.values()]:
+        value.metadata_props.clear()
+    written.graph.metadata_props.clear()
+    written.metadata_props.clear()
+    written.metadata_props["format"] = FORMAT
+    for name, fact in {**facts, "input": INPUT, "output": OUTPUT, "opset": OPSET}.items():
+        written.metadata_props[name] = json.dumps(fact, ensure_ascii=False)
+    with replacing(file) as part:
+        program.save(str(part), external_data=False)
+
+
+def _translate(model: nn.Module, how: Preprocessing) -> Any:
+    options: dict[str, Any] = {"dynamo": True, "optimize": True, "opset_version": OPSET, "input_names": [INPUT],
+                               "output_names": [OUTPUT], "verbose": False}
+    with _ready(model):
+        try:
+            batch = torch.export.Dim("batch", min=1)
+            return torch.onnx.export(model, (torch.zeros(2, 3, *how.size),), dynamic_shapes=({0: batch},), **options)
+        except Exception:  # noqa: BLE001 — some models fix the batch size while they are traced; one image always fits
+            return torch.onnx.export(model, (torch.zeros(1, 3, *how.size),), **options)
+
+
+@contextmanager
+def _ready(model: nn.Module) -> Iterator[None]:
+    """In-place activations are undone in the graph one by one: without them the export of EfficientNet-Lite0 takes 3 s, not 6."""
+    in_place = [module for module in model.modules() if getattr(module, "inplace", False) is True]
+    for module in in_place:
+        module.inplace = False
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for module in in_place:
+            module.inplace = True
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
