@@ -16,6 +16,7 @@ from transfer_core.http.errors import answer
 
 COOKIE = "studio_token"
 HEADER = "x-studio-token"
+SHORTEST = 32
 _OURS = ("/api/",)
 _READING = ("GET", "HEAD", "OPTIONS")
 
@@ -78,7 +79,7 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in self.headers.items():
                     headers.setdefault(name, value)
-                if not token and headers.get("content-type", "").startswith("text/html"):
+                if len(token) < SHORTEST and headers.get("content-type", "").startswith("text/html"):
                     headers.append("set-cookie", _new_cookie(scope))
             await send(message)
 
@@ -89,7 +90,7 @@ class Guard:
 
 
 def _agree(headers: Headers, token: str) -> bool:
-    if headers.get("sec-fetch-site") == "cross-site" or len(token) < 32:
+    if headers.get("sec-fetch-site") == "cross-site" or len(token) < SHORTEST:
         return False
     return hmac.compare_digest(token.encode(), headers.get(HEADER, "").encode())
 

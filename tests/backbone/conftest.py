@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from transfer_core import http
+from transfer_core.paths import Home
+from transfer_core.store import Store
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> Iterator[Store]:
+    monkeypatch.setenv("TRANSFER_STUDIO_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TRANSFER_STUDIO_DATABASE_URL", raising=False)
+    store = Store(Home(tmp_path / "home"))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def stranger(store) -> Callable[[], TestClient]:
+    """Makes browsers that hold no token."""
+    return lambda: TestClient(Starlette(routes=http.routes(store), middleware=http.middleware()), base_url="http://127.0.0.1")
+
+
+@pytest.fixture
+def visitor(stranger) -> Callable[[], TestClient]:
+    """Makes browsers that have visited a page: they hold a token and repeat it."""
+
+    def visit() -> TestClient:
+        client, token = stranger(), secrets.token_urlsafe(32)
+        client.cookies.set("studio_token", token)
+        client.headers["X-Studio-Token"] = token
+        return client
+
+    return visit
+
+
+@pytest.fixture
+def client(visitor) -> TestClient:
+    return visitor()

@@ -1,0 +1,134 @@
+"""Uploads are a stranger's: names are data, sizes are counted, what is cut off leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+from starlette.requests import ClientDisconnect
+
+from transfer_core.http import uploads
+from transfer_core.http.uploads import Desk, Limits, Upload, sweep
+
+
+def index(store, upload):
+    return [json.loads(line) for line in (store.home.uploads / upload / "index.jsonl").read_text("utf-8").splitlines()]
+
+
+@pytest.fixture
+def upload(client) -> str:
+    answer = client.post("/api/uploads")
+    assert answer.status_code == 201
+    return answer.json()["upload"]
+
+
+def put(client, upload, path, content=b"x"):
+    return client.put(f"/api/uploads/{upload}", params={"path": path}, content=content)
+
+
+def test_files_arrive_under_numbers_and_are_listed(client, store, upload):
+    assert put(client, upload, "hat/a.jpg", b"123").json() == {"files": 1, "bytes": 3}
+    assert put(client, upload, "衣服/é.jpg", b"12345").json() == {"files": 2, "bytes": 8}
+    assert index(store, upload) == [{"n": 0, "path": "hat/a.jpg", "bytes": 3}, {"n": 1, "path": "衣服/é.jpg", "bytes": 5}]
+    assert (store.home.uploads / upload / "1").read_bytes() == b"12345"
+    assert client.get(f"/api/uploads/{upload}").json() == {"files": 2, "bytes": 8}
+
+
+@pytest.mark.parametrize("path", ["../../outside.txt", "/etc/cron.d/evil", "..\\..\\outside", "a/../../b"])
+def test_a_hostile_name_is_only_data(client, store, upload, path):
+    assert put(client, upload, path, b"evil").status_code == 200
+    assert index(store, upload)[0]["path"] == path
+    assert sorted(file.name for file in (store.home.uploads / upload).iterdir()) == ["0", "index.jsonl"]
+
+
+@pytest.mark.parametrize("path", ["", "a" * 1001, "a\nb", "a\x00b"])
+def test_a_name_that_is_no_name_is_refused(client, upload, path):
+    answer = put(client, upload, path)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_upload_path")
+
+
+@pytest.mark.parametrize("upload", ["0" * 32, "..", "%2e%2e", "x", "../uploads"])
+def test_an_upload_that_is_not_there(client, upload):
+    assert put(client, upload, "a.jpg").status_code in (404, 405)
+
+
+def test_the_same_path_again_replaces_the_bytes(client, store, upload):
+    put(client, upload, "a.jpg", b"first")
+    put(client, upload, "b.jpg", b"b")
+    assert put(client, upload, "a.jpg", b"second").json() == {"files": 2, "bytes": 7}
+    assert index(store, upload) == [{"n": 0, "path": "a.jpg", "bytes": 6}, {"n": 1, "path": "b.jpg", "bytes": 1}]
+    assert (store.home.uploads / upload / "0").read_bytes() == b"second"
+
+
+def test_an_upload_goes_on_after_the_server_restarted(client, store, upload):
+    put(client, upload, "a.jpg", b"123")
+    after = Upload.open(store.home.uploads / upload)
+    assert (after.next, after.bytes, after.entries) == (1, 3, {"a.jpg": (0, 3)})
+
+
+def test_too_many_bytes_and_too_many_files(visitor, store, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_MAX_UPLOAD", "10")
+    monkeypatch.setenv("TRANSFER_STUDIO_MAX_FILES", "2")
+    client = visitor()
+    upload = client.post("/api/uploads").json()["upload"]
+    assert put(client, upload, "a", b"12345678").status_code == 200
+    refused = put(client, upload, "b", b"123")
+    assert (refused.status_code, refused.json()["code"]) == (413, "upload_too_big")
+    assert put(client, upload, "b", b"12").status_code == 200, "exactly the limit fits"
+    assert put(client, upload, "c", b"").json()["code"] == "upload_too_many"
+    assert len(index(store, upload)) == 2
+
+
+def test_a_body_longer_than_declared_is_counted_as_it_comes(visitor, store, monkeypatch):
+    monkeypatch.setattr(uploads, "BUFFER", 4)
+    monkeypatch.setenv("TRANSFER_STUDIO_MAX_UPLOAD", "10")
+    client = visitor()
+    upload = client.post("/api/uploads").json()["upload"]
+
+    def undeclared():
+        for _ in range(100):
+            yield b"12345"
+
+    refused = client.put(f"/api/uploads/{upload}", params={"path": "a"}, content=undeclared())
+    assert refused.status_code == 413
+    assert [file.name for file in (store.home.uploads / upload).iterdir()] == ["index.jsonl"]
+    assert client.get(f"/api/uploads/{upload}").json() == {"files": 0, "bytes": 0}
+
+
+def test_a_full_disk_is_said_and_not_filled(client, store, upload, monkeypatch):
+    monkeypatch.setattr(uploads, "RESERVE", 1 << 62)
+    refused = put(client, upload, "a.jpg")
+    assert (refused.status_code, refused.json()["code"]) == (507, "disk_full")
+
+
+def test_a_cut_off_file_leaves_nothing(store):
+    """The connection breaks in the middle: no part file, no line in the index, no bytes counted."""
+
+    async def breaks():
+        yield b"12345"
+        raise ClientDisconnect
+
+    request = SimpleNamespace(query_params={"path": "a.jpg"}, headers={}, stream=breaks)
+
+    async def drop() -> tuple[int, Upload, str]:
+        desk = Desk(store.home, Limits())
+        upload = json.loads((await desk.create(request)).body)["upload"]
+        request.path_params = {"upload": upload}
+        answer = await desk.put(request)
+        return answer.status_code, desk._open[upload], upload
+
+    status, state, upload = asyncio.run(drop())
+    assert (status, state.bytes, state.entries) == (499, 0, {})
+    assert [file.name for file in (store.home.uploads / upload).iterdir()] == ["index.jsonl"]
+
+
+def test_the_janitor_removes_what_is_a_day_old_and_not_needed(client, store):
+    old, new, busy = (client.post("/api/uploads").json()["upload"] for _ in range(3))
+    for upload in (old, busy):
+        os.utime(store.home.uploads / upload, (1, 1))
+    assert sweep(store.home, busy=frozenset({busy})) == [old]
+    assert {folder.name for folder in store.home.uploads.iterdir()} == {new, busy}
+    assert client.get(f"/api/uploads/{old}").status_code == 404
