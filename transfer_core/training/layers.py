@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +44,7 @@ def layer_groups(model: nn.Module) -> list[LayerGroup]:
         log.warning("%s cannot be cut into layer groups; its backbone is one group", type(model).__name__)
         groups = [names]
     owner = {name: index for index, group in enumerate(groups) for name in group}
-    modules = _modules(model, owner, head)
+    modules = _modules(model, owner)
     titles = _titles(groups, modules, _has_stem(model)) if len(groups) > 1 else [WHOLE] * len(groups)
     buffers = _buffers(model, owner, modules)
     return [
@@ -68,7 +67,8 @@ def head_parameters(model: nn.Module) -> set[str]:
     return {name for name, parameter in model.named_parameters() if id(parameter) in inside}
 
 
-_PLAIN = {"stem": r"^(?:stem|patch_embed|cls_token|pos_embed)", "blocks": r"^(?:stages|dense_stages|layers|blocks|transformers)\.(\d+)"}
+_PLAIN = {"stem": r"^(?:stem|patch_embed|cls_token|pos_embed)",
+          "blocks": r"^(?:stages|dense_stages|layers|blocks|transformers)\.(\d+)"}
 """For the few families without a coarse matcher (MetaFormer, CSATv2, PiT, RDNet), whose parts carry timm's usual names."""
 
 
@@ -90,21 +90,29 @@ def _join_norms(model: nn.Module, groups: list[list[str]]) -> list[list[str]]:
     return groups
 
 
-def _modules(model: nn.Module, owner: dict[str, int], head: set[str]) -> list[dict[str, nn.Module]]:
+_HEAD = -1
+
+
+def _modules(model: nn.Module, owner: dict[str, int]) -> list[dict[str, nn.Module]]:
     """For each group its largest whole modules by name, in the order they are registered.
 
     A module without parameters (pooling, dropout) goes with what stands before it; between the last group and
     the head it is left to the head, so that the head keeps its dropout while the whole backbone is in eval.
     """
-    count = 1 + max(owner.values(), default=-1)
-    found: list[dict[str, nn.Module]] = [{} for _ in range(count)]
+    found: list[dict[str, nn.Module]] = [{} for _ in range(1 + max(owner.values(), default=-1))]
+    # By identity, not by name: CoaT lends one module to several blocks, and it belongs to one group only.
+    places = {id(parameter): owner.get(name, _HEAD) for name, parameter in model.named_parameters()}
+    seen: set[int] = set()
     waiting: list[tuple[str, nn.Module]] = []
     before: int | None = None
-    for name, module, group in _pieces(model, "", owner, head):
+    for name, module, group in _pieces(model, "", places):
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
         if group is None:
             waiting.append((name, module))
             continue
-        if group >= 0:
+        if group != _HEAD:
             for waited, piece in waiting:
                 found[group if before is None else before][waited] = piece
             found[group][name] = module
@@ -113,15 +121,13 @@ def _modules(model: nn.Module, owner: dict[str, int], head: set[str]) -> list[di
     return found
 
 
-def _pieces(module: nn.Module, prefix: str, owner: dict[str, int],
-            head: set[str]) -> Iterator[tuple[str, nn.Module, int | None]]:
-    """Modules that belong to one group (its index), to the head (-1) or, without parameters, to none (None)."""
+def _pieces(module: nn.Module, prefix: str, places: dict[int, int]) -> Iterator[tuple[str, nn.Module, int | None]]:
+    """Modules that belong to one group (its index), to the head or, without parameters, to none (None)."""
     for child_name, child in module.named_children():
         name = f"{prefix}{child_name}"
-        paths = [path for path, _ in child.named_parameters(prefix=name)]
-        groups = {-1 if path in head else owner[path] for path in paths if path in head or path in owner}
+        groups = {places[id(parameter)] for parameter in child.parameters()}
         if len(groups) > 1:
-            yield from _pieces(child, f"{name}.", owner, head)
+            yield from _pieces(child, f"{name}.", places)
         else:
             yield name, child, next(iter(groups), None)
 
@@ -131,6 +137,11 @@ def _titles(groups: list[list[str]], modules: list[dict[str, nn.Module]], stem: 
     titles: list[str] = []
     for index, group in enumerate(groups):
         title = "stem" if index == 0 and stem else _title(group, modules[index])
+        # A group cut out of pieces of one block is called after the block, when the block is in no other group.
+        shared = _shared_path(group)
+        others = (name for other in groups if other is not group for name in other)
+        if shared and title.startswith(f"{shared}.") and not any(name.startswith(f"{shared}.") for name in others):
+            title = shared
         again = titles.count(title)
         titles.append(title if not again else f"{title}+{again}")
     return titles
@@ -139,7 +150,14 @@ def _titles(groups: list[list[str]], modules: list[dict[str, nn.Module]], stem: 
 def _title(group: list[str], modules: dict[str, nn.Module]) -> str:
     sizes = {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
     enough = sum(sizes.values()) / 4
-    return next((name for name, size in sizes.items() if size and size >= enough), re.sub(r"\.[^.]+$", "", group[0]))
+    return next((name for name, size in sizes.items() if size and size >= enough), group[0].rpartition(".")[0] or group[0])
+
+
+def _shared_path(names: list[str]) -> str:
+    """The module all names lie in: `blocks.0` of `blocks.0.a` and `blocks.0.b.c`."""
+    first, last = min(names).split("."), max(names).split(".")
+    same = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return ".".join(first[:min(same, len(first) - 1)])
 
 
 def _matcher(model: nn.Module) -> Any:
