@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import streamlit as st
 
@@ -215,18 +215,8 @@ def _format(value: Any) -> str:
 
 
 def _parse(name: str, text: str) -> Any:
-    """The value a URL's text means; raises `ValueError` when it means none."""
-    annotation = str(Recipe.model_fields[name].annotation)
+    """What a URL's text means; the recipe turns it into a number or a switch itself. Raises `ValueError` for broken positions."""
     if name == "positions":
         return {} if text == _EMPTY else dict(pair.rsplit(":", 1) for pair in text.split(","))
-    if name == "freeze":
-        return text if text == "all" else int(text)
-    if text == _EMPTY and "None" in annotation:
-        return None
-    if "bool" in annotation:
-        if text not in ("true", "false"):
-            raise ValueError(text)
-        return text == "true"
-    if "int" in annotation:
-        return int(text)
-    return float(text) if "float" in annotation else text
+    optional = type(None) in get_args(Recipe.model_fields[name].annotation)
+    return None if text == _EMPTY and optional else text

@@ -109,10 +109,16 @@ def measure(job: Job, store: Store) -> Work:
 
 @TASKS.add("describe_weights", torch=True)
 def describe_weights(job: Job, store: Store) -> Work:
-    """Look into a weight file someone brought, without running anything in it."""
+    """Look into a weight file someone brought, without running anything in it.
+
+    With `upload` and `model` the file is kept for recipes when it fits that model; the result then holds its `sha256`.
+    """
+    from transfer_core.training.own_weights import take_in
     from transfer_core.training.weight_files import inspect_weights
 
     yield Progressed(stage="reading_weights", done=0)
+    if upload := job.payload.get("upload"):
+        return take_in(_upload(store.home, upload), job.payload["model"], store.home)
     return asdict(inspect_weights(store.home.weights / Path(job.payload["file"]).name))
 
 

@@ -36,14 +36,14 @@ def _presets(now: Draft) -> None:
     st.radio(
         t("model.preset"), names, index=None, horizontal=True, width="stretch",
         format_func=lambda name: _preset_title(name, now.advised),
-        captions=[t(f"model.preset_{name}_text") for name in names],
+        captions=[t(f"catalog.presets.{name}.text") for name in names],
         **draft.bind_to("preset-choice", now.preset if same else None, lambda name: name and draft.choose_preset(name)),
     )
     st.caption(f":material/lightbulb: {told(now.why)}" if same else f":material/edit: {t('model.preset_own')}")
 
 
 def _preset_title(name: str, advised: str) -> str:
-    title = t(f"model.preset_{name}")
+    title = t(f"catalog.presets.{name}.title")
     return f"{title} :orange-badge[:material/star: {t('model.recommended')}]" if name == advised else title
 
 
@@ -72,14 +72,15 @@ def price(now: Draft) -> None:
     cost = estimate.estimate(now.recipe, now.info, now.images, speed, classes=now.classes or 10)
     with st.container(border=True, key="price"):
         st.markdown(f"**{t('model.price')}**")
-        share = 100 * cost.trainable_parameters / max(1, cost.total_parameters)
-        st.metric(t("model.trainable"), short(cost.trainable_parameters), help=t("model.trainable_help"))
-        st.progress(min(1.0, share / 100), t("model.trainable_share", share=digits(share), total=short(cost.total_parameters)))
-        known = bool(cost.seconds and now.images)
-        st.metric(t("model.minutes"), duration(cost.seconds) if known else "–", help=t("model.minutes_help"))
-        st.metric(t("model.memory"), size(cost.memory_bytes), help=t("model.memory_help"))
-        if now.recipe.weights == "pretrained" and catalog.weights_at(now.info.name, backend.home()) == "download":
-            st.metric(t("model.download"), size(cost.download_bytes), help=t("model.download_help"))
+        with st.grid(columns="auto", min_column_width=140, gap="small", key="price-tags"):
+            st.metric(t("model.trainable"), short(cost.trainable_parameters), help=t("model.trainable_help"))
+            known = bool(cost.seconds and now.images)
+            st.metric(t("model.minutes"), duration(cost.seconds) if known else "–", help=t("model.minutes_help"))
+            st.metric(t("model.memory"), size(cost.memory_bytes), help=t("model.memory_help"))
+            if now.recipe.weights == "pretrained" and catalog.weights_at(now.info.name, backend.home()) == "download":
+                st.metric(t("model.download"), size(cost.download_bytes), help=t("model.download_help"))
+        share = cost.trainable_parameters / max(1, cost.total_parameters)
+        st.progress(min(1.0, share), t("model.trainable_share", share=digits(100 * share), total=short(cost.total_parameters)))
         if not now.images:
             st.caption(t("model.minutes_need_photos"))
         elif speed is None:

@@ -13,6 +13,9 @@ from pages.shared.model.numbers import decimal, plus
 from pages.shared.text import t
 from transfer_core.recipe import Recipe
 
+OWN_SIZE = 0
+"""The choice "as the model was trained", which a recipe says with None and a select box would take for nothing chosen."""
+
 
 @dataclass(frozen=True)
 class Control:
@@ -40,7 +43,7 @@ CONTROLS = (
     Control("warmup", "expert", steps=(0.0, 0.05, 0.1, 0.2, 0.3, 0.5)),
     Control("backbone_factor", "expert", steps=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)),
     Control("batch_size", "expert", steps=(4, 8, 16, 32, 64, 128, 256)),
-    Control("image_size", "expert", steps=(None, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512)),
+    Control("image_size", "expert", steps=(OWN_SIZE, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512)),
     Control("label_smoothing", "expert", steps=(0.0, 0.05, 0.1, 0.2)),
     Control("clip", "expert", steps=(0.0, 0.5, 1.0, 2.0, 5.0)),
     Control("precision", "expert"),
@@ -62,21 +65,23 @@ def _draw(control: Control, now: Draft) -> None:
     name, value = control.name, getattr(now.recipe, control.name)
     words = {"label": t(f"settings.{name}"), "help": t(f"settings.{name}_help")}
     bound = draft.bind(name, now)
+    if name == "image_size":
+        value = value or OWN_SIZE
+        bound = draft.bind_to(draft.key(name), value, lambda size: draft.change(image_size=size or None))
     if control.integer:
         low, high = control.integer
-        st.number_input(**words, min_value=low, max_value=high, step=1, required=True, **bound)
+        st.number_input(**words, min_value=low, max_value=high, step=1, **bound)
     elif isinstance(value, bool):
         st.toggle(**words, **bound)
     else:
         st.selectbox(**words, options=_options(control, value), format_func=lambda choice: say(name, choice, now),
-                     required=True, filter_mode=None, **bound)
+                     filter_mode=None, **bound)
 
 
 def _options(control: Control, value: Any) -> list[Any]:
     if not control.steps:
         return list(control.choices)
-    steps = [step for step in control.steps if step is not None]
-    return [None] * (None in control.steps) + (steps if value is None else plus(steps, value))
+    return plus(list(control.steps), value)
 
 
 def say(name: str, value: Any, now: Draft) -> str:
@@ -88,7 +93,7 @@ def say(name: str, value: Any, now: Draft) -> str:
         frozen = len(now.info.groups) if value == "all" else value
         return t("settings.freeze_value", frozen=frozen, all=len(now.info.groups))
     if name == "image_size":
-        return t("settings.image_size_own", size=now.info.image_size) if value is None else t("settings.pixels", size=value)
+        return t("settings.image_size_own", size=now.info.image_size) if not value else t("settings.pixels", size=value)
     if name == "source_loss":
         return t(f"objective.source_{value or 'none'}_title")
     if name == "regularizer":
@@ -109,7 +114,7 @@ def say(name: str, value: Any, now: Draft) -> str:
 def differences(now: Draft) -> None:
     """“3 settings differ from the recommended – reset”, with the list."""
     names = now.differences
-    with st.container(key="differences"):
+    with st.container(key="changed-settings"):
         if not names:
             st.caption(f":material/check: {t('settings.as_recommended')}")
             return
@@ -117,7 +122,7 @@ def differences(now: Draft) -> None:
             st.markdown(f":material/edit_note: {t('settings.differ', count=len(names))}", width="content")
             st.button(t("settings.reset"), icon=":material/restart_alt:", key="reset", on_click=draft.reset, type="tertiary")
         for name in names:
-            with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"difference-{name}"):
+            with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"changed-{name}"):
                 st.markdown(
                     f"**{t(f'settings.{name}')}**: {say(name, getattr(now.recipe, name), now)} "
                     f":gray[{t('settings.instead_of', value=say(name, getattr(now.usual, name), now))}]", width="content")

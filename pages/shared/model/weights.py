@@ -58,8 +58,7 @@ def _own_file(now: Draft, job: Job | None) -> None:
 
 
 def _submit(arrived: dict[str, Any], model: str) -> None:
-    file = backend.home().uploads / arrived["upload"] / "0"
-    job = backend.store().submit(KIND, {"file": str(file), "name": arrived["name"], "model": model})
+    job = backend.store().submit(KIND, {"upload": arrived["upload"], "name": arrived["name"], "model": model})
     place.put(job=job.id, own="file")
 
 

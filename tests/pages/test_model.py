@@ -1,0 +1,207 @@
+"""The Model page without a browser: every way it can be met, in both languages."""
+
+from __future__ import annotations
+
+import pytest
+
+from pages.shared.model import numbers, settings
+from pages.shared.place import SETTINGS
+from transfer_core import catalog, presets
+from transfer_core.regularizers import REGULARIZERS
+from transfer_core.source_losses import SOURCE_LOSSES
+from transfer_core.store import Store
+from transfer_core.words import has, languages, message, say
+
+ELSEWHERE = {"model", "weights", "weights_file", "freeze", "positions", "lambda_anchor", "source_loss", "lambda_target",
+             "regularizer", "lambda_omega"}
+"""Settings with a place of their own on the page."""
+
+
+@pytest.fixture
+def dataset(store: Store) -> str:
+    summary = {"dataset": "hats-0001", "version": 1, "classes": {"hat <b>": 60, "shoe": 60}, "imported": 120,
+               "split": {"train": 84, "validation": 18, "test": 18}}
+    store.add_dataset("Hats & *shoes*", "hats-0001", message("app.name"), summary)
+    return "hats-0001"
+
+
+def settings_of(app) -> dict[str, str]:
+    return {key: value if isinstance(value, str) else value[0] for key, value in app.query_params.items()}
+
+
+def press(app, key: str):
+    next(button for button in app.button if button.key == key).click()
+    return app.run()
+
+
+@pytest.mark.parametrize("language", languages())
+@pytest.mark.parametrize("depth", ["simple", "guided", "expert"])
+def test_the_page_with_a_dataset(visit, dataset, language, depth):
+    app = visit("model", dataset=dataset, lang=language, depth=depth)
+    assert not app.exception and not app.error and not app.warning
+    assert app.title[0].value == say("model.title", language)
+    assert {radio.key for radio in app.radio} >= {"preset-choice"}
+    shown = {control.name for control in settings.CONTROLS
+             for widget in (*app.number_input, *app.selectbox, *app.toggle) if widget.key == f"setting-{control.name}"}
+    wanted = {control.name for control in settings.CONTROLS if depth == "expert" or control.depth == depth}
+    assert shown == wanted
+    assert ("setting-lambda_omega" in {slider.key for slider in app.select_slider}) == (depth != "simple")
+
+
+@pytest.mark.parametrize("language", languages())
+def test_without_a_dataset_it_can_be_looked_at_and_leads_to_the_photos(visit, language):
+    app = visit("model", lang=language)
+    assert say("model.no_dataset", language) in app.info[0].value
+    assert "go-train" not in {button.key for button in app.button}
+    assert "go-data" in {button.key for button in app.button}
+
+
+@pytest.mark.parametrize("suggestion", catalog.suggested(), ids=lambda suggestion: suggestion.role)
+def test_every_suggested_model_can_be_taken(visit, dataset, suggestion):
+    app = visit("model", dataset=dataset, model="resnet18.a1_in1k", freeze="1", positions="layer2:anchor")
+    press(app, f"take-{suggestion.role}")
+    assert not app.exception
+    url = settings_of(app)
+    assert url["model"] == suggestion.model.name
+    assert not {"freeze", "positions"} & url.keys()
+
+
+@pytest.mark.parametrize("model", ["vgg11.tv_in1k", "swin_tiny_patch4_window7_224.ms_in1k", "vit_huge_patch14_224.orig_in21k",
+                                   "densenet201.tv_in1k", "no/such model", "../../etc"])
+def test_any_model_in_the_address_is_drawn(visit, dataset, model):
+    assert not visit("model", dataset=dataset, model=model).exception
+
+
+def test_models_with_very_many_groups_and_with_one(visit, dataset):
+    pretrained = [info for info in catalog.models() if info.pretrained]
+    most, least = max(pretrained, key=lambda info: len(info.groups)), min(pretrained, key=lambda info: len(info.groups))
+    assert len(most.groups) > 25
+    for info in (most, least):
+        assert not visit("model", dataset=dataset, model=info.name, depth="guided").exception
+
+
+def test_wrong_settings_are_named_and_leave_the_address(visit, dataset):
+    app = visit("model", dataset=dataset, epochs="many", positions="layer9:freeze")
+    assert say("settings.epochs") in app.warning[0].value
+    assert not {"epochs", "positions"} & settings_of(app).keys()
+
+
+def test_search_finds_and_takes_a_model(visit, dataset):
+    app = visit("model", dataset=dataset)
+    app.session_state["search-panel"] = True
+    app.run()
+    next(field for field in app.text_input if field.key == "search-text").set_value("resnet18 a1").run()
+    press(app, "take-resnet18.a1_in1k")
+    assert settings_of(app)["model"] == "resnet18.a1_in1k"
+    next(field for field in app.text_input if field.key == "search-text").set_value("<script>zzzzqq").run()
+    assert any("zzzzqq" in info.value for info in app.info) and not app.exception
+
+
+def test_presets_say_which_is_recommended(visit, dataset):
+    app = visit("model", dataset=dataset)
+    advised = presets.recommend(catalog.model("tf_efficientnet_lite0"), Store().dataset(dataset).latest.summary)[0]
+    radio = next(radio for radio in app.radio if radio.key == "preset-choice")
+    marked = [option for option in radio.options if say("model.recommended") in option]
+    assert len(marked) == 1 and say(f"catalog.presets.{advised}.title") in marked[0]
+    radio.set_value("everything").run()
+    assert settings_of(app)["preset"] == "everything"
+    app.query_params["freeze"] = "2"
+    app.run()
+    assert next(radio for radio in app.radio if radio.key == "preset-choice").value is None
+
+
+def test_a_lambda_only_where_it_means_something(visit, dataset):
+    sliders = lambda app: {slider.key for slider in app.select_slider}  # noqa: E731
+    assert sliders(visit("model", dataset=dataset)) == {"setting-lambda_omega"}
+    assert sliders(visit("model", dataset=dataset, regularizer="none")) == set()
+    both = visit("model", dataset=dataset, preset="everything", source_loss="lwf", positions="blocks.6:anchor")
+    assert sliders(both) == {"setting-lambda_omega", "setting-lambda_target", "setting-lambda_anchor"}
+    captions = "\n".join(caption.value for caption in both.caption)
+    for words in ("objective.keep", "objective.learn", "objective.free", "ladder.anchor_low", "ladder.anchor_high"):
+        assert say(words) in captions
+
+
+def test_the_formula_holds_the_numbers(visit, dataset):
+    app = visit("model", dataset=dataset, preset="everything", source_loss="lwf", lambda_target="3", lambda_omega="0.00001",
+                positions="blocks.6:anchor", lambda_anchor="10")
+    latex = app.latex[0].value
+    assert r"{1 + 3}" in latex and r"1 \cdot 10^{-5}" in latex and "10 \\cdot" in latex
+    assert app.latex[0].value != visit("model", dataset=dataset).latex[0].value
+
+
+def test_what_cannot_be_is_greyed_out_with_its_reason(visit, dataset):
+    frozen = visit("model", dataset=dataset, preset="head_only")
+    radio = next(radio for radio in frozen.radio if radio.key == "setting-source_loss")
+    assert sum("material/block" in option for option in radio.options) == len(SOURCE_LOSSES)
+    radio.set_value("lwf").run()
+    assert next(radio for radio in frozen.radio if radio.key == "setting-source_loss").value == "none"
+    assert "source_loss" not in settings_of(frozen)
+    headless = visit("model", dataset=dataset, preset="everything", model="vit_small_patch14_dinov2.lvd142m")
+    options = next(radio for radio in headless.radio if radio.key == "setting-source_loss").options
+    assert [option for option in options if "material/block" in option] == [
+        f":gray[:material/block: {say('objective.source_lwf_title')}]"]
+
+
+def test_another_omega_starts_with_its_own_lambda(visit, dataset):
+    app = visit("model", dataset=dataset, lambda_omega="1.0")
+    next(radio for radio in app.radio if radio.key == "setting-regularizer").set_value("l1").run()
+    slider = next(slider for slider in app.select_slider if slider.key == "setting-lambda_omega")
+    assert float(slider.value) == REGULARIZERS["l1"].facts["default"]
+
+
+def test_differences_are_counted_listed_and_taken_back(visit, dataset):
+    app = visit("model", dataset=dataset, epochs="77", seed="5", depth="expert")
+    assert say("settings.differ", count=2) in "\n".join(text.value for text in app.markdown)
+    press(app, "undo-seed")
+    assert "seed" not in settings_of(app) and settings_of(app)["epochs"] == "77"
+    press(app, "reset")
+    assert "epochs" not in settings_of(app)
+    assert say("settings.as_recommended") in "\n".join(caption.value for caption in app.caption)
+
+
+def test_from_scratch_is_a_choice_with_a_warning(visit, dataset):
+    app = visit("model", dataset=dataset)
+    next(group for group in app.segmented_control if group.key == "weights-choice").set_value("scratch").run()
+    assert settings_of(app)["weights"] == "scratch"
+    assert say("model.scratch") in app.warning[0].value
+
+
+def test_a_weight_file_becomes_the_recipes_once_it_fits(visit, dataset, store):
+    job = store.submit("describe_weights", {"upload": "0" * 32, "name": "mine <b>.pt", "model": "x"})
+    store.end(job.id, "finished", {"sha256": "a" * 64, "tensors": 10, "fitting": 9, "total": 10})
+    app = visit("model", dataset=dataset, own="file", job=job.id, weights="file", weights_file="a" * 64)
+    assert not app.exception
+    assert "aaaaaaaaaaaa" in app.success[0].value
+    assert "mine \\<b\\>" in "\n".join(caption.value for caption in app.caption)
+
+
+@pytest.mark.parametrize("language", languages())
+def test_every_setting_and_every_choice_has_words(language):
+    for name in SETTINGS:
+        assert has(f"settings.{name}"), name
+    for control in settings.CONTROLS:
+        assert has(f"settings.{control.name}_help"), control.name
+        for choice in control.choices:
+            assert has(f"settings.{control.name}_{choice}"), choice
+    for kind, registry in (("source", SOURCE_LOSSES), ("omega", REGULARIZERS)):
+        for choice in registry:
+            for part in ("", "_title", "_text"):
+                assert has(f"objective.{kind}_{choice.name}{part}")
+            assert has(f"objective.words_{choice.name}")
+
+
+def test_every_setting_has_exactly_one_place_on_the_page():
+    names = [control.name for control in settings.CONTROLS]
+    assert sorted([*names, *ELSEWHERE]) == sorted(SETTINGS)
+
+
+@pytest.mark.parametrize(("number", "text"), [(640, "640"), (12_810, "12.8 k"), (999_600, "1 M"), (3_380_000, "3.38 M"),
+                                              (86_600_000, "86.6 M"), (1.2e9, "1.2 G")])
+def test_numbers_are_short(number, text):
+    assert numbers.short(number) == text
+
+
+def test_a_decimal_has_no_exponent():
+    assert [numbers.decimal(number) for number in (1e-6, 0.01, 3.0, 1e4)] == ["0.000001", "0.01", "3", "10000"]
+    assert numbers.logarithmic(0.01, 1) == [0.01, 0.03, 0.1, 0.3, 1.0]
+    assert [numbers.digits(number) for number in (0.394, 4.1, 46.8, 120.4)] == ["0.39", "4.1", "47", "120"]
