@@ -28,7 +28,7 @@ def cloth_picture(label: str, rng: np.random.Generator) -> Image.Image:
         v, pulled = _pucker(rng, u, v, at_u, at_v)
 
     cloth, height = _woven(rng, u, v, pulled)
-    folds = 7 * noise(rng, 2) + rng.uniform(0, 5) * noise(rng, 4)
+    folds = 6 * noise(rng, 2) + rng.uniform(0, 3) * noise(rng, 4)
     if label == "hole":
         cloth, height = _with_hole(rng, cloth, height, u, v, at_u, at_v, period)
     if label == "stain":
@@ -94,14 +94,14 @@ def _pucker(rng: np.random.Generator, u: np.ndarray, v: np.ndarray, at_u: float,
 def _with_loop(rng: np.random.Generator, image: np.ndarray, at: np.ndarray, turn: float, period: float) -> np.ndarray:
     """The yarn itself: a tight line along the weft, and a loop of it standing off the cloth with its shadow."""
     along, across = np.array([cos(turn), sin(turn)]), np.array([-sin(turn), cos(turn)])
-    reach, t = rng.uniform(30, 85), np.linspace(-1, 1, 40)[:, None]
+    reach, t = rng.uniform(50, 130), np.linspace(-1, 1, 40)[:, None]
     line = at + reach * t * along + rng.normal(0, 0.4, (40, 1)) * across
-    size, lean = rng.uniform(14, 34), rng.normal(0, 0.5)
+    size, lean = rng.uniform(24, 54), rng.normal(0, 0.5)
     s = np.linspace(0, np.pi, 40)[:, None]
     loop = at + size * (0.45 * np.cos(s) + lean * np.sin(s) + 0.25 * np.sin(2 * s)) * along + size * np.sin(s) * across
-    tone = image[:, int(at[1]), int(at[0])].reshape(3, 1, 1) * rng.uniform(0.95, 1.3) + 0.08
+    tone = image[:, int(at[1]), int(at[0])].reshape(3, 1, 1) * rng.uniform(1.0, 1.35) + 0.1
     for path, shift in ((line, 1), (loop, 3)):
-        mask = _thread(path, period * 0.42)
+        mask = _thread(path, period * 0.5)
         image = image * (1 - 0.5 * blur(np.roll(mask, (shift, shift), (0, 1)), 1.2))
         image = mix(image, tone * (0.75 + 0.25 * relief(2 * blur(mask, 1.2), 0.8, 1.5)), mask)
     return image
@@ -110,7 +110,7 @@ def _with_loop(rng: np.random.Generator, image: np.ndarray, at: np.ndarray, turn
 def _with_hole(rng: np.random.Generator, cloth: np.ndarray, height: np.ndarray, u: np.ndarray, v: np.ndarray, at_u: float,
                at_v: float, period: float) -> tuple[np.ndarray, np.ndarray]:
     """Yarns end in an uneven rim, each at its own length; what lies below shows, in the shadow of the edge."""
-    radius = rng.uniform(9, 30) / period
+    radius = rng.uniform(16, 42) / period
     stretch = rng.uniform(0.7, 1.4)
     distance = np.hypot((u - at_u) * stretch, (v - at_v) / stretch) / radius
     ends = rng.normal(0, 0.22, (2, 512)).astype(np.float32)
@@ -127,8 +127,8 @@ def _stained(rng: np.random.Generator, cloth: np.ndarray, at: np.ndarray) -> np.
     tint = colour(str(rng.choice(["7a4a22", "5a3a1c", "6a2a34", "39404f", "8a7a2a", "4a4a3a", "96603a"])))
     soaked = np.zeros((SIZE, SIZE), np.float32)
     for k in range(rng.integers(1, 4)):
-        centre = at + (rng.normal(0, 32, 2) if k else 0)
-        radius = rng.uniform(16, 44) if k == 0 else rng.uniform(4, 12)
+        centre = at + (rng.normal(0, 48, 2) if k else 0)
+        radius = rng.uniform(28, 70) if k == 0 else rng.uniform(6, 18)
         distance = np.hypot(_X - centre[0], _Y - centre[1]) / radius + 0.16 * noise(rng, 7)
         fill = np.clip((1.0 - distance) * 7, 0, 1)
         rim = np.exp(-(((distance - 0.93) / 0.09) ** 2))
