@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Literal
 
 from transfer_core.errors import StudioError, Unavailable
@@ -23,13 +23,15 @@ BEAT = 2.0
 """Seconds between two heartbeats. A wish to stop is noticed with them."""
 
 
-def run_job(store: Store, job: Job, interrupted: threading.Event | None = None) -> str:
+def run_job(store: Store, job: Job, interrupted: threading.Event | None = None,
+            watch: Callable[[Event], None] | None = None) -> str:
     """Run a job this process has claimed, to its end; returns its state then.
 
     Never raises for what goes wrong inside the job: that becomes a `Failed` event and the state `failed`.
     `interrupted`: set when the process is asked to go (SIGTERM); what a checkpoint holds can be resumed.
+    `watch` is called with every event as it happens.
     """
-    reporter = Reporter(store, job)
+    reporter = Reporter(store, job, watch)
     reporter.start()
     try:
         state, result = _consume(store, job, reporter, interrupted or threading.Event())
@@ -105,11 +107,11 @@ class Reporter:
     A step of the work may take minutes; what was reported before it must not wait for its end.
     """
 
-    def __init__(self, store: Store, job: Job) -> None:
+    def __init__(self, store: Store, job: Job, watch: Callable[[Event], None] | None = None) -> None:
         self.asked: Wish | None = None
         self.passed_on = False
         self.lost = False
-        self._store, self._job, self._pid = store, job, os.getpid()
+        self._store, self._job, self._pid, self._watch = store, job, os.getpid(), watch
         self._waiting: list[Event] = []
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -128,6 +130,8 @@ class Reporter:
     def add(self, event: Event) -> None:
         with self._lock:
             self._waiting.append(event)
+        if self._watch is not None:
+            self._watch(event)
 
     def flush(self) -> None:
         with self._lock:

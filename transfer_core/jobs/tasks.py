@@ -44,9 +44,7 @@ def understand(job: Job, store: Store) -> Work:
     from transfer_core import datasets
 
     yield Progressed(stage="understanding", done=0)
-    answers = job.payload.get("answers")
-    understood = datasets.understand(_source(job, store), datasets.Answers(**answers) if answers else None)
-    return understood.to_dict()
+    return datasets.understand(_source(job, store), job.payload.get("answers")).to_dict()
 
 
 @TASKS.add("import", torch=False)
@@ -55,7 +53,7 @@ def import_(job: Job, store: Store) -> Work:
     from transfer_core import datasets
 
     payload, drawn = job.payload, store.home.uploads / f"example-{job.id}"
-    answers, seed = payload.get("answers"), payload.get("seed", 0)
+    seed = payload.get("seed", 0)
     imported: Imported | None = None
     try:
         if example := payload.get("example"):
@@ -63,8 +61,7 @@ def import_(job: Job, store: Store) -> Work:
 
             yield from make_example(example, drawn, payload.get("images_per_class"), seed)
         source = drawn if example else _source(job, store)
-        for event in datasets.import_dataset(source, payload["name"], store, seed=seed,
-                                             answers=datasets.Answers(**answers) if answers else None):
+        for event in datasets.import_dataset(source, payload["name"], store, answers=payload.get("answers"), seed=seed):
             imported = event if isinstance(event, Imported) else imported
             yield event
     finally:

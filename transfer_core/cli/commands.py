@@ -1,0 +1,8 @@
+"""All commands, gathered: importing a module registers its commands."""
+
+from __future__ import annotations
+
+from transfer_core.cli import data, results, runs, serve
+from transfer_core.cli.command import app
+
+__all__ = ["app", "data", "results", "runs", "serve"]

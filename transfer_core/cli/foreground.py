@@ -1,0 +1,95 @@
+"""Run a job here and now, through the same queue, events and checkpoints as the pages use."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from transfer_core.cli.tell import Teller
+from transfer_core.errors import StudioError
+from transfer_core.events import Failed
+from transfer_core.jobs import Supervisor, run_job
+from transfer_core.jobs.worker import limit_threads
+from transfer_core.store import Job, Store
+from transfer_core.words import Message, message
+
+EVERY = 0.25
+
+
+class JobFailedError(StudioError):
+    """The job's own `Failed` event, as an error to leave the program with."""
+
+    def __init__(self, failed: Failed | None) -> None:
+        self._failed = failed or Failed(message=message("errors.worker_died.text"))
+        super().__init__(self._failed.message.key.removeprefix("errors.").removesuffix(".text"))
+
+    def message(self, language: str = "en") -> str:
+        return self._failed.message.say(language)
+
+    def hint(self, language: str = "en") -> str:
+        return self._failed.hint.say(language) if self._failed.hint else ""
+
+    def as_message(self) -> Message:
+        return self._failed.message
+
+
+def run_here(store: Store, job: Job) -> Job:
+    """Run a queued job in this process when its device is free, else wait for it; returns the ended job.
+
+    Ctrl-C stops it and keeps the best so far; a second one leaves at once. Raises `JobFailedError`.
+    """
+    tell = Teller()
+    with _stops(store, job, tell):
+        limit_threads()
+        if store.claim(job.id, os.getpid()):
+            run_job(store, store.job(job.id), watch=tell)
+        else:
+            _follow(store, job.id, tell)
+    job = store.job(job.id)
+    if job.state == "failed":
+        failures = store.events(job.id, kinds=("failed",))
+        raise JobFailedError(failures[-1][1] if failures else None)
+    return job
+
+
+def _follow(store: Store, job_id: str, tell: Teller) -> None:
+    """Tell what a worker reports until the job has ended. The queue moves even where no web server runs."""
+    supervisor = Supervisor(store, warm=False)
+    supervisor.start()
+    seen = len(store.raw_events(job_id))
+    ahead = None
+    try:
+        while True:
+            job = store.job(job_id)
+            if job.state == "queued" and store.ahead(job) != ahead:
+                ahead = store.ahead(job)
+                tell.say(message("cli.waiting", count=ahead))
+            for number, event in store.events(job_id, after=seen):
+                seen = number
+                tell(event)
+            if not job.live:
+                return
+            time.sleep(EVERY)
+    finally:
+        supervisor.stop()
+
+
+@contextmanager
+def _stops(store: Store, job: Job, tell: Teller) -> Iterator[None]:
+    """The first Ctrl-C asks the job to stop and keep; the second is an ordinary one."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        tell.say(message("cli.stopping"))
+        store.ask_stop(job.id, "keep")
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,123 @@
+"""`evaluate`, `predict`, `export`: what a finished run is worth, and what it says of new photos."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from transfer_core.cli.answer import Answer, language, table
+from transfer_core.cli.command import argument, command, option
+from transfer_core.cli.tell import Teller
+from transfer_core.datasets.manifest import Manifest
+from transfer_core.errors import NotFound
+from transfer_core.events import Exported
+from transfer_core.jobs.worker import limit_threads
+from transfer_core.store import Job, Store
+from transfer_core.words import say
+
+
+@command("evaluate")
+def evaluate(
+    run: Annotated[str, argument("option_run")],
+    split: Annotated[str, option("--split", words="option_split", metavar="test|validation")] = "test",
+) -> Answer:
+    store = Store()
+    job = _trained(store, run)
+    report = _report(store, job).get(split)
+    if report is None:
+        _finish(store, job)
+        report = _report(store, job).get(split)
+    if report is None:
+        raise NotFound("no_split", split=split)
+    scores = ("accuracy", "low", "high", "baseline", "balanced_accuracy", "macro_f1")
+    score = {name: f"{100 * report[name]:.1f}" for name in scores}
+    rows = [{name: value for name, value in each.items() if isinstance(value, str | int | float | None)}
+            for each in report.get("per_class", ())]
+    text = say("cli.report", language(), split=say(f"cli.{split}", language()), n=report["n"], **score)
+    return Answer({"run": job.id, "split": split, **report}, f"{text}\n\n{table(rows)}")
+
+
+def _report(store: Store, job: Job) -> dict[str, Any]:
+    file = store.home.run(job.id) / "report.json"
+    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+
+def _finish(store: Store, job: Job) -> None:
+    """Measure a run whose worker did not come to it."""
+    limit_threads()
+    from transfer_core.training.finish import finish
+
+    recipe, tell = job.payload["recipe"], Teller()
+    manifest = Manifest.read(store.home, recipe["dataset"], recipe["version"])
+    for event in finish(store.home.run(job.id), manifest, store.home, name=_name(store, job)):
+        tell(event)
+
+
+@command("predict")
+def predict(
+    run: Annotated[str, argument("option_predictor")],
+    images: Annotated[list[Path], argument("option_images")],
+) -> Answer:
+    from transfer_core.predictor import Predictor
+
+    predictor = Predictor(Path(run) if run.endswith(".onnx") else _onnx(run))
+    found = predictor.predict_files([file for image in images for file in _files(image)])
+    rows = [prediction.to_dict(predictor.classes) for prediction in found]
+    if rows and all("error" in row for row in rows):
+        raise NotFound("no_answers", file=rows[0]["file"], reason=rows[0]["error"])
+    shown = [{"file": row["file"], "label": row.get("label"), "p": max(row.get("probabilities", {}).values(), default=None),
+              "": row.get("error", "")} for row in rows]
+    return Answer({"predictions": rows}, table(shown))
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def _onnx(run: str) -> Path:
+    store = Store()
+    job = _trained(store, run)
+    file = store.home.run(job.id) / "model.onnx"
+    if not file.is_file():
+        _finish(store, job)
+    return file
+
+
+@command("export")
+def export(
+    run: Annotated[str, argument("option_run")],
+    format: Annotated[str, option("--format", words="option_format", metavar="zip|onnx|safetensors")] = "zip",  # noqa: A002
+    out: Annotated[Path, option("--out", words="option_out", metavar="DIR")] = Path(),
+) -> Answer:
+    store = Store()
+    job = _trained(store, run)
+    limit_threads()
+    from transfer_core.training.export import export as exporting
+
+    tell, written = Teller(), None
+    for event in exporting(store.home.run(job.id), store.home, format, name=_name(store, job), out=out):
+        tell(event)
+        written = event if isinstance(event, Exported) and event.format == format else written
+    if written is None:
+        raise typer.Exit(1)
+    file = out.resolve() / Path(written.file).name
+    return Answer({"run": job.id, **written.model_dump(exclude={"type"}), "file": str(file)}, str(file))
+
+
+def _name(store: Store, job: Job) -> str:
+    if name := job.payload.get("name"):
+        return name
+    try:
+        return store.dataset(job.payload["recipe"]["dataset"]).name
+    except NotFound:
+        return job.id
+
+
+def _trained(store: Store, run: str) -> Job:
+    job = store.job(run)
+    if job.kind != "train" or not (store.home.run(job.id) / "model.safetensors").is_file():
+        raise NotFound("no_trained_model", folder=run)
+    return job

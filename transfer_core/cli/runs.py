@@ -1,0 +1,130 @@
+"""`train`, `runs`, `show`, `stop`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from transfer_core.cli.answer import Answer, language, table
+from transfer_core.cli.command import argument, command, option
+from transfer_core.cli.foreground import run_here
+from transfer_core.cli.settings import read, with_settings
+from transfer_core.errors import BadInput, NotFound
+from transfer_core.jobs import devices
+from transfer_core.progress import Progress, fold, verdict
+from transfer_core.recipe import DEFAULT_MODEL, Recipe
+from transfer_core.store import Job, Store
+from transfer_core.words import say
+
+
+@command("train")
+@with_settings
+def train(
+    dataset: Annotated[str | None, option("--dataset", words="option_dataset")] = None,
+    preset: Annotated[str | None, option("--preset", words="option_preset", metavar="NAME")] = None,
+    resume: Annotated[str | None, option("--resume", words="option_resume", metavar="RUN")] = None,
+    device: Annotated[str | None, option("--device", words="option_device")] = None,
+    name: Annotated[str | None, option("--name", words="option_run_name")] = None,
+    wait: Annotated[bool, option("--wait/--no-wait", words="option_wait")] = True,
+    **settings: Any,
+) -> Answer:
+    store = Store()
+    if resume:
+        job = _resumed(store, resume)
+    else:
+        recipe = _recipe(store, dataset, preset, read(settings))
+        payload = {"recipe": recipe.model_dump(mode="json")} | ({"name": name} if name else {})
+        job = store.submit("train", payload, device or devices()[0])
+    if not wait:
+        ahead = store.ahead(job)
+        said = say("cli.put_in_queue", language(), run=job.id, count=ahead)
+        return Answer({"run": job.id, "state": job.state, "ahead": ahead}, said)
+    sys.stderr.write(f"{job.id}\n")
+    job = run_here(store, job)
+    return Answer({"run": job.id, "state": job.state, **(job.result or {})}, _outcome(job))
+
+
+def _recipe(store: Store, dataset: str | None, preset: str | None, settings: dict[str, Any]) -> Recipe:
+    if not dataset:
+        raise BadInput("dataset_missing")
+    known = store.dataset(dataset)
+    version = store.version(known.id, int(settings["version"]) if "version" in settings else None)
+    base: dict[str, Any] = {}
+    if preset:
+        from transfer_core import catalog, presets
+
+        base = presets.PRESETS[preset](catalog.model(settings.get("model", DEFAULT_MODEL)), version.summary)
+    return Recipe(**{**base, **settings, "dataset": known.id, "version": version.version})
+
+
+def _resumed(store: Store, run: str) -> Job:
+    job = store.job(run)
+    if not job.live and not (store.home.run(job.id) / "last.pt").is_file():
+        raise NotFound("nothing_to_resume", run=run)
+    store.requeue(job.id)
+    return store.job(job.id)
+
+
+def _outcome(job: Job) -> str:
+    test = (job.result or {}).get("test")
+    if not test:
+        return say("cli.ended_without_score", language(), run=job.id, state=say(f"cli.{job.state}", language()))
+    score = {name: f"{100 * test[name]:.1f}" for name in ("accuracy", "low", "high")}
+    return say("cli.ended", language(), run=job.id, state=say(f"cli.{job.state}", language()), n=test["n"], **score)
+
+
+@command("runs")
+def runs() -> Answer:
+    store = Store()
+    names = {dataset.id: dataset.name for dataset in store.datasets()}
+    rows = [_run(job, names) for job in store.jobs("train")]
+    shown = [{"run": row["run"], "state": row["state"], "dataset": row["dataset"], "model": row["model"],
+              "freeze": row["freeze"], "epochs": row["epochs"], "test": (row["test"] or {}).get("accuracy"),
+              "n": (row["test"] or {}).get("n"), "started": (row["started"] or "")[:16]} for row in rows]
+    return Answer({"runs": rows}, table(shown))
+
+
+def _run(job: Job, names: dict[str, str]) -> dict[str, Any]:
+    recipe, result = job.payload["recipe"], job.result or {}
+    return {"run": job.id, "state": job.state, "dataset": names.get(recipe["dataset"], recipe["dataset"]),
+            "version": recipe.get("version", 1), "model": recipe.get("model", DEFAULT_MODEL),
+            "freeze": recipe.get("freeze", "all"), "created": _time(job.created), "started": _time(job.started),
+            "ended": _time(job.ended), "device": job.device, "epochs": result.get("epochs"),
+            "validation": result.get("validation"), "test": result.get("test")}
+
+
+def _time(moment: float | None) -> str | None:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds") if moment else None
+
+
+@command("show")
+def show(run: Annotated[str, argument("option_run")]) -> Answer:
+    store = Store()
+    job = store.job(run)
+    events = [event for _, event in store.events(job.id)]
+    progress = fold(Progress(), events)
+    names = {dataset.id: dataset.name for dataset in store.datasets()}
+    best, said = progress.best, verdict(progress).say(language())
+    data = {**_run(job, names), "recipe": job.payload["recipe"], "result": job.result, "ahead": store.ahead(job),
+            "folder": str(store.home.run(job.id)), "share": progress.share, "verdict": said,
+            "best": best.model_dump(exclude={"confusion"}) if best else None,
+            "notes": [note.message.say(language()) for note in progress.notes],
+            "ended_with": progress.ended.model_dump(mode="json") if progress.ended else None}
+    recipe = "\n".join(f"  {name} = {value}" for name, value in job.payload["recipe"].items())
+    return Answer(data, "\n".join((f"{job.id}  {say(f'cli.{job.state}', language())}", said, recipe, *data["notes"])))
+
+
+@command("stop")
+def stop(
+    run: Annotated[str, argument("option_run")],
+    discard: Annotated[bool, option("--discard", words="option_discard")] = False,
+) -> Answer:
+    store = Store()
+    job = store.job(run)
+    if not job.live:
+        raise BadInput("run_has_ended", run=run)
+    store.ask_stop(job.id, "discard" if discard else "keep")
+    job = store.job(job.id)
+    return Answer({"run": job.id, "state": job.state, "stop": job.stop},
+                  say("cli.stop_discard" if discard else "cli.stop_keep", language(), run=job.id))

@@ -1,0 +1,23 @@
+"""`app`: open the studio in the browser."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+from transfer_core.cli.answer import Answer
+from transfer_core.cli.command import command, option
+from transfer_core.paths import studio
+
+
+@command("app")
+def app_(
+    port: Annotated[int, option("--port", words="option_port")] = 8501,
+    host: Annotated[str, option("--host", words="option_host")] = "127.0.0.1",
+    browser: Annotated[bool, option("--browser/--no-browser", words="option_browser")] = True,
+) -> Answer:
+    # This process becomes the server, so that signals and its exit status are the server's own.
+    os.execv(sys.executable, [  # noqa: S606
+        sys.executable, "-m", "streamlit", "run", str(studio() / "app.py"), "--server.port", str(port),
+        "--server.address", host, "--server.headless", str(not browser).lower(), "--server.showEmailPrompt", "false"])
