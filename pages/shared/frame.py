@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.shared import navigation, place
-from pages.shared.text import t, told
+from pages.shared.text import plain, t, told
 from transfer_core.errors import StudioError
 from transfer_core.paths import assets
 from transfer_core.words import languages
@@ -26,8 +26,8 @@ def run() -> None:
 
 def show(error: StudioError) -> None:
     """What happened, then what to do. Never a traceback."""
-    hint = error.hint(place.language())
-    st.error(f"{told(error)}\n\n{hint}" if hint else told(error), icon=":material/error:")
+    text, hint = plain(told(error)), plain(error.hint(place.language()))  # they name files and classes of strangers
+    st.error(f"{text}\n\n{hint}" if hint else text, icon=":material/error:")
 
 
 def _header() -> None:

@@ -23,7 +23,7 @@ def show() -> None:
     arrived = upload(key="upload")
     if arrived:
         job = backend.store().submit("understand", {"upload": arrived["upload"]})
-        place.put(job=job.id, name=arrived["name"] or None, dataset=None, run=None, deleted=None)
+        place.put(job=job.id, called=arrived["name"] or None, dataset=None, run=None, deleted=None)
         st.rerun()
     _examples()
     _datasets()

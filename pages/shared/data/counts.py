@@ -13,6 +13,7 @@ from transfer_core.datasets.manifest import SPLITS
 from transfer_core.store import Dataset
 
 _MOST = 40
+_PARTS = (*SPLITS, "left_out")
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -42,19 +43,20 @@ def show(dataset: Dataset) -> None:
 def bars(counted: dict[str, dict[str, int]]) -> str:
     """One bar a class, cut into its splits. Class names are strangers' and stay text."""
     most = max((sum(row.values()) for row in counted.values()), default=1)
-    legend = "".join(f'<span><i class="{split}"></i>{escape(t(f"data.split.{split}"))}</span>' for split in SPLITS)
+    shown = [split for split in _PARTS if any(row.get(split) for row in counted.values())]
+    legend = "".join(f'<span><i class="{split}"></i>{escape(t(f"data.split.{split}"))}</span>' for split in shown)
     rows = "".join(_bar(label, row, most) for label, row in list(counted.items())[:_MOST])
     more = len(counted) - _MOST
     rest = f'<p class="more">{escape(t("data.counts.more", count=more))}</p>' if more > 0 else ""
-    return f'<div class="bars"><p class="legend">{legend}</p>{rows}{rest}</div>'
+    return f'<div class="class-bars"><p class="legend">{legend}</p>{rows}{rest}</div>'
 
 
 def _bar(label: str, row: dict[str, int], most: int) -> str:
     parts = "".join(f'<span class="{split}" style="width:{100 * row[split] / most:.2f}%"></span>'
-                    for split in (*SPLITS, "left_out") if row.get(split))
-    spoken = ", ".join(f"{t(f'data.split.{split}')} {row[split]}" for split in SPLITS if row.get(split))
+                    for split in _PARTS if row.get(split))
+    spoken = ", ".join(f"{t(f'data.split.{split}')} {row[split]}" for split in _PARTS if row.get(split))
     name = escape(label, quote=True)
-    return (f'<div class="bar-row"><span class="name" title="{name}">{name}</span>'
+    return (f'<div class="class-bar"><span class="name" title="{name}">{name}</span>'
             f'<span class="track" role="img" aria-label="{name}: {escape(spoken, quote=True)}">{parts}</span>'
             f'<span class="count">{sum(row.values()):,}</span></div>')
 

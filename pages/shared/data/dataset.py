@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared import navigation, place
+from pages.shared import navigation
 from pages.shared.data import classes, counts, pictures, report, versions
 from pages.shared.home.recent import ago
 from pages.shared.text import plain, t
@@ -29,6 +29,7 @@ def show(dataset: Dataset) -> None:
         if st.button(t("data.view.next"), type="primary", icon=":material/arrow_forward:", key="next-model"):
             navigation.go("model", dataset=dataset.id, run=None)
         report.show(latest.summary)
+    report.conflicts(latest.summary["conflicts"])
     st.subheader(t("data.view.pictures"))
     st.fragment(pictures.show, key="pictures")(dataset)
     with st.expander(t("data.classes.title"), icon=":material/label:", key="edit-classes"):
@@ -42,7 +43,3 @@ def _sentence(summary: dict) -> str:
     split = summary["split"]
     return t("data.view.sentence", images=f"{sum(summary['classes'].values()):,}", classes=len(summary["classes"]),
              train=f"{split['train']:,}", validation=f"{split['validation']:,}", test=f"{split['test']:,}")
-
-
-def leave() -> None:
-    place.put(dataset=None, run=None)

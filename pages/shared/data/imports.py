@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.shared import backend
-from pages.shared.text import t, told
+from pages.shared.text import plain, t, told
 from pages.shared.train.follow import follow
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed
@@ -48,8 +48,8 @@ def failure(job: Job) -> None:
     """What went wrong and what to do next, once."""
     ended = follow(job.id).ended
     if isinstance(ended, Failed):
-        text = told(ended.message)
-        hint = told(ended.hint) if ended.hint else ""
+        text = plain(told(ended.message))
+        hint = plain(told(ended.hint)) if ended.hint else ""
         st.error(f"{text}\n\n{hint}" if hint else text, icon=":material/error:")
     else:
         st.error(t("data.import.stopped"), icon=":material/error:")

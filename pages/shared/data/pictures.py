@@ -24,8 +24,8 @@ def show(dataset: Dataset) -> None:
     first = _page(len(images)) * PAGE
     with st.container(horizontal=True, vertical_alignment="bottom", key="gallery-head"):
         _choose_class(counted, label)
-        st.space("stretch")
-        _turn_pages(first, len(images))
+        if len(images) > PAGE:
+            _turn_pages(first, len(images))
     with st.container(key="gallery"):
         asked = gallery(items(images[first:first + PAGE]), t("data.gallery.label", name=label),
                         [name for name in sorted(counted) if name != label], key=f"gallery-{dataset.id}")
@@ -63,14 +63,13 @@ def _page(count: int) -> int:
 
 
 def _turn_pages(first: int, count: int) -> None:
-    if count <= PAGE:
-        return
     here = first // PAGE + 1
-    st.button(t("data.gallery.page_back"), key="page-back", icon=":material/chevron_left:", disabled=first == 0,
-              on_click=lambda: place.put(page=here - 1))
-    st.caption(t("data.gallery.range", first=first + 1, last=min(count, first + PAGE), count=f"{count:,}"))
-    st.button(t("data.gallery.page_on"), key="page-on", icon=":material/chevron_right:", disabled=first + PAGE >= count,
-              on_click=lambda: place.put(page=here + 1))
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="right", key="gallery-pages"):
+        st.caption(t("data.gallery.range", first=first + 1, last=min(count, first + PAGE), count=f"{count:,}"), width="content")
+        st.button(t("data.gallery.page_back"), key="page-back", icon=":material/chevron_left:", disabled=first == 0,
+                  on_click=lambda: place.put(page=here - 1))
+        st.button(t("data.gallery.page_on"), key="page-on", icon=":material/chevron_right:", disabled=first + PAGE >= count,
+                  on_click=lambda: place.put(page=here + 1))
 
 
 def _do(asked: Asked, dataset: Dataset) -> None:

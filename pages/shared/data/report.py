@@ -16,14 +16,13 @@ _CONFLICTS = 12
 
 
 def warnings(summary: dict[str, Any]) -> None:
-    for warning in summary.get("warnings", []):
-        st.warning(told(warning), icon=":material/warning:")
+    found = [plain(told(warning)) for warning in summary.get("warnings", [])]
+    if found:
+        st.warning("\n\n".join(found), icon=":material/warning:")
 
 
 def show(summary: dict[str, Any]) -> None:
-    for note in summary.get("notes", []):
-        st.info(told(note), icon=":material/info:")
-    _conflicts(summary.get("conflicts", []))
+    notes(summary.get("notes", []))
     _quarantined(summary.get("quarantined", []))
     _converted(summary)
     twins = summary.get("duplicates", 0), summary.get("near_duplicates", 0)
@@ -33,6 +32,11 @@ def show(summary: dict[str, Any]) -> None:
         st.markdown(f":material/visibility_off: {t('data.report.ignored', count=ignored)}")
     if not any((*twins, ignored, summary.get("converted"), summary.get("quarantined"), summary.get("conflicts"))):
         st.markdown(f":material/check_circle: {t('data.report.clean')}")
+
+
+def notes(facts: list[dict[str, Any]]) -> None:
+    for fact in facts:
+        st.markdown(f":material/info: {plain(told(fact))}")
 
 
 def _quarantined(files: list[dict[str, str]]) -> None:
@@ -56,7 +60,7 @@ def _converted(summary: dict[str, Any]) -> None:
             st.markdown(f"{count:,} × {t(key) if has(key) else plain(name)}")
 
 
-def _conflicts(conflicts: list[list[dict[str, str]]]) -> None:
+def conflicts(conflicts: list[list[dict[str, str]]]) -> None:
     """The same picture under two classes: only a person can say which is right, so both are shown."""
     if not conflicts:
         return

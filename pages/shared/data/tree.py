@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from pages.shared.text import t
+from transfer_core.datasets.manifest import SPLITS
 from transfer_core.datasets.understanding import Node, Understanding
 
 _MOST = 60
@@ -20,6 +21,7 @@ def html(understanding: Understanding) -> str:
 def _level(nodes: list[Node]) -> str:
     if not nodes:
         return ""
+    nodes = sorted(nodes, key=_order)
     most = max(node.images for node in nodes) or 1
     rows = "".join(_node(node, most) for node in nodes[:_MOST])
     rest = nodes[_MOST:]
@@ -28,8 +30,13 @@ def _level(nodes: list[Node]) -> str:
     return f"<ul>{rows}</ul>"
 
 
+def _order(node: Node) -> tuple[int, str]:
+    """Training, validation, test in this order; everything else by name."""
+    return (SPLITS.index(node.name) if node.kind == "split" and node.name in SPLITS else len(SPLITS), node.name)
+
+
 def _node(node: Node, most: int) -> str:
-    name = t(f"data.split.{node.name}") if node.kind == "split" and node.name in ("train", "validation", "test") else node.name
+    name = t(f"data.split.{node.name}") if node.kind == "split" and node.name in SPLITS else node.name
     return (f'<li><span class="node {node.kind}"><i>{escape(t(f"data.tree.{node.kind}"))}</i> <b>{escape(name)}</b>'
             f'<span class="meter"><span style="width:{100 * node.images / most:.0f}%"></span></span>'
             f'<span class="count">{node.images:,}</span></span>{_level(node.children)}</li>')

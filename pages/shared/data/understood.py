@@ -63,8 +63,8 @@ def _sentence(understanding: Understanding) -> str:
 
 def _problem(understanding: Understanding) -> None:
     if understanding.problem:
-        hint = told(understanding.hint) if understanding.hint else ""
-        st.error(f"{told(understanding.problem)}\n\n{hint}", icon=":material/error:")
+        hint = plain(told(understanding.hint)) if understanding.hint else ""
+        st.error(f"{plain(told(understanding.problem))}\n\n{hint}", icon=":material/error:")
 
 
 def _ask(question: Question, job: Job) -> None:
@@ -73,7 +73,7 @@ def _ask(question: Question, job: Job) -> None:
     widget = f"answer-{question.key}"
     st.session_state[widget] = answers.get(question.key, question.default)
     with st.container(border=True, key=f"question-{question.key}"):
-        st.radio(told(question.text), question.options, key=widget, on_change=_answer, args=(job, question.key),
+        st.radio(plain(told(question.text)), question.options, key=widget, on_change=_answer, args=(job, question.key),
                  format_func=lambda option: t(f"import.answers.{question.key}.{option}"))
 
 
@@ -85,9 +85,9 @@ def _answer(job: Job, key: str) -> None:
 
 def _left_out(understanding: Understanding) -> None:
     for note in understanding.notes:
-        st.info(told(note), icon=":material/info:")
+        st.markdown(f":material/info: {plain(told(note))}")
     for some in understanding.ignored:
-        with st.expander(t(f"import.ignored.{some.reason}", count=some.count), icon=":material/visibility_off:",
+        with st.expander(f"{t(f'import.ignored.{some.reason}')} · {some.count:,}", icon=":material/visibility_off:",
                          key=f"ignored-{some.reason}"):
             st.markdown(_names(some.files, some.count))
     if understanding.refused:
@@ -109,7 +109,7 @@ def reason(code: str, values: dict[str, Any] | None = None) -> str:
 
 
 def _accept(job: Job) -> None:
-    st.session_state.setdefault("dataset-name", place.get("name") or t("data.understood.new_name"))
+    st.session_state.setdefault("dataset-name", place.get("called") or t("data.understood.new_name"))
     with st.container(key="accept-row"):
         st.text_input(t("data.understood.name"), key="dataset-name", max_chars=80)
         with st.container(horizontal=True):
@@ -124,9 +124,9 @@ def _import(job: Job) -> None:
         return
     name = st.session_state["dataset-name"].strip() or t("data.understood.new_name")
     made = backend.store().submit("import", {**job.payload, "name": name})
-    place.put(job=made.id, name=None)
+    place.put(job=made.id, called=None)
 
 
 def _start_again(primary: bool = False) -> None:
     st.button(t("data.understood.other"), key="start-again", type="primary" if primary else "tertiary", icon=":material/undo:",
-              on_click=lambda: place.put(job=None, name=None))
+              on_click=lambda: place.put(job=None, called=None))

@@ -38,7 +38,7 @@ def _row(dataset: Dataset, version: Version) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key=f"version-{version.version}"):
         held = version.summary["classes"]
         size = t("home.dataset_size", images=f"{sum(held.values()):,}", classes=len(held))
-        st.markdown(f"**{t('data.versions.number', version=version.version)}** · {told(version.change)}  \n"
+        st.markdown(f"**{t('data.versions.number', version=version.version)}** · {plain(told(version.change))}  \n"
                     f":small[{size} · {ago(version.created)}]")
         st.space("stretch")
         if latest:
