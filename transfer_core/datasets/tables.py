@@ -73,6 +73,8 @@ def read_table(data: bytes, pictures: Sequence[str] = ()) -> Table | None:
         rows = [[cell.strip() for cell in row] for row in lines if any(row)]
     except csv.Error:
         return None
+    if not rows:
+        return None
     return _by_header(rows) or _by_content(rows, pictures)
 
 
