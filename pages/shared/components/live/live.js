@@ -12,7 +12,8 @@ export default function ({ parentElement, data }) {
     root.follower?.stop();
     root.follower = { key, ...follow(root, data) };
   }
-  return () => { root.follower?.stop(); root.follower = null; };
+  // Streamlit cleans up before each call, not only at the end: the stream stops only when the element has left the page.
+  return () => setTimeout(() => { if (!root.isConnected) root.follower?.stop(); }, 0);
 }
 
 function loadPlotly() {
@@ -38,7 +39,7 @@ function follow(root, { run, words, palette }) {
   const matrix = element("section", "live-matrix");
   const table = element("details", "live-table");
   root.append(status, charts, matrix, table);
-  charts.hidden = true;
+  charts.hidden = table.hidden = true;
 
   let timer = null, stopped = false, drawnEpoch = -1;
   const source = new EventSource(`/api/jobs/${run}/events`);
@@ -66,10 +67,15 @@ function follow(root, { run, words, palette }) {
     if (stopped || !state.started) return;
     if (!state.steps.length && !state.epochs.length) return;
     status.hidden = true;
-    charts.hidden = false;
+    charts.hidden = table.hidden = false;
     const look = theme(root);
-    Plotly.react(loss.plot, lossTraces(state, words, palette), layout(look, words.step, { type: "linear", rangemode: "tozero" }), CONFIG);
-    Plotly.react(accuracy.plot, accuracyTraces(state, words, palette), layout(look, words.epoch, { tickformat: ".0%", range: [0, 1.02] }), CONFIG);
+    const draws = [[loss, lossTraces, words.step, { type: "linear", rangemode: "tozero" }],
+                   [accuracy, accuracyTraces, words.epoch, { tickformat: ".0%", range: [0, 1.02] }]];
+    for (const [chart, traces, x, y] of draws) {
+      const data = traces(state, words, palette);
+      const rows = Math.ceil(data.length / (chart.plot.offsetWidth > 460 ? 2 : 1));
+      Plotly.react(chart.plot, data, layout(look, x, y, rows), CONFIG);
+    }
     if (state.epochs.length !== drawnEpoch) {
       drawnEpoch = state.epochs.length;
       drawMatrix(matrix, state, words);
@@ -118,7 +124,7 @@ function lossTraces(state, words, palette) {
       { name: name(words.training), x: steps.map((s) => s.step), y: smooth(steps.map((s) => s.losses[part])), mode: "lines", visible,
         line: { color, width: 1.5 }, opacity: 0.75, hovertemplate: "%{y:.3f}" },
       { name: name(words.validation), x: state.epochs.map((e) => e.step), y: state.epochs.map((e) => e.validation[part]), mode: "lines+markers",
-        visible, line: { color, width: 2.5, dash: "dot" }, marker: { size: 8, color, symbol: state.epochs.map((e) => (e.best ? "star" : "circle")) },
+        visible, line: { color, width: 2.5, dash: "dot" }, marker: { size: 8, color, symbol: stars(state) },
         customdata: state.epochs.map((e) => e.epoch), hovertemplate: `%{y:.3f} (${words.epoch} %{customdata})` },
     ];
   });
@@ -129,8 +135,14 @@ function accuracyTraces(state, words, palette) {
   return [
     { name: words.training, x, y: state.epochs.map((e) => e.train_accuracy), mode: "lines+markers", line: { color: palette[1], width: 1.5 }, hovertemplate: "%{y:.1%}" },
     { name: words.validation, x, y: state.epochs.map((e) => e.validation_accuracy), mode: "lines+markers",
-      line: { color: palette[0], width: 2.5, dash: "dot" }, marker: { size: 8, symbol: state.epochs.map((e) => (e.best ? "star" : "circle")) }, hovertemplate: "%{y:.1%}" },
+      line: { color: palette[0], width: 2.5, dash: "dot" }, marker: { size: 8, symbol: stars(state) }, hovertemplate: "%{y:.1%}" },
   ];
+}
+
+// Only the epoch whose weights are kept is starred: the last one that was the best so far.
+function stars(state) {
+  const kept = state.epochs.findLastIndex((epoch) => epoch.best);
+  return state.epochs.map((_, index) => (index === kept ? "star" : "circle"));
 }
 
 function drawMatrix(section, state, words) {
@@ -170,22 +182,23 @@ function drawTable(details, state, words) {
   const head = element("tr");
   for (const name of [words.epoch, `${words.loss} · ${words.training}`, `${words.loss} · ${words.validation}`, `${words.accuracy} · ${words.training}`, `${words.accuracy} · ${words.validation}`, ""]) head.append(header(name, "col"));
   table.append(head);
+  const kept = state.epochs.findLast((epoch) => epoch.best);
   for (const epoch of state.epochs) {
     const row = element("tr");
-    for (const value of [epoch.epoch, epoch.train.target.toFixed(3), epoch.validation.target.toFixed(3), percent(epoch.train_accuracy), percent(epoch.validation_accuracy), epoch.best ? `★ ${words.best}` : ""]) row.append(element("td", "", value));
+    for (const value of [epoch.epoch, epoch.train.target.toFixed(3), epoch.validation.target.toFixed(3), percent(epoch.train_accuracy), percent(epoch.validation_accuracy), epoch === kept ? `★ ${words.best}` : ""]) row.append(element("td", "", value));
     table.append(row);
   }
   details.replaceChildren(element("summary", "", words.table), table);
   details.open = open;
 }
 
-function layout(look, xTitle, yaxis) {
+function layout(look, xTitle, yaxis, legendRows) {
   const axis = { gridcolor: look.grid, zerolinecolor: look.grid, linecolor: look.grid, automargin: true };
   return {
-    uirevision: "run", paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "x unified", height: 300,
+    uirevision: "run", paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "x unified", height: 270 + 20 * legendRows,
     font: { family: look.font, color: look.text, size: 13 }, margin: { l: 44, r: 8, t: 8, b: 40 },
     hoverlabel: { bgcolor: look.panel, font: { color: look.text } },
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, xaxis: { ...axis, title: { text: xTitle } }, yaxis: { ...axis, ...yaxis },
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, maxheight: 0.9 }, xaxis: { ...axis, title: { text: xTitle } }, yaxis: { ...axis, ...yaxis },
   };
 }
 
