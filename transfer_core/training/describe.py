@@ -101,7 +101,7 @@ def _watch(group: LayerGroup, index: int, measured: Measured, order: list[int],
             return
         if not any(True for _ in module.children()):
             measured.activations += tensor[:1].numel() if tensor.ndim else 0
-        if any(parameter.ndim > 1 for parameter in module.parameters()):
+        if not measured.shape or any(parameter.ndim > 1 for parameter in module.parameters()):
             measured.shape = tuple(tensor.shape[1:])
 
     for module in {id(part): part for whole in group.modules for part in whole.modules()}.values():

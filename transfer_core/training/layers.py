@@ -45,7 +45,7 @@ def layer_groups(model: nn.Module) -> list[LayerGroup]:
         groups = [names]
     owner = {name: index for index, group in enumerate(groups) for name in group}
     modules = _modules(model, owner)
-    titles = _titles(groups, modules, _has_stem(model)) if len(groups) > 1 else [WHOLE] * len(groups)
+    titles = _titles([*groups, sorted(head)], modules, _has_stem(model)) if len(groups) > 1 else [WHOLE] * len(groups)
     buffers = _buffers(model, owner, modules)
     return [
         LayerGroup(title, tuple(group), tuple(buffers[index]), tuple(modules[index]), tuple(modules[index].values()))
@@ -133,9 +133,9 @@ def _pieces(module: nn.Module, prefix: str, places: dict[int, int]) -> Iterator[
 
 
 def _titles(groups: list[list[str]], modules: list[dict[str, nn.Module]], stem: bool) -> list[str]:
-    """Readable, unique names: `stem` where timm says so, else the first module holding a good part of the group."""
+    """Readable, unique names of all groups but the last, the head: `stem`, or the first module holding a good part of it."""
     titles: list[str] = []
-    for index, group in enumerate(groups):
+    for index, group in enumerate(groups[:-1]):
         title = "stem" if index == 0 and stem else _title(group, modules[index])
         # A group cut out of pieces of one block is called after the block, when the block is in no other group.
         shared = _shared_path(group)

@@ -1,0 +1,198 @@
+"""What a recipe will cost before anybody waits for it: trainable parameters (exact), memory and time (estimates).
+
+Pure arithmetic on the catalog's numbers and on a speed measured on this machine (`transfer_core.training.speed`), fast enough
+for a slider. Freezing one more layer group never raises any of the numbers; a test says so.
+
+    forward          1 of each group
+    backward         b/2 for the gradient towards the input, of every group behind the first that learns, and
+                     b/2 for the gradient of the weights, of every group that learns; b ≈ 2, measured
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from transfer_core.catalog import ModelInfo, model
+from transfer_core.errors import NotFound
+from transfer_core.paths import Home
+from transfer_core.recipe import Recipe
+
+SPEED_FILE = "speed.json"
+
+_PROCESS_BYTES = 520e6
+"""Of a training process before it has a model: Python, torch and timm (measured: 430 to 560 MB on Linux)."""
+_KEPT = 1.0
+"""Share of what modules write that a backward pass keeps; 1 is an upper bound (in-place activations keep less)."""
+_START_SECONDS = 12.0
+"""Building the model, reading weights, writing checkpoints, evaluating and exporting (measured: 8 to 20 s)."""
+_VALIDATION_SHARE = 0.2
+"""Validation images for one training image: the usual split is 70 : 15 : 15."""
+_ACTIVATION_MACS = 24.0
+"""Multiply-adds that writing one activation costs as much as: fitted to ten models on a processor, eight within 20 %."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast one model is on this machine."""
+
+    images_per_second: float
+    """Forward only, at the model's own size."""
+    backward: float = 2.0
+    """Seconds of a whole backward pass for one second of forward pass."""
+    decode_seconds: float = 0.0
+    """Of one image from its file to the model's input, with all decoding threads at work."""
+    measured: bool = True
+    """False when worked out from other models' speed."""
+
+
+class Speeds(Mapping[str, Speed]):
+    """The models measured on this machine by name; `get` also works out the speed of any other model in the catalog."""
+
+    def __init__(self, measured: Mapping[str, Speed]) -> None:
+        self._measured = dict(measured)
+        self._cost = _fit([(model(name), 1 / speed.images_per_second) for name, speed in self._measured.items()])
+
+    def __getitem__(self, name: str) -> Speed:
+        return self._measured[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._measured)
+
+    def __len__(self) -> int:
+        return len(self._measured)
+
+    def get(self, name: str, default: Speed | None = None) -> Speed | None:
+        """Measured, else worked out; `default` when nothing was measured yet or the catalog has no such model."""
+        if name in self._measured or not self._measured:
+            return self._measured.get(name, default)
+        try:
+            info = model(name)
+        except NotFound:
+            return default
+        if info.name in self._measured:
+            return self._measured[info.name]
+        seconds = _seconds(self._cost, info)
+        backward = sum(speed.backward for speed in self._measured.values()) / len(self._measured)
+        any_speed = next(iter(self._measured.values()))
+        return replace(any_speed, images_per_second=1 / seconds, backward=backward, measured=False)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    trainable_parameters: int
+    total_parameters: int
+    memory_bytes: int
+    """Of the training process at its fullest."""
+    seconds: float | None
+    """Of all epochs, without early stopping; None while this machine's speed is unknown."""
+    download_bytes: int
+    """Of the pretrained weights; 0 when the recipe needs none. Whether they are here already, `weights_at` says."""
+
+
+def speeds(home: Home) -> Speeds:
+    """What `transfer_core.training.speed.measure` found on this machine; empty before its first run."""
+    try:
+        stored = json.loads((home.root / SPEED_FILE).read_text("utf-8"))
+        found = {name: Speed(fields["images_per_second"], fields["backward"], stored["decode_seconds"])
+                 for name, fields in stored["models"].items() if _known(name) and fields["images_per_second"] > 0}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Speeds({})
+    return Speeds(found)
+
+
+def estimate(recipe: Recipe, info: ModelInfo, images: int, speed: Speed | None = None, *, classes: int = 10) -> Estimate:
+    """What training `recipe` on so many training images costs. `info` must be the recipe's model.
+
+    `memory_bytes` is an estimate from above: what modules write is taken to be kept wherever a gradient passes.
+    """
+    groups = info.groups
+    learns = [recipe.position(group.name, index, len(groups)) != "freeze" for index, group in enumerate(groups)]
+    first = learns.index(True) if True in learns else len(groups)
+    head = info.head_parameters(classes)
+    trainable = head + sum(group.parameters for group, does in zip(groups, learns, strict=True) if does)
+    total = head + info.backbone_parameters
+    enlarged = (recipe.image_size / info.image_size) ** 2 if recipe.image_size else 1.0
+    teacher = recipe.source_loss is not None and first < len(groups)
+    return Estimate(
+        trainable, total,
+        int(_memory(recipe, info, trainable, total, first, enlarged, teacher)),
+        None if speed is None else _time(recipe, info, learns, first, images, speed, enlarged, teacher),
+        4 * info.parameters if recipe.weights == "pretrained" else 0,
+    )
+
+
+def _memory(recipe: Recipe, info: ModelInfo, trainable: int, total: int, first: int, enlarged: float, teacher: bool) -> float:
+    """Process + weights + gradients + optimiser + reference weights + activations, in bytes."""
+    states = 2 if recipe.optimizer == "adamw" else 1
+    reference = total if teacher else 0
+    start = trainable if recipe.regularizer == "l2_sp" or "anchor" in recipe.positions.values() else 0
+    numbers = total + trainable * (1 + states) + reference + start
+    kept = sum(group.activations for group in info.groups[first:]) * _KEPT
+    # What no gradient passes is freed module by module; two outputs of the widest group live at once.
+    passing = 2 * max((group.activations / max(1, _depth(group.activations, group.shape)) for group in info.groups), default=0)
+    half = 2 if recipe.precision in ("bfloat16", "float16") else 4
+    return _PROCESS_BYTES + 4 * numbers + half * recipe.batch_size * enlarged * (kept + passing)
+
+
+def _depth(activations: int, shape: tuple[int, ...]) -> float:
+    """How many outputs of its final size a group writes, roughly."""
+    size = 1
+    for side in shape:
+        size *= side
+    return activations / max(1, size)
+
+
+def _time(recipe: Recipe, info: ModelInfo, learns: list[bool], first: int, images: int, speed: Speed, enlarged: float,
+          teacher: bool) -> float:
+    forward = enlarged / speed.images_per_second
+    behind = sum(group.share for group in info.groups[first + 1:])
+    weights = sum(group.share for group, does in zip(info.groups, learns, strict=True) if does)
+    training = forward * (1 + teacher + speed.backward * (behind + weights) / 2) + speed.decode_seconds
+    looking = _VALIDATION_SHARE * (forward * (1 + teacher) + speed.decode_seconds)
+    # Head only with images as they are: what the frozen backbone says of each image is computed once.
+    once = first == len(info.groups) and recipe.views == "none"
+    return _START_SECONDS + images * (training + looking) * (1 if once else recipe.epochs)
+
+
+def _known(name: str) -> bool:
+    try:
+        return model(name) is not None
+    except NotFound:
+        return False
+
+
+def _fit(measured: list[tuple[ModelInfo, float]]) -> tuple[float, float]:
+    """Seconds a multiply-add and seconds an activation: least squares of relative errors, neither negative.
+
+    Depthwise convolutions wait for memory and dense ones for arithmetic; the two numbers tell them apart.
+    """
+    rows = [(info.macs / seconds, _activations(info) / seconds) for info, seconds in measured]
+    if not rows:
+        return (0.0, 0.0)
+    aa, ab, bb = (sum(x * y for x, y in pairs) for pairs in
+                  ([(a, a) for a, _ in rows], [(a, b) for a, b in rows], [(b, b) for _, b in rows]))
+    a, b = sum(a for a, _ in rows), sum(b for _, b in rows)
+    determinant = aa * bb - ab * ab
+    if len(rows) >= 3 and determinant > 1e-6 * aa * bb:
+        mac, activation = (a * bb - b * ab) / determinant, (b * aa - a * ab) / determinant
+        if mac >= 0 and activation >= 0:
+            return mac, activation
+    both = [mac + _ACTIVATION_MACS * activation for mac, activation in rows]
+    mac = sum(both) / sum(value * value for value in both)
+    return mac, _ACTIVATION_MACS * mac
+
+
+def _seconds(cost: tuple[float, float], info: ModelInfo) -> float:
+    return max(1e-6, cost[0] * info.macs + cost[1] * _activations(info))
+
+
+def _activations(info: ModelInfo) -> int:
+    return sum(group.activations for group in info.groups)
+
+
+def to_stored(device: str, decode_seconds: float, models: Mapping[str, Mapping[str, Any]]) -> str:
+    """The content of `speed.json`."""
+    return json.dumps({"device": device, "decode_seconds": decode_seconds, "models": models}, indent=1)
