@@ -1,4 +1,6 @@
-"""L_source: terms that keep the source knowledge, for L(θ) = (L_source + λ · L_target) / (1 + λ). Larger λ learns the new task more.
+"""L_source: terms that keep the source knowledge, for L(θ) = (L_source + λ · L_target) / (1 + λ).
+
+A larger λ learns the new task more.
 
 Each is a function of what the model says `now` about a batch of the person's own images, and what the original model said
 (`start`). No source images are needed. Tensors are used through their own methods, so that nothing here imports torch.

@@ -1,7 +1,8 @@
 """Every sentence a person reads, in every language, from the word files.
 
 `assets/words/<language>/<area>.toml` (or `<area>/<part>.toml`, when an area has grown) holds the texts of one area;
-`say("data.imported", "zh", count=12)` finds, fills and returns one. A text with a number may be a table `{one = "…", other = "…"}`, chosen by `count`.
+`say("data.imported", "zh", count=12)` finds, fills and returns one. A text with a number may be a table
+`{one = "…", other = "…"}`, chosen by `count`.
 The core says things as a `Message` (a key and its values), so that what a worker reported in the night
 is read in the reader's language in the morning.
 """
