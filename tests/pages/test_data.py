@@ -39,10 +39,11 @@ def test_bars_are_proportional_and_escaped():
 
 @pytest.mark.parametrize("language", languages())
 def test_choose_offers_examples_and_datasets(visit, store, tmp_path, language):
-    made = dataset(store, tmp_path / "photos", {"oak": 12, "maple": 12})
+    dataset(store, tmp_path / "photos", {"oak": 12, "maple": 12}, name="trees_2")
     page = visit("data", lang=language)
     assert not page.exception
     assert page.title[0].value == say("data.title", language)
+    assert [link.label for link in page.get("page_link")][-1] == r"**trees\_2**"
     assert {f"use-{name}" for name in ("leaves", "cloth", "digits")} <= {button.key for button in page.button}
     page.button(key="use-cloth").click().run()
     assert param(page, "job") == store.jobs("import")[0].id

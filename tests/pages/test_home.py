@@ -12,7 +12,8 @@ from transfer_core.events import Imported, Progressed
 from transfer_core.store import Store
 from transfer_core.words import languages, say
 
-LABELS = {"title": "A <model>", "text": "&", "freeze": "Freeze: stays", "anchor": "Anchor: by λ", "train": "Train: learns", "photo": "P: q"}
+LABELS = {"title": "A <model>", "text": "&", "freeze": "Freeze: stays", "anchor": "Anchor: by λ", "train": "Train: learns",
+          "photo": "P: q"}
 
 
 def finish_import(store: Store, job_id: str, made) -> None:
