@@ -77,17 +77,13 @@ def check_safetensors(run: Run, _file: Path) -> Generator[Event, None, Replay]:
     if any(not torch.equal(tensor, ours[name]) for name, tensor in model.state_dict().items()):
         raise TrainingFailed("export_differs", format="safetensors", same=0, replayed=0, difference="–")
 
-    def answer(images: np.ndarray) -> np.ndarray:
+    def answer(rows: Rows) -> np.ndarray:
+        images = np.stack([preprocess(open_image(run.home.image(row["sha256"])), run.how) for row in rows])
         with torch.inference_mode(), full_float32():
             return model(torch.from_numpy(images)).softmax(dim=-1).numpy()
 
-    rows = run.rows
-    step = max(1, len(rows) // 64)
-
-    def inputs(rows: Rows) -> np.ndarray:
-        return np.stack([preprocess(open_image(run.home.image(row["sha256"])), run.how) for row in rows])
-
-    return (yield from _replayed("safetensors", rows[::step], run.classes, lambda rows: answer(inputs(rows))))
+    rows = run.rows[:: max(1, len(run.rows) // 64)][:64]
+    return (yield from _replayed("safetensors", rows, run.classes, answer))
 
 
 def check_onnx(run: Run, file: Path) -> Generator[Event, None, Replay]:
