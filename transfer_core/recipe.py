@@ -53,13 +53,14 @@ class Recipe(BaseModel):
 
     source_loss: Annotated[str | None, AfterValidator(_source_loss)] = None
     lambda_target: Annotated[float, Field(ge=0, le=1e6)] = 1.0
-    regularizer: Annotated[str | None, AfterValidator(_regularizer)] = "l2"
+    regularizer: Annotated[str | None, AfterValidator(_regularizer)] = "l2_sp"
+    """On the head alone l2_sp is l2; on a pretrained backbone it starts at 0, where l2 would start in the thousands."""
     lambda_omega: Annotated[float, Field(ge=0, le=1e6)] = 0.01
 
     epochs: Annotated[int, Field(ge=1, le=1000)] = 10
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 3e-3
     """Of the head; the backbone's is `backbone_factor` times this."""
     backbone_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     schedule: Literal["cosine", "constant"] = "cosine"

@@ -1,0 +1,128 @@
+"""Frozen means frozen, in every major family: no gradient, no moving statistics, no dropout, and the same forward pass."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+from timm.models.vgg import VGG
+from torch import nn
+
+from transfer_core.errors import BadRecipe
+from transfer_core.recipe import Recipe
+from transfer_core.training.freezing import climb, freeze
+from transfer_core.training.layers import layer_groups
+from transfer_core.training.models import new_head
+
+FAMILIES = {
+    "resnet": ("resnet18", {}, 32),
+    "efficientnet": ("tf_efficientnet_lite0", {}, 32),
+    "mobilenetv3": ("mobilenetv3_small_050", {}, 32),
+    "mobilenetv4": ("mobilenetv4_conv_small_035", {}, 32),
+    "convnext": ("convnext_atto", {}, 32),
+    "vit": ("test_vit", {"img_size": 32}, 32),
+    "deit": ("deit_tiny_distilled_patch16_224", {"img_size": 32, "depth": 3}, 32),
+    "swin": ("swin_tiny_patch4_window7_224", {"img_size": 56, "depths": (1, 1, 1, 1), "embed_dim": 24,
+                                              "num_heads": (1, 2, 2, 4)}, 56),
+    "regnet": ("regnety_002", {}, 32),
+    "densenet": ("densenet121", {"block_config": (2, 2, 2, 2)}, 32),
+    "vgg": ("vgg", {"cfg": [8, "M", 16, "M", 16, "M"], "num_features": 64, "norm_layer": nn.BatchNorm2d}, 56),
+    "mobilevit": ("mobilevit_xxs", {}, 64),
+}
+
+
+def make(family: str, **more) -> tuple[nn.Module, torch.Tensor]:
+    name, arguments, side = FAMILIES[family]
+    torch.manual_seed(0)
+    # Every registered VGG ends in two layers of 4,096: 120 million parameters to move for a test.
+    model = VGG(**arguments, **more) if name == "vgg" else timm.create_model(name, **arguments, **more)
+    new_head(model, 3)
+    return model, torch.randn(4, 3, side, side)
+
+
+def three_steps(model: nn.Module, images: torch.Tensor) -> None:
+    """A rough optimiser, so that whatever can move does."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=0.1)
+    labels = torch.tensor([0, 1, 2, 0])
+    for _ in range(3):
+        model.train()  # as any loop does: it must not wake what is frozen
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(images), labels).backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+
+
+def snapshot(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_head_only_moves_the_head_alone(family):
+    model, images = make(family)
+    ladder = climb(Recipe(dataset="x", freeze="all"), model, layer_groups(model), 10_000)
+    before, features = snapshot(model), model.eval().forward_features(images)
+    freeze(model, ladder)
+    three_steps(model, images)
+    after = model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert changed <= ladder.head
+    model.train()
+    assert torch.equal(model.forward_features(images), features)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_frozen_groups_stay_bit_identical_while_others_train(family):
+    model, images = make(family, drop_rate=0.2)
+    groups = layer_groups(model)
+    half = len(groups) // 2
+    ladder = climb(Recipe(dataset="x", freeze=half, batch_size=64), model, groups, 10_000)
+    freeze(model, ladder)
+    before = snapshot(model)
+    three_steps(model, images)
+    after = model.state_dict()
+    frozen = [name for group in groups[:half] for name in (*group.parameters, *group.buffers) if name in before]
+    assert frozen
+    assert [name for name in frozen if not torch.equal(before[name], after[name])] == []
+    moved = [name for group in groups[half:] for name in group.parameters if not torch.equal(before[name], after[name])]
+    assert moved
+    assert not any(part.training for group in groups[:half] for module in group.modules for part in module.modules())
+
+
+def test_the_bug_is_real_without_eval_mode():
+    """What the tests above would miss if a train-mode forward changed nothing anyway."""
+    model, images = make("resnet")
+    model.requires_grad_(False)
+    before = snapshot(model)
+    model.train()(images)
+    assert not all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("batch", "images", "live"), [(64, 5000, True), (31, 5000, False), (64, 999, False)])
+def test_statistics_of_trained_groups_rest_where_data_are_few(batch, images, live):
+    model, batch_of_images = make("resnet")
+    ladder = climb(Recipe(dataset="x", freeze=0, batch_size=batch), model, layer_groups(model), images)
+    freeze(model, ladder)
+    before = model.bn1.running_mean.clone()
+    model.train()(batch_of_images)
+    assert torch.equal(before, model.bn1.running_mean) == (not live)
+    assert model.bn1.weight.requires_grad
+
+
+def test_single_positions_overrule_the_slider():
+    model, _ = make("resnet")
+    groups = layer_groups(model)
+    recipe = Recipe(dataset="x", freeze=2, positions={groups[0].name: "train", groups[3].name: "anchor"})
+    ladder = climb(recipe, model, groups, 5000)
+    assert [position for _, position in ladder.rungs][:4] == ["train", "freeze", "train", "anchor"]
+
+
+def test_groups_that_do_not_exist_are_refused_by_name():
+    model, _ = make("resnet")
+    groups = layer_groups(model)
+    with pytest.raises(BadRecipe) as error:
+        climb(Recipe(dataset="x", positions={"layer9": "train"}), model, groups, 10)
+    assert "layer4" in error.value.hint()
+    with pytest.raises(BadRecipe, match=str(len(groups))):
+        climb(Recipe(dataset="x", freeze=99), model, groups, 10)
