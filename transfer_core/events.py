@@ -152,8 +152,10 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def to_json(event: Event) -> str:
+    """One line of JSON; NaN and infinity as strings, since JSON has neither."""
     return event.model_dump_json()
 
 
 def from_json(text: str | bytes) -> Event:
+    """The event that `to_json` wrote. Raises `pydantic.ValidationError` for anything else."""
     return _EVENT.validate_json(text)

@@ -55,6 +55,7 @@ class Progress:
 
 
 def fold(progress: Progress, events: Iterable[Event]) -> Progress:
+    """What is known after these events. Raises `TypeError` for what is no event."""
     # Steps are gathered in a list and frozen once a call: a run has thousands, and a new tuple for each is quadratic.
     steps = list(progress.steps)
     for event in events:

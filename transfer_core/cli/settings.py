@@ -91,4 +91,6 @@ def _help(name: str, field: FieldInfo) -> str:
     keys = [key for key in (f"cli.option_{name}", f"settings.{name}_help", f"settings.{name}") if has(key)]
     text = say(keys[0], language()) if keys else ""
     standard = field.get_default(call_default_factory=True)
-    return text if standard in (None, {}) or name == "version" else f"{text} [{standard}]"  # the latest version is a dataset's own
+    if standard in (None, {}) or name == "version":  # not given, it is the dataset's latest
+        return text
+    return f"{text} [{standard}]"

@@ -1,0 +1,226 @@
+"""Who gets a worker, and what becomes of a job whose worker died. Real processes where dying is the point."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from transfer_core.events import Epoch, Failed, Losses, Note
+from transfer_core.jobs import supervisor as module
+from transfer_core.jobs.supervisor import Supervisor
+from transfer_core.store.jobs import SILENT_AFTER
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Jobs a worker was started for; the workers are puppets that end with `code` when told to."""
+    found = {}
+
+    def start(argument, _store):
+        process = SimpleNamespace(pid=1000 + len(found), code=None, poll=lambda: process.code)
+        found[argument] = process
+        return process
+
+    monkeypatch.setattr(module, "_start", start)
+    return found
+
+
+@pytest.fixture
+def supervisor(store, started) -> Supervisor:
+    return Supervisor(store, warm=False)
+
+
+def epoch(number: int = 1) -> Epoch:
+    losses = Losses(total=1.0, target=1.0)
+    return Epoch(epoch=number, step=1, train=losses, train_accuracy=1.0, validation=losses, validation_accuracy=1.0,
+                 confusion=[[1]], best=True, seconds=1.0)
+
+
+def last(store, job):
+    return store.events(job.id)[-1][1]
+
+
+def test_one_training_at_a_time_on_a_device_and_the_oldest_first(store, supervisor, started):
+    first, second = (store.submit("train", {}, "cpu") for _ in range(2))
+    other = store.submit("train", {}, "cuda:0")
+    for _ in range(3):
+        supervisor.look()
+    assert list(started) == [first.id, other.id]
+    store.claim(first.id, started[first.id].pid)
+    store.end(first.id, "finished")
+    started[first.id].code = 0
+    supervisor.look()
+    assert list(started) == [first.id, other.id, second.id]
+
+
+def test_imports_run_beside_a_training_but_not_all_at_once(store, supervisor, started):
+    store.claim(store.submit("train", {}, "cpu").id, 1)
+    imports = [store.submit("import", {}) for _ in range(4)]
+    supervisor.look()
+    assert list(started) == [job.id for job in imports[: module.IO_WORKERS]]
+
+
+def test_a_stopped_job_gets_no_worker(store, supervisor, started):
+    job = store.submit("train", {}, "cpu")
+    store.ask_stop(job.id)
+    supervisor.look()
+    assert not started
+
+
+def test_a_worker_that_does_not_start_is_tried_again_and_then_given_up(store, supervisor, started):
+    job = store.submit("train", {}, "cpu")
+    for _ in range(module.ATTEMPTS):
+        supervisor.look()
+        assert store.job(job.id).state == "queued"
+        started[job.id].code = 1
+    supervisor.look()
+    assert store.job(job.id).state == "failed"
+    assert last(store, job).message.key == "errors.worker_did_not_start.text"
+
+
+def test_a_worker_that_dies_is_replaced_once(store, supervisor, started):
+    job = store.submit("train", {}, "cpu")
+    for _ in range(2):
+        supervisor.look()
+        assert store.claim(job.id, started[job.id].pid)
+        started[job.id].code = -signal.SIGKILL
+        supervisor.look()
+    ended = store.job(job.id)
+    assert ended.state == "failed"
+    events = [event for _, event in store.events(job.id)]
+    assert [type(event) for event in events] == [Note, Failed]
+    assert events[-1].message.key == "errors.worker_killed.text"
+
+
+def test_progress_earns_another_try(store, supervisor, started):
+    job = store.submit("train", {}, "cpu")
+    for _ in range(4):
+        supervisor.look()
+        assert store.claim(job.id, started[job.id].pid)
+        store.append(job.id, epoch())
+        started[job.id].code = -signal.SIGKILL
+        supervisor.look()
+        assert store.job(job.id).state == "queued"
+
+
+def test_a_dead_job_that_was_to_stop_is_not_started_again(store, supervisor, started):
+    job = store.submit("train", {}, "cpu")
+    supervisor.look()
+    store.claim(job.id, started[job.id].pid)
+    store.ask_stop(job.id, "discard")
+    started[job.id].code = -signal.SIGKILL
+    supervisor.look()
+    assert store.job(job.id).state == "stopped"
+
+
+def test_silence_counts_only_while_we_are_awake(store, supervisor, monkeypatch):
+    """A laptop that slept for an hour: every heartbeat is an hour old, and nobody is dead."""
+    job = store.submit("train", {}, "cpu")
+    store.claim(job.id, 4242)
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    supervisor.look()
+    now[0] += SILENT_AFTER - 1
+    supervisor.look()
+    store.beat(job.id, 4242)
+    supervisor.look()
+    now[0] += SILENT_AFTER - 1
+    supervisor.look()
+    assert store.job(job.id).state == "running"
+    now[0] += 2
+    supervisor.look()
+    assert store.job(job.id).state == "queued"
+
+
+def test_two_supervisors_bury_a_job_once(store, monkeypatch, started):
+    job = store.submit("train", {}, "cpu")
+    store.claim(job.id, 4242)
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    both = [Supervisor(store, warm=False) for _ in range(2)]
+    stale = store.job(job.id)
+    for supervisor in both:
+        supervisor._look_after_silent([stale])
+    now[0] += SILENT_AFTER + 1
+    for supervisor in both:
+        supervisor._look_after_silent([stale])
+    assert len(store.events(job.id)) == 1
+
+
+PRELUDE = """
+import sys, time
+from transfer_core.events import Progressed
+from transfer_core.jobs import TASKS, worker
+
+@TASKS.add("endless", torch=False)
+def endless(job, store):
+    "For a test."
+    for number in range(10**9):
+        yield Progressed(stage="reading", done=number)
+        time.sleep(0.01)
+
+sys.exit(worker.main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def real_worker(monkeypatch):
+    """Workers that are real processes and know one more task."""
+    processes = []
+
+    def start(argument, _store):
+        processes.append(subprocess.Popen([sys.executable, "-c", PRELUDE, argument], start_new_session=True))
+        return processes[-1]
+
+    monkeypatch.setattr(module, "_start", start)
+    yield processes
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def until(condition, seconds: float = 30.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+def test_a_killed_worker_is_noticed_and_a_terminated_one_says_goodbye(store, real_worker):
+    supervisor = Supervisor(store, warm=False)
+    job = store.submit("endless", {}, "cpu")
+    supervisor.look()
+    until(lambda: store.events(job.id))
+    running = store.job(job.id)
+    assert (running.state, running.pid) == ("running", real_worker[0].pid)
+    os.kill(running.pid, signal.SIGKILL)
+
+    def taken_over():
+        supervisor.look()
+        return len(real_worker) == 2 and store.job(job.id).pid == real_worker[1].pid
+
+    until(taken_over)
+    assert any(isinstance(event, Note) for _, event in store.events(job.id))
+    os.kill(real_worker[1].pid, signal.SIGTERM)
+    until(lambda: store.job(job.id).state == "failed")
+    assert last(store, job).message.key == "errors.worker_interrupted.text"
+    assert real_worker[1].wait(10) == 0
+
+
+def test_workers_live_on_when_the_supervisor_stops(store, real_worker):
+    supervisor = Supervisor(store, warm=False)
+    supervisor.start()
+    job = store.submit("endless", {}, "cpu")
+    until(lambda: store.events(job.id))
+    supervisor.stop()
+    before = store.events(job.id)[-1][0]
+    until(lambda: store.events(job.id)[-1][0] > before)
+    store.ask_stop(job.id)
+    until(lambda: not store.job(job.id).live)
+    assert store.job(job.id).state == "stopped"
