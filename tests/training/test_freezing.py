@@ -26,7 +26,7 @@ FAMILIES = {
                                               "num_heads": (1, 2, 2, 4)}, 56),
     "regnet": ("regnety_002", {}, 32),
     "densenet": ("densenet121", {"block_config": (2, 2, 2, 2)}, 32),
-    "vgg": ("vgg", {"cfg": [8, "M", 16, "M", 16, "M"], "num_features": 64, "norm_layer": nn.BatchNorm2d}, 56),
+    "vgg": ("vgg", {"cfg": [8, "M", 16, "M", 16, "M"], "mlp_ratio": 0.01, "norm_layer": nn.BatchNorm2d}, 56),
     "mobilevit": ("mobilevit_xxs", {}, 64),
 }
 
