@@ -17,11 +17,11 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const fresh = view.made !== made;
   if (fresh) {
     clearTimeout(view.timer);
-    Object.assign(view, { made, sent: 0, timer: null, positions: data.rungs.map((rung) => rung.position) });
+    Object.assign(view, { made, sent: data.answers, timer: null, unsaid: false, positions: data.rungs.map((rung) => rung.position) });
     build(root, view, data);
   }
-  // An answer to an older message says where the handle was, not where it is.
-  const late = view.timer !== null || (data.answers && data.answers < view.sent);
+  // An answer to an older message says where the handle was, not where it is. (A restarted server remembers no messages: 0.)
+  const late = view.unsaid || (data.answers && data.answers < view.sent);
   if (fresh || !late) {
     view.positions = data.rungs.map((rung) => rung.position);
     paint(view);
@@ -117,14 +117,21 @@ function paint(view) {
   });
 }
 
+/** Show it at once, say it at once; while a person goes on dragging, say the last of it every `PAUSE_MS`. */
 function choose(view, positions) {
   view.positions = positions;
   paint(view);
-  if (view.timer !== null) return;
+  if (view.timer !== null) { view.unsaid = true; return; }
+  say(view);
+}
+
+function say(view) {
+  view.unsaid = false;
+  view.sent = Date.now();
+  view.send(view.positions, view.sent);
   view.timer = setTimeout(() => {
     view.timer = null;
-    view.sent = Date.now();
-    view.send(view.positions, view.sent);
+    if (view.unsaid) say(view);
   }, PAUSE_MS);
 }
 
