@@ -68,7 +68,7 @@ def decode(source: Path | bytes | BinaryIO, draft: int | None = None) -> Decoded
 
 @cache
 def _prepare() -> None:
-    from pillow_heif import register_heif_opener  # 40 ms, and only where images are opened
+    from pillow_heif import register_heif_opener  # only where images are opened
 
     register_heif_opener()
     # Pillow warns above its own limit; ours is checked by hand just after opening.
