@@ -49,7 +49,7 @@ def test_a_second_finish_repeats_the_facts_and_makes_nothing(finished, monkeypat
     run, story = finished
     before = {file.name: file.stat().st_mtime_ns for file in run.folder.iterdir() if file.name != "report.json"}
     monkeypatch.setattr(exporting, "write_onnx", None)  # would fail when called
-    again = list(finish(run.folder, run.manifest, run.home, name="früchte / 🍎", device="cpu"))
+    again = list(finish(str(run.folder), run.manifest, run.home, name="früchte / 🍎", device="cpu"))
     facts = (Evaluated, Exported)
     assert [event for event in again if isinstance(event, facts)] == [event for event in story if isinstance(event, facts)]
     assert before == {file.name: file.stat().st_mtime_ns for file in run.folder.iterdir() if file.name != "report.json"}

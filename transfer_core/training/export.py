@@ -29,14 +29,15 @@ from transfer_core.training.replay import RECORDS, Run, check_onnx, check_safete
 EXPORTERS: Registry[Any] = Registry("export format")
 
 
-def export(folder: Path, home: Home, format: str, *, name: str = "model", out: Path | None = None) -> Iterator[Event]:  # noqa: A002
+def export(folder: Path | str, home: Home, format: str, *, name: str = "model",  # noqa: A002
+           out: Path | None = None) -> Iterator[Event]:
     """Make one format in the run's folder, replay it, and copy it to `out` when asked. Last event: `Exported`.
 
     What was made of the same weights before is not made again. Raises `BadRecipe` for an unknown format, `NotFound` for a
     run without a model, `TrainingFailed` when the file cannot be made (`export_failed`) or answers otherwise than the model
     that was measured (`export_differs`); such a file is removed.
     """
-    choice = EXPORTERS[format]
+    folder, choice = Path(folder), EXPORTERS[format]
     if not (folder / "model.safetensors").is_file():
         raise NotFound("no_trained_model", folder=folder.name)
     for need in choice.facts.get("needs", ()):

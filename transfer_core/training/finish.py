@@ -18,7 +18,7 @@ from transfer_core.words import message
 REPORT = "report.json"
 
 
-def finish(run_folder: Path, manifest: Manifest, home: Home, *, name: str, device: str = "auto") -> Iterator[Event]:
+def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str, device: str = "auto") -> Iterator[Event]:
     """Evaluate validation and test, then export every format.
 
     Writes `predictions_<split>.jsonl`, `report.json` (`{split: report, "weights": sha256, "counts": …}`), `config.json`,
@@ -26,6 +26,7 @@ def finish(run_folder: Path, manifest: Manifest, home: Home, *, name: str, devic
     A split without images is a `Note`; so is a format that could not be made, since the others still can.
     Raises `NotFound` when the folder holds no trained model.
     """
+    run_folder = Path(run_folder)
     run = open_run(run_folder, home, name)
     weights = sha256_of(run_folder / "model.safetensors")
     report = read_json(run_folder / REPORT)
