@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from transfer_core.datasets import import_dataset
 from transfer_core.words import say
 
 pytestmark = pytest.mark.browser
@@ -107,6 +108,39 @@ def test_a_photo_is_looked_at_closely_and_deleted(page, studio, tmp_path):
     page.get_by_role("button", name=say("data.gallery.delete"), exact=True).click()
     expect(page.locator(".st-key-edited")).to_contain_text(say("data.edit.deleted", count=1))
     assert studio.store.dataset(dataset).latest.summary["classes"] == {"cat": 12, "dog": 12}
+
+
+def test_classes_are_renamed_merged_and_the_dataset_deleted_and_taken_back(page, studio, tmp_path):
+    made = list(import_dataset(folder(tmp_path / "set", cat=13, dog=12, fox=11), "pets", studio.store))[-1].dataset
+
+    def classes() -> dict[str, int]:
+        return studio.store.dataset(made).latest.summary["classes"]
+
+    page.goto(f"{studio.url}/data?dataset={made}&class=fox")
+    page.locator(".st-key-edit-classes summary").click()
+    page.locator(".st-key-rename-class button").click()
+    name = page.get_by_label(say("data.classes.new_name"))
+    name.fill("dog")
+    name.press("Enter")
+    expect(page.get_by_text(say("data.classes.exists", name="dog"))).to_be_visible()
+    expect(page.locator(".st-key-rename-yes button")).to_be_disabled()
+    name.fill("*wolf*")
+    name.press("Enter")
+    page.locator(".st-key-rename-yes button:enabled").click()
+    expect(page.locator(".st-key-edited")).to_contain_text(say("data.edit.renamed", old="fox", new="*wolf*"))
+    assert classes() == {"*wolf*": 11, "cat": 13, "dog": 12}
+
+    page.locator(".st-key-merge-class button").click()
+    page.locator(".st-key-merge-yes button").click()
+    expect(page.locator(".st-key-edited")).to_contain_text(say("data.edit.merged", old="*wolf*", new="cat"))
+    assert classes() == {"cat": 24, "dog": 12}
+    expect(page.locator(".st-key-merge-class button").first).to_be_disabled()  # two classes have to stay
+
+    page.locator(".st-key-delete-dataset button").click()
+    page.locator(".st-key-delete-dataset-yes button").click()
+    page.locator(".st-key-undo-delete button").click()
+    expect(page.locator(".class-bars")).to_contain_text("24")
+    assert classes() == {"cat": 24, "dog": 12}
 
 
 def test_a_refresh_in_the_middle_of_an_import_finds_it_again(page, studio, tmp_path):
