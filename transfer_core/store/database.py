@@ -35,7 +35,7 @@ class Store(Datasets, Jobs):
         )
         if sqlite:
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
-            sa.event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+            sa.event.listen(self._engine, "begin", _begin)
         with self._write() as connection:
             migrate(connection)
 
@@ -52,6 +52,12 @@ class Store(Datasets, Jobs):
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _begin(connection: Connection) -> None:
+    # SQLAlchemy announces a "begin" in autocommit, too; a reader that took the write lock would wait for every writer.
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:
