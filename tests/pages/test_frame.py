@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import pytest
 
 from pages.shared.navigation import STEPS
 from pages.shared.text import plain
+from transfer_core.charts import PALETTE
+from transfer_core.paths import studio
 from transfer_core.words import languages, say, texts
 
 PAGES = ("home", *STEPS, "runs")
@@ -50,3 +53,8 @@ def test_a_strangers_text_is_never_markup(text):
     assert "\n" not in escaped
     unescaped = re.sub(r"\\.", "", escaped)
     assert not set(unescaped) & set("<>*_[]()!`$:~")
+
+
+def test_streamlits_own_charts_use_the_studios_palette():
+    config = tomllib.loads((studio() / ".streamlit" / "config.toml").read_text("utf-8"))
+    assert config["theme"]["chartCategoricalColors"] == list(PALETTE)

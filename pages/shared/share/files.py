@@ -12,7 +12,8 @@ from pages.shared.train.follow import follow
 from transfer_core.events import Exported
 from transfer_core.store import Job
 
-ORDER = ("zip", "onnx", "safetensors")
+ORDER = ("zip", "onnx")
+"""Weights alone are of no use without their configuration: both are in the zip."""
 
 
 def show(run: Job) -> None:
