@@ -15,9 +15,9 @@ from transfer_core.errors import BadRecipe
 from transfer_core.recipe import Recipe
 from transfer_core.regularizers import REGULARIZERS, l1, l2, l2_sp
 from transfer_core.source_losses import SOURCE_LOSSES, features, lwf
-from transfer_core.training.fit import Training, train_step
 from transfer_core.training.freezing import climb, freeze
 from transfer_core.training.layers import layer_groups
+from transfer_core.training.loop import Training, train_step
 from transfer_core.training.models import Built, new_head, preprocessing_of
 from transfer_core.training.objective import Objective, _on_source_logits
 from transfer_core.training.optim import make_optimizer, make_precision, set_learning_rate
@@ -53,7 +53,7 @@ def setting(**recipe_settings) -> Training:
     objective = Objective(recipe, built, ladder)
     freeze(model, ladder)
     return Training(recipe, model, model, ladder, objective, make_optimizer(recipe, model, ladder),
-                    make_precision(recipe, CPU), CPU, None, None, 3, train_step)
+                    make_precision(recipe, CPU), CPU, None, None, [], {}, train_step)
 
 
 def after(training: Training, steps: int = 3) -> dict[str, torch.Tensor]:

@@ -1,0 +1,198 @@
+"""The training loop: steps, epochs, validation, early stopping, and what happens when memory or numbers run out."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from transfer_core.errors import TrainingFailed
+from transfer_core.events import Epoch, Event, Finished, Note, Started, Step
+from transfer_core.recipe import Recipe
+from transfer_core.training import checkpoint
+from transfer_core.training.checkpoint import State
+from transfer_core.training.freezing import Ladder, trainable_parameters
+from transfer_core.training.objective import Objective, Parts
+from transfer_core.training.optim import Precision, schedule, set_learning_rate
+from transfer_core.training.pipeline import Inputs, in_order, shuffled
+from transfer_core.training.sums import Sums
+from transfer_core.words import message
+
+REPORT_EVERY = 0.25
+"""Seconds between two `Step` events."""
+
+
+@dataclass
+class Training:
+    """Everything one training holds while it runs."""
+
+    recipe: Recipe
+    model: nn.Module
+    network: nn.Module
+    """What is run on a batch: the model, or its head alone when the inputs are features."""
+    ladder: Ladder
+    objective: Objective
+    optimizer: Optimizer
+    precision: Precision
+    device: torch.device
+    train: Inputs
+    validation: Inputs
+    classes: list[str]
+    images: dict[str, int]
+    """Split → number of images."""
+    step: Callable[[Training, Tensor, Tensor], Parts]
+
+
+def epochs(training: Training, out: Path, state: State) -> Iterator[Event]:
+    """Train from `state` to the end, or until the validation loss has not fallen for `patience` epochs."""
+    recipe, stopped_early = training.recipe, False
+    announced = False
+    while state.epoch < recipe.epochs:
+        if recipe.patience and state.best_epoch and state.epoch - state.best_epoch >= recipe.patience:
+            stopped_early = True
+            break
+        if not announced:
+            yield _started(training, state)
+            announced = True
+        full = False
+        try:
+            state = yield from _epoch(training, out, state)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            full = True  # handled below, once the error and the tensors its traceback holds are gone
+        if full:
+            state = _halve(training, out)
+            announced = False
+            text = message("fit.batch_halved", device=str(training.device), batch=state.batch_size)
+            yield Note(level="warning", message=text)
+    yield Finished(best_epoch=state.best_epoch, seconds=state.seconds, stopped_early=stopped_early)
+
+
+def _started(training: Training, state: State) -> Started:
+    return Started(
+        epochs=training.recipe.epochs, first_epoch=state.epoch + 1,
+        steps_per_epoch=len(_order(training, state.batch_size, 1)), classes=training.classes, images=training.images,
+        trainable_parameters=trainable_parameters(training.model),
+        total_parameters=sum(p.numel() for p in training.model.parameters()), device=str(training.device),
+        precision=training.precision.name, batch_size=state.batch_size,
+        groups=[(group.name, position) for group, position in training.ladder.rungs])
+
+
+def _order(training: Training, batch_size: int, epoch: int) -> list[list[int]]:
+    recipe = training.recipe
+    return shuffled(training.train.labels, batch_size, recipe.seed, epoch, recipe.class_balance == "sampler")
+
+
+def _halve(training: Training, out: Path) -> State:
+    """Back to the end of the last whole epoch, with half the batch. Raises `TrainingFailed` at one image."""
+    gc.collect()
+    if training.device.type == "cuda":
+        torch.cuda.empty_cache()
+    training.optimizer.zero_grad(set_to_none=True)
+    state = checkpoint.load_last(out, training.model, training.optimizer, training.precision.scaler)
+    if state.batch_size == 1:
+        raise TrainingFailed("out_of_memory", device=str(training.device))
+    state = replace(state, batch_size=state.batch_size // 2)
+    checkpoint.save_last(out, training.model, training.optimizer, training.precision.scaler, state)
+    return state
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """A GPU says so with a type of its own, a processor only in words."""
+    words = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and ("can't allocate memory" in words or "out of memory" in words))
+
+
+def train_step(training: Training, images: Tensor, labels: Tensor) -> Parts:
+    """One optimiser step: gradients of the data terms, then the penalties' proximal step."""
+    optimizer, scaler, recipe = training.optimizer, training.precision.scaler, training.recipe
+    with training.precision.cast():
+        parts = training.objective(training.network, images, labels)
+    if not parts.data.requires_grad:
+        return parts
+    optimizer.zero_grad(set_to_none=True)
+    scaler.scale(parts.data).backward()
+    if recipe.clip:
+        scaler.unscale_(optimizer)
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(trained, recipe.clip)
+    scaler.step(optimizer)
+    scaler.update()
+    training.objective.pull(optimizer)
+    return parts
+
+
+def _epoch(training: Training, out: Path, state: State) -> Generator[Event, None, State]:
+    """Train one epoch, validate, save. Nothing on disk changes before both are done."""
+    began, number, recipe = time.monotonic(), state.epoch + 1, training.recipe
+    train, step = yield from _train_epoch(training, state)
+    validation = _validate(training, state.batch_size) if len(training.validation.labels) else train
+    losses = validation.losses
+    if not math.isfinite(losses.total):
+        raise TrainingFailed("not_finite", epoch=number, learning_rate=recipe.learning_rate)
+    # The penalty is the same for every image: which epoch answers best is a question to the data terms alone.
+    answered = losses.target if losses.source is None else (
+        (losses.source + recipe.lambda_target * losses.target) / (1 + recipe.lambda_target))
+    best = answered < state.best_loss
+    seconds = time.monotonic() - began
+    state = replace(state, epoch=number, step=step, seconds=state.seconds + seconds)
+    if best:
+        state = replace(state, best_loss=answered, best_epoch=number)
+        checkpoint.save_best(out, training.model)
+    checkpoint.save_last(out, training.model, training.optimizer, training.precision.scaler, state)
+    yield Epoch(epoch=number, step=step, train=train.losses, train_accuracy=train.accuracy, validation=losses,
+                validation_accuracy=validation.accuracy, confusion=validation.confusion.tolist(), best=best,
+                seconds=seconds, seconds_left=seconds * (recipe.epochs - number))
+    return state
+
+
+def _train_epoch(training: Training, state: State) -> Generator[Event, None, tuple[Sums, int]]:
+    recipe, number, step = training.recipe, state.epoch + 1, state.step
+    order = _order(training, state.batch_size, number)
+    whole, recent = (Sums(len(training.classes), training.device) for _ in range(2))
+    reported = time.monotonic()
+    training.model.train()
+    for index, (images, labels) in enumerate(_on_device(training, training.train, order, number)):
+        factor = schedule(recipe, (state.epoch + (index + 0.5) / len(order)) / recipe.epochs)
+        set_learning_rate(training.optimizer, factor)
+        parts = training.step(training, images, labels)
+        step += 1
+        for sums in (whole, recent):
+            sums.add(parts, labels)
+        now = time.monotonic()
+        if now - reported >= REPORT_EVERY or index == len(order) - 1:
+            losses = recent.losses
+            if not math.isfinite(losses.total):
+                raise TrainingFailed("not_finite", epoch=number, learning_rate=recipe.learning_rate)
+            yield Step(step=step, epoch=number, losses=losses, learning_rate=recipe.learning_rate * factor,
+                       images_per_second=recent.count / max(1e-9, now - reported))
+            reported, recent = time.monotonic(), Sums(len(training.classes), training.device)
+    return whole, step
+
+
+@torch.no_grad()
+def _validate(training: Training, batch_size: int) -> Sums:
+    sums = Sums(len(training.classes), training.device)
+    training.model.eval()
+    order = in_order(len(training.validation.labels), batch_size)
+    for images, labels in _on_device(training, training.validation, order, 0):
+        with training.precision.cast():
+            parts = training.objective(training.network, images, labels)
+        sums.add(parts, labels)
+    return sums
+
+
+def _on_device(training: Training, inputs: Inputs, order: list[list[int]], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    for images, labels in inputs.batches(order, epoch):
+        if images.ndim == 4:
+            images = images.to(training.device, memory_format=torch.channels_last, non_blocking=True)
+        yield images.to(training.device, non_blocking=True), labels.to(training.device, non_blocking=True)

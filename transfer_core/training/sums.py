@@ -1,0 +1,35 @@
+"""Running means of a pass over images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from transfer_core.events import Losses
+from transfer_core.training.objective import Parts
+
+
+class Sums:
+    """Means over samples, kept on the device so that a step waits for no number."""
+
+    def __init__(self, num_classes: int, device: torch.device) -> None:
+        self.values: dict[str, Tensor] = {}
+        self.count = 0
+        self.confusion = torch.zeros(num_classes, num_classes, dtype=torch.long, device=device)
+
+    def add(self, parts: Parts, labels: Tensor) -> None:
+        self.count += len(labels)
+        for name in ("total", "target", "source", "penalty"):
+            if (value := getattr(parts, name)) is not None:
+                self.values[name] = self.values.get(name, 0) + value.detach().float() * len(labels)
+        guess = parts.logits.detach().argmax(-1)
+        size = len(self.confusion)
+        self.confusion += torch.bincount(labels * size + guess, minlength=size * size).view(size, size)
+
+    @property
+    def losses(self) -> Losses:
+        return Losses(**{name: float(value) / self.count for name, value in self.values.items()})
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.confusion.trace()) / max(1, self.count)
