@@ -42,7 +42,7 @@ def _watch(job_id: str) -> None:
         st.rerun()
     if not job.live:
         st.rerun()
-    st.caption(f":material/speed: {t('model.measuring') if job.state == 'running' else t('model.measure_waits')}")
+    st.caption(f":material/speed: {t('model.measure_waits') if backend.store().ahead(job) else t('model.measuring')}")
 
 
 def _failure() -> None:
