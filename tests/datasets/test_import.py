@@ -20,7 +20,7 @@ from transfer_core.datasets import (
     restore_version,
 )
 from transfer_core.datasets.check import phash
-from transfer_core.errors import BadInput, NotFound
+from transfer_core.errors import BadInput, Busy, NotFound
 from transfer_core.events import from_json, to_json
 from transfer_core.store import Store
 from transfer_core.words import Message
@@ -123,6 +123,20 @@ def test_every_edit_is_a_version_and_nothing_is_lost(store, zipped):
         assert version.change.say("en") != version.change.say("zh")
         counted = Counter(image.split for image in manifest(store, summary, version.version).images)
         assert version.summary["split"] == {part: counted[part] for part in ("train", "validation", "test")}
+
+
+def test_an_editor_who_was_overtaken_changes_nothing(store, zipped):
+    name = run(store, zipped(files_of(hat=4, shoes=4)))["dataset"]
+
+    class Overtaken(Store):
+        def add_version(self, *facts, **more):
+            rename_class(store, name, "hat", "cap")
+            return super().add_version(*facts, **more)
+
+    with pytest.raises(Busy):
+        rename_class(Overtaken(store.home), name, "shoes", "boots")
+    assert store.version(name).version == 2
+    assert Manifest.read(store.home, name, 2).counts() == store.version(name).summary["classes"] == {"cap": 4, "shoes": 4}
 
 
 def test_edits_that_make_no_sense_are_refused(store, zipped):

@@ -24,51 +24,51 @@ _FOUND = ("quarantined", "ignored", "layout", "notes", "carried_warnings")
 def rename_class(store: Store, dataset_id: str, old: str, new: str) -> Version:
     """Raises `NotFound` for an unknown class, `BadInput("class_exists")` when `new` is one already (then merge)."""
     new = clean(new)
-    images = _images(store, dataset_id)
+    base, images = _latest(store, dataset_id)
     _known(images, old)
     if new != old and new in {image.label for image in images}:
         raise BadInput("class_exists", name=new)
     changed = [image.but(label=new) if image.label == old else image for image in images]
-    return _commit(store, dataset_id, images, changed, message("import.changes.renamed", old=old, new=new))
+    return _commit(store, base, images, changed, message("import.changes.renamed", old=old, new=new))
 
 
 def merge_classes(store: Store, dataset_id: str, names: Sequence[str], into: str) -> Version:
     """All images of `names` get the label `into`, which may be one of them or a new name."""
     into = clean(into)
-    images = _images(store, dataset_id)
+    base, images = _latest(store, dataset_id)
     _known(images, *names)
     changed = [image.but(label=into) if image.label in names else image for image in images]
-    return _commit(store, dataset_id, images, changed, message("import.changes.merged", names=", ".join(names), into=into))
+    return _commit(store, base, images, changed, message("import.changes.merged", names=", ".join(names), into=into))
 
 
 def delete_class(store: Store, dataset_id: str, name: str) -> Version:
-    images = _images(store, dataset_id)
+    base, images = _latest(store, dataset_id)
     _known(images, name)
-    return _commit(store, dataset_id, images, [image for image in images if image.label != name],
+    return _commit(store, base, images, [image for image in images if image.label != name],
                    message("import.changes.class_deleted", name=name))
 
 
 def move_images(store: Store, dataset_id: str, which: Collection[str], to: str) -> Version:
     """Give some images another class (also a new one)."""
     to = clean(to)
-    images = _images(store, dataset_id)
+    base, images = _latest(store, dataset_id)
     chosen = _chosen(images, which)
     changed = [image.but(label=to) if i in chosen else image for i, image in enumerate(images)]
-    return _commit(store, dataset_id, images, changed, message("import.changes.moved", count=len(chosen), to=to))
+    return _commit(store, base, images, changed, message("import.changes.moved", count=len(chosen), to=to))
 
 
 def delete_images(store: Store, dataset_id: str, which: Collection[str]) -> Version:
-    images = _images(store, dataset_id)
+    base, images = _latest(store, dataset_id)
     chosen = _chosen(images, which)
     changed = [image for i, image in enumerate(images) if i not in chosen]
-    return _commit(store, dataset_id, images, changed, message("import.changes.deleted", count=len(chosen)))
+    return _commit(store, base, images, changed, message("import.changes.deleted", count=len(chosen)))
 
 
 def restore_version(store: Store, dataset_id: str, version: int) -> Version:
     """Make an old version the latest again, as a new version."""
     store.version(dataset_id, version)
     old = list(Manifest.read(store.home, dataset_id, version).images)
-    return _write(store, dataset_id, old, message("import.changes.restored", version=version))
+    return _write(store, store.version(dataset_id), old, message("import.changes.restored", version=version))
 
 
 def resplit(store: Store, dataset_id: str, seed: int = 0, validation: float = SHARES["validation"],
@@ -76,18 +76,20 @@ def resplit(store: Store, dataset_id: str, seed: int = 0, validation: float = SH
     """Draw the split anew, also where one was given. Shares of each class; train gets the rest."""
     if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
         raise BadInput("bad_shares", validation=validation, test=test)
-    images = _images(store, dataset_id)
+    base, images = _latest(store, dataset_id)
     at_odds = _at_odds(images)
     clear = [i for i, image in enumerate(images) if image.sha256 not in at_odds]
     shares = {"validation": validation, "test": test}
     divided = split([Item(images[i].label, images[i].group) for i in clear], seed, shares)
     where = dict(zip(clear, divided.splits, strict=True))
     changed = [image.but(split=where.get(i, "left_out")) for i, image in enumerate(images)]
-    return _write(store, dataset_id, changed, message("import.changes.resplit", seed=seed), drop_warnings=True)
+    return _write(store, base, changed, message("import.changes.resplit", seed=seed), drop_warnings=True)
 
 
-def _images(store: Store, dataset_id: str) -> list[Image]:
-    return list(Manifest.read(store.home, dataset_id, store.version(dataset_id).version).images)
+def _latest(store: Store, dataset_id: str) -> tuple[Version, list[Image]]:
+    """The version an edit starts from. It goes along to the end: what another editor writes meanwhile must not be lost."""
+    version = store.version(dataset_id)
+    return version, list(Manifest.read(store.home, dataset_id, version.version).images)
 
 
 def _known(images: Sequence[Image], *names: str) -> None:
@@ -114,7 +116,7 @@ def _at_odds(images: Sequence[Image]) -> set[str]:
     return {sha256 for sha256, names in labels.items() if len(names) > 1}
 
 
-def _commit(store: Store, dataset_id: str, before: Sequence[Image], after: Sequence[Image], change: Message) -> Version:
+def _commit(store: Store, base: Version, before: Sequence[Image], after: Sequence[Image], change: Message) -> Version:
     """Leave out pictures that now lie in two classes; take back those that no longer do, to where their group is."""
     if len({image.label for image in after}) < 2:
         raise BadInput("two_classes_needed", name=next((image.label for image in after), "–"))
@@ -127,20 +129,18 @@ def _commit(store: Store, dataset_id: str, before: Sequence[Image], after: Seque
         elif image.sha256 in was and image.split == "left_out":
             image = image.but(split=where.get(image.group, "train"))
         settled.append(image)
-    return _write(store, dataset_id, settled, change)
+    return _write(store, base, settled, change)
 
 
-def _write(store: Store, dataset_id: str, images: Sequence[Image], change: Message, drop_warnings: bool = False) -> Version:
-    latest = store.version(dataset_id)
-    number = latest.version + 1
-    found = {name: latest.summary[name] for name in _FOUND if name in latest.summary}
+def _write(store: Store, base: Version, images: Sequence[Image], change: Message, drop_warnings: bool = False) -> Version:
+    """The version after `base`. Raises `Busy` when there is one already: somebody else edited the same dataset meanwhile."""
+    dataset_id, number = base.dataset, base.version + 1
+    found = {name: base.summary[name] for name in _FOUND if name in base.summary}
     if drop_warnings:
         found["carried_warnings"] = []
     summary = {"dataset": dataset_id, "version": number, **describe(images, found)}
-    Manifest.of_images(dataset_id, number, images).write(store.home)
+    manifest = Manifest.of_images(dataset_id, number, images)
     try:
-        return store.add_version(dataset_id, number, change, summary)
+        return store.add_version(dataset_id, number, change, summary, before_commit=lambda: manifest.write(store.home))
     except IntegrityError:
         raise Busy("version_exists", dataset=dataset_id, version=number) from None
-
-

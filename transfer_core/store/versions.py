@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,12 +51,17 @@ class Datasets:
             connection.execute(sa.insert(datasets).values(id=dataset_id, name=name, created=time.time()))
         return self.add_version(dataset_id, 1, change, summary)
 
-    def add_version(self, dataset: str, version: int, change: Message, summary: dict[str, Any]) -> Version:
-        """Record the next version; fails if that number exists, so two editors cannot overwrite each other."""
+    def add_version(self, dataset: str, version: int, change: Message, summary: dict[str, Any],
+                    before_commit: Callable[[], object] = lambda: None) -> Version:
+        """Record the next version; fails if that number exists, so two editors cannot overwrite each other.
+
+        `before_commit` writes the manifest, inside the transaction: only who got the number writes its file.
+        """
         row = {"dataset": dataset, "version": version, "created": time.time(),
                "change": change.model_dump(), "summary": summary}
         with self._write() as connection:
             connection.execute(sa.insert(versions).values(**row))
+            before_commit()
         return Version(**{**row, "change": change})
 
     def datasets(self) -> list[Dataset]:
