@@ -62,8 +62,12 @@ def test_an_unknown_name_is_answered_with_names_like_it():
 
 
 @pytest.mark.parametrize(("text", "first"), [
-    ("EfficientNet-Lite0", "tf_efficientnet_lite0.in1k"), ("resnet 50", "resnet50.a1_in1k"),
-    ("CONVNEXT nano 12k", "convnext_nano"), ("vit_small dinov2", "vit_small_patch14_dinov2"), ("mobilenetv4 conv small", "mobilenetv4_conv_small")])
+    ("EfficientNet-Lite0", "tf_efficientnet_lite0.in1k"),
+    ("resnet 50", "resnet50.a1_in1k"),
+    ("CONVNEXT nano 12k", "convnext_nano"),
+    ("vit_small dinov2", "vit_small_patch14_dinov2"),
+    ("mobilenetv4 conv small", "mobilenetv4_conv_small"),
+])
 def test_search_finds_what_people_type(text, first):
     assert any(info.name.startswith(first) for info in catalog.search(text)[:3])
 

@@ -24,7 +24,7 @@ from transfer_core.training.pipeline import threads
 
 _SECONDS = 0.5
 """Spent on each of forward, training step and decoding; the fastest repetition counts, as disturbances only slow down."""
-_BATCH = 4
+_BATCH = 8
 _SCALING = 0.85
 """What each further core adds: two ran matrix products twice as fast, layers that wait for memory less so."""
 
