@@ -18,6 +18,7 @@ from transfer_core.words import say
 
 __all__ = ["app", "main"]
 
+INTERRUPTED = 130
 USAGE_ERROR = typer.BadParameter.__mro__[2]
 """What typer raises for a wrong option: its base class has no public name."""
 
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: list[str], output: Output) -> int:
     try:
         status = typer.main.get_command(app).main(arguments, prog_name="transfer-studio", standalone_mode=False, obj=output)
+        if status == INTERRUPTED:  # typer makes this of a Ctrl-C
+            output.fail("interrupted", say("cli.interrupted", language()), "")
         return status if isinstance(status, int) else 0
     except StudioError as error:
         output.fail(error.code, error.message(language()), error.hint(language()))
@@ -39,8 +42,3 @@ def _run(arguments: list[str], output: Output) -> int:
     except USAGE_ERROR as error:
         output.fail("usage", error.format_message(), say("cli.see_help", language()))
         return 2
-    except (KeyboardInterrupt, typer.Abort):
-        output.fail("interrupted", say("cli.interrupted", language()), "")
-        return 130
-    except typer.Exit as asked:
-        return asked.exit_code

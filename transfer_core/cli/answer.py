@@ -30,12 +30,15 @@ class Output:
     def __enter__(self) -> Output:
         sys.stdout.flush()
         self._stdout = os.dup(1)
+        self._python_stdout = sys.stdout
         if self.as_json:
             os.dup2(2, 1)
+            sys.stdout = sys.stderr
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.stdout.flush()
+        sys.stdout = self._python_stdout
         os.dup2(self._stdout, 1)
         os.close(self._stdout)
 

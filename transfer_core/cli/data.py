@@ -62,7 +62,7 @@ def models(
     from transfer_core.paths import Home
 
     home = Home.default()
-    found = catalog.search(" ".join(words)) if words else [catalog.model(each.model) for each in catalog.suggested()]
+    found = catalog.search(" ".join(words)) if words else [each.model for each in catalog.suggested()]
     rows = [{"model": info.name, "family": info.family, "parameters": info.parameters, "macs": info.macs,
              "input_size": list(info.input_size), "licence": info.licence, "trained_on": info.trained_on,
              "weights": catalog.weights_at(info.name, home), "groups": [asdict(group) for group in info.groups]}

@@ -65,8 +65,8 @@ def _follow(store: Store, job_id: str, tell: Teller) -> None:
     try:
         while True:
             job = store.job(job_id)
-            if job.state == "queued" and store.ahead(job) != ahead:
-                ahead = store.ahead(job)
+            if (place := store.ahead(job)) != ahead and place > 0:
+                ahead = place
                 tell.say(message("cli.waiting", count=ahead))
             for number, event in store.events(job_id, after=seen):
                 seen = number

@@ -1,0 +1,364 @@
+"""The command line with tasks made for the test: what it prints, how it ends, what Ctrl-C does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from transfer_core.cli import main
+from transfer_core.cli.settings import NAMES, read
+from transfer_core.errors import BadInput
+from transfer_core.events import Epoch, Evaluated, Finished, Losses, Progressed, Started, Stopped
+from transfer_core.jobs import TASKS, StopAsked, run_job
+from transfer_core.jobs import run as running
+from transfer_core.jobs import supervisor as supervising
+from transfer_core.recipe import Recipe
+from transfer_core.words import message
+
+COMMANDS = ("app", "import", "datasets", "models", "train", "runs", "show", "stop", "evaluate", "predict", "export")
+SCORE = {"n": 42, "accuracy": 0.9, "low": 0.8, "high": 0.95, "macro_f1": 0.9}
+RESULT = {"epochs": 1, "validation": SCORE, "test": SCORE, "seconds": 1.0}
+
+
+@pytest.fixture
+def run(store, capfd, monkeypatch):
+    """Runs one command; gives its status, its answer (parsed, when it is JSON) and what it said on stderr."""
+    monkeypatch.setenv("TRANSFER_STUDIO_LANGUAGE", "en")
+    monkeypatch.setattr(running, "BEAT", 0.01)
+    monkeypatch.setattr(running, "FLUSH", 0.005)
+
+    def command(*arguments: str) -> SimpleNamespace:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        printed = capfd.readouterr()
+        answer = json.loads(printed.out) if "--json" in arguments else printed.out
+        return SimpleNamespace(status=ended.value.code, answer=answer, said=printed.err)
+
+    return command
+
+
+@pytest.fixture
+def task(monkeypatch):
+    monkeypatch.setattr(TASKS, "_choices", dict(TASKS._choices))
+
+    def register(kind):
+        def replace(function):
+            del TASKS._choices[kind]
+            function.__doc__ = "For a test."
+            return TASKS.add(kind, torch=False)(function)
+
+        return replace
+
+    return register
+
+
+@pytest.fixture
+def dataset(store) -> str:
+    store.add_dataset("Hats", "hats-1", message("cli.imported"), {"classes": {"cap": 3, "top": 2}, "split": {"train": 5}})
+    return "hats-1"
+
+
+def started() -> Started:
+    return Started(epochs=1, steps_per_epoch=1, classes=["cap", "top"], images={"train": 5}, trainable_parameters=1,
+                   total_parameters=2, device="cpu", precision="float32", batch_size=1)
+
+
+def epoch() -> Epoch:
+    losses = Losses(total=0.5, target=0.5)
+    return Epoch(epoch=1, step=1, train=losses, train_accuracy=1.0, validation=losses, validation_accuracy=0.9,
+                 confusion=[[1]], best=True, seconds=1.0)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(run, name):
+    helped = run(name, "--help")
+    assert helped.status == 0
+    assert "--json" in helped.answer
+
+
+def test_the_commands_are_these(run):
+    listed = run("--help").answer.split("Commands:")[1]
+    assert {line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", [name for name in Recipe.model_fields if name != "dataset"])
+def test_every_setting_of_a_recipe_is_an_option(run, name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    helped = run("train", "--help").answer
+    for flag in NAMES.get(name, ("--" + name.replace("_", "-"),)):
+        assert flag in helped
+
+
+def test_settings_are_read_as_people_type_them(run, store, dataset):
+    answer = run("train", "--dataset", "Hats", "--freeze", "none",
+                 "--positions", "blocks.0=anchor", "--positions", "blocks.1=freeze",
+                 "--regularizer", "none", "--source-loss", "lwf", "--lambda", "2.5", "--lambda-omega", "0.1", "--no-flip",
+                 "--epochs", "7", "--image-size", "64", "--no-wait", "--json").answer
+    recipe = Recipe(**store.job(answer["run"]).payload["recipe"])
+    assert recipe == Recipe(dataset=dataset, freeze=0, positions={"blocks.0": "anchor", "blocks.1": "freeze"}, regularizer=None,
+                            source_loss="lwf", lambda_target=2.5, lambda_omega=0.1, flip=False, epochs=7, image_size=64)
+
+
+def test_what_is_not_given_is_the_recipes_own_choice(run, store, dataset):
+    answer = run("train", "--dataset", "Hats", "--no-wait", "--json").answer
+    assert answer == {"run": answer["run"], "state": "queued", "ahead": 0}
+    assert Recipe(**store.job(answer["run"]).payload["recipe"]) == Recipe(dataset=dataset)
+
+
+@pytest.mark.parametrize(("arguments", "code"), [
+    (["--epochs", "0"], "bad_setting"), (["--epochs", "many"], "bad_setting"), (["--freeze", "some"], "bad_setting"),
+    (["--positions", "blocks.0"], "bad_setting"), (["--regularizer", "l3"], "unknown_choice"),
+    (["--weights", "file"], "weights_file_missing"),
+    (["--preset", "magic"], "unknown_choice"), (["--dataset-version", "9"], "no_version"),
+])
+def test_a_wrong_setting_is_named_and_nothing_queued(run, store, dataset, arguments, code):
+    answer = run("train", "--dataset", "Hats", *arguments, "--json")
+    assert (answer.status, answer.answer["error"]["code"]) == (1, code)
+    assert answer.answer["error"]["message"] in answer.said
+    assert store.jobs() == []
+
+
+@pytest.mark.parametrize(("arguments", "status", "code"), [
+    (["show", "nope"], 1, "no_run"), (["stop", "nope"], 1, "no_run"), (["evaluate", "nope"], 1, "no_run"),
+    (["export", "nope"], 1, "no_run"), (["predict", "nope", "a.jpg"], 1, "no_run"), (["train"], 1, "dataset_missing"),
+    (["train", "--dataset", "nope"], 1, "no_dataset"), (["train", "--resume", "nope"], 1, "no_run"),
+    (["import"], 1, "path_or_example"), (["import", "/nowhere"], 1, "no_path"),
+    (["import", "--example", "nope"], 1, "unknown_choice"), (["predict", "nope.onnx", "a.jpg"], 1, "no_model_file"),
+    (["show"], 2, "usage"), (["nonsense"], 2, "usage"), (["runs", "--nonsense"], 2, "usage"),
+    (["models", "--limit", "x"], 2, "usage"),
+])
+def test_a_failure_is_one_object_a_status_and_a_sentence(run, arguments, status, code):
+    answer = run(*arguments, "--json")
+    assert (answer.status, answer.answer["error"]["code"]) == (status, code)
+    assert answer.said.strip()
+    plain = run(*arguments)
+    assert (plain.status, plain.answer) == (status, "")
+
+
+def test_an_error_is_said_in_the_readers_language(run, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_LANGUAGE", "zh")
+    assert "没有名为" in run("show", "nope", "--json").answer["error"]["message"]
+
+
+def test_nothing_yet(run):
+    assert run("runs", "--json").answer == {"runs": []}
+    assert run("datasets", "--json").answer == {"datasets": []}
+
+
+def test_training_here_and_now(run, store, dataset, task):
+    @task("train")
+    def train(job, store):
+        sys.stdout.write("a library prints\n")
+        os.write(1, b"and so does its C part\n")
+        yield started()
+        yield epoch()
+        yield Finished(seconds=1.0, best_epoch=1)
+        yield Evaluated(split="test", report=SCORE)
+        return RESULT
+
+    ended = run("train", "--dataset", "Hats", "--json")
+    assert ended.status == 0
+    job = store.jobs("train")[0]
+    assert ended.answer == {"run": job.id, "state": "finished", **RESULT}
+    assert (job.pid, job.state) == (os.getpid(), "finished")
+    assert "validation accuracy 90.0 % (best so far)" in ended.said
+    assert "Test: 90.0 % right (80.0 – 95.0 %) of 42 photos" in ended.said
+    listed = run("runs", "--json").answer["runs"]
+    assert [(each["run"], each["state"], each["dataset"], each["model"]) for each in listed] == [
+        (job.id, "finished", "Hats", "tf_efficientnet_lite0")]
+    assert listed[0]["test"] == SCORE
+    shown = run("show", job.id, "--json").answer
+    assert (shown["verdict"], shown["best"]["validation_accuracy"]) == (
+        "Done. The best was epoch 1, with 90 % of the validation photos right.", 0.9)
+    assert "0.900" in run("runs").answer
+    assert "Done." in run("show", job.id).answer
+
+
+def test_a_training_that_fails(run, dataset, task):
+    @task("train")
+    def train(job, store):
+        yield started()
+        raise BadInput("no_path", path="/photos")
+
+    ended = run("train", "--dataset", "Hats", "--json")
+    assert ended.status == 1
+    assert ended.answer["error"]["code"] == "no_path"
+    assert ended.answer["error"]["message"] == "There is nothing at /photos."
+    assert ended.answer["error"]["hint"].startswith("Check")
+
+
+def test_ctrl_c_stops_and_keeps(run, store, dataset, task):
+    @task("train")
+    def train(job, store):
+        try:
+            yield started()
+            signal.raise_signal(signal.SIGINT)
+            while True:
+                yield Progressed(stage="training", done=1)
+                time.sleep(0.001)
+        except StopAsked as stop:
+            yield Stopped(kept=stop.how == "keep")
+            return RESULT
+
+    ended = run("train", "--dataset", "Hats", "--json")
+    assert (ended.status, ended.answer["state"], ended.answer["test"]) == (0, "stopped", SCORE)
+    assert "Stopping, and keeping the best so far" in ended.said
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_leaves_at_once(run, store, dataset, task):
+    @task("train")
+    def train(job, store):
+        yield started()
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        yield epoch()
+
+    ended = run("train", "--dataset", "Hats", "--json")
+    assert (ended.status, ended.answer["error"]["code"]) == (130, "interrupted")
+    assert store.jobs("train")[0].state == "failed"
+
+
+def test_a_busy_device_means_waiting_and_saying_so(run, store, dataset, task, monkeypatch):
+    """Another training runs; when it ends a worker takes ours, and we tell what it reports."""
+    before = store.submit("train", {"recipe": {"dataset": dataset}}, "cpu")
+    store.claim(before.id, 4242)
+
+    @task("train")
+    def train(job, store):
+        yield started()
+        yield epoch()
+        return RESULT
+
+    def start(job_id, store):
+        store.claim(job_id, 4243)
+        thread = threading.Thread(target=run_job, args=(store, store.job(job_id)))
+        thread.start()
+        return SimpleNamespace(pid=4243, poll=lambda: None if thread.is_alive() else 0)
+
+    monkeypatch.setattr(supervising, "_start", start)
+    monkeypatch.setattr(running.os, "getpid", lambda: 4243)
+    ahead = store.ahead
+
+    def ahead_then_free(job):
+        place = ahead(job)
+        if place:
+            store.end(before.id, "finished")
+        return place
+
+    monkeypatch.setattr("transfer_core.store.Store.ahead", lambda _store, job: ahead_then_free(job))
+    ended = run("train", "--dataset", "Hats", "--device", "cpu", "--json")
+    assert (ended.status, ended.answer["state"]) == (0, "finished")
+    assert "Waiting: one training is ahead." in ended.said
+    assert "Epoch 1" in ended.said
+
+
+def test_resuming_goes_on_with_the_same_run(run, store, dataset, task):
+    job = store.submit("train", {"recipe": Recipe(dataset=dataset).model_dump()}, "cpu")
+    store.claim(job.id, 1)
+    store.end(job.id, "failed")
+    assert run("train", "--resume", job.id, "--json").answer["error"]["code"] == "nothing_to_resume"
+    (store.home.run(job.id) / "last.pt").write_bytes(b"")
+
+    @task("train")
+    def train(job, store):
+        yield Finished(seconds=1.0)
+        return RESULT
+
+    assert run("train", "--resume", job.id, "--json").answer["run"] == job.id
+    assert store.job(job.id).state == "finished"
+
+
+def test_stopping_from_another_terminal(run, store, dataset):
+    job = store.submit("train", {"recipe": {"dataset": dataset}}, "cpu")
+    store.claim(job.id, 1)
+    assert run("stop", job.id, "--json").answer == {"run": job.id, "state": "running", "stop": "keep"}
+    assert run("stop", job.id, "--discard", "--json").answer["stop"] == "discard"
+    store.end(job.id, "stopped")
+    assert run("stop", job.id, "--json").answer["error"]["code"] == "run_has_ended"
+
+
+def test_importing_a_folder_and_listing_it(run, tmp_path):
+    for label, color in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(4):
+            picture = Image.effect_noise((40 + number, 40), 80).convert("RGB")
+            Image.blend(picture, Image.new("RGB", picture.size, color), 0.3).save(tmp_path / "photos" / label / f"{number}.png")
+    (tmp_path / "photos" / "red" / "broken.jpg").write_bytes(b"no picture")
+    done = run("import", str(tmp_path / "photos"), "--name", "Colours", "--json")
+    assert done.status == 0
+    needed = {"dataset", "version", "classes", "imported", "converted", "quarantined", "duplicates", "split"}
+    assert needed <= set(done.answer)
+    assert done.answer["classes"] == {"blue": 4, "red": 4}
+    assert [bad["file"].rsplit("/", 1)[-1] for bad in done.answer["quarantined"]] == ["broken.jpg"]
+    assert all(bad["reason"] for bad in done.answer["quarantined"])
+    assert set(done.answer["split"]) == {"train", "validation", "test"}
+    listed = run("datasets", "--json").answer["datasets"][0]
+    assert (listed["dataset"], listed["name"], listed["images"]) == (done.answer["dataset"], "Colours", 8)
+    assert "Colours" in run("datasets").answer
+
+
+def test_models_are_listed_and_searched(run):
+    suggested = run("models", "--json").answer["models"]
+    assert "tf_efficientnet_lite0" in suggested[0]["model"] + " ".join(each["model"] for each in suggested)
+    found = run("models", "resnet18", "--limit", "2", "--json").answer
+    assert len(found["models"]) == 2 < found["found"]
+    assert all(each["weights"] in ("packaged", "cached", "download") and each["groups"] for each in found["models"])
+
+
+def test_the_server_is_this_very_process(run, monkeypatch):
+    started = []
+    monkeypatch.setattr(os, "execv", lambda program, arguments: started.append(arguments) or sys.exit(0))
+    run("app", "--port", "9000", "--no-browser")
+    assert started[0][1:4] == ["-m", "streamlit", "run"]
+    assert started[0][4].endswith("app.py")
+    assert " ".join(started[0][5:]) == ("--server.port 9000 --server.address 127.0.0.1 --server.headless true "
+                                        "--server.showEmailPrompt false")
+
+
+def test_a_short_answer_imports_nothing_heavy(store):
+    program = ("import json, sys\nfrom transfer_core.cli import main\n"
+               "try: main(['runs', '--json'])\nfinally: print(json.dumps(sorted(sys.modules)), file=sys.stderr)")
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert json.loads(ended.stdout) == {"runs": []}
+    loaded = {name.split(".")[0] for name in json.loads(ended.stderr)}
+    assert loaded & {"torch", "timm", "streamlit", "pandas", "onnxruntime", "plotly", "rich", "starlette"} == set()
+
+
+def test_read_leaves_what_it_does_not_know():
+    assert read({"epochs": "3"}) == {"epochs": "3"}
+
+
+@pytest.mark.slow
+def test_the_whole_way_without_a_browser(run, tmp_path):
+    """Import, train, evaluate, predict, export with a real (tiny, random) model: what issue-less newcomers will type."""
+    assert run("import", "--example", "digits", "--images-per-class", "8", "--name", "Digits", "--json").status == 0
+    trained = run("train", "--dataset", "Digits", "--model", "test_resnet", "--weights", "scratch", "--freeze", "none",
+                  "--epochs", "1", "--seed", "1", "--json")
+    assert (trained.status, trained.answer["state"], trained.answer["epochs"]) == (0, "finished", 1), trained.said
+    assert {"accuracy", "low", "high", "n", "macro_f1"} <= set(trained.answer["test"])
+    assert "accuracy" in trained.answer["validation"]
+    name = trained.answer["run"]
+    report = run("evaluate", name, "--json").answer
+    assert report["accuracy"] == trained.answer["test"]["accuracy"]
+    Image.new("RGB", (32, 32), "white").save(tmp_path / "new.png")
+    predictions = run("predict", name, str(tmp_path / "new.png"), "--json").answer["predictions"]
+    assert set(predictions[0]["probabilities"]) == set("0123456789")
+    assert sum(predictions[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert predictions[0]["label"] == max(predictions[0]["probabilities"], key=predictions[0]["probabilities"].get)
+    for kind in ("zip", "onnx", "safetensors"):
+        written = run("export", name, "--format", kind, "--out", str(tmp_path / "out"), "--json").answer
+        assert written["format"] == kind
+        assert Path(written["file"]).stat().st_size == written["bytes"]
+    resumed = run("train", "--resume", name, "--json")
+    assert (resumed.status, resumed.answer["run"]) == (0, name)
