@@ -6,11 +6,13 @@ import os
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 
 
+@cache  # asked for at every link of every page; looking costs a tenth of a page's run
 def studio() -> Path:
     """The folder that holds `app.py`, `pages/` and `assets/`: the checkout, or inside the package when installed from a wheel."""
     checkout = PACKAGE.parent
