@@ -82,7 +82,7 @@ def test_a_question_is_asked_and_its_answer_looked_at_again(visit, store, tmp_pa
     job = store.submit("understand", {"path": str(tmp_path / "up")})
     store.end(job.id, "finished", understand(tmp_path / "up").to_dict())
     page = visit("data", job=job.id)
-    page.radio(key="answer-first_level").set_value("class").run()
+    page.radio(key=f"answer-first_level-{job.id}").set_value("class").run()
     again = store.jobs("understand")[0]
     assert again.payload["answers"] == {"first_level": "class"} and param(page, "job") == again.id
 

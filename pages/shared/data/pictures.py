@@ -48,12 +48,13 @@ def items(images: Sequence[Image]) -> list[Item]:
 def _choose_class(counted: dict[str, dict[str, int]], label: str) -> None:
     if st.session_state.get("gallery-class") != label:
         st.session_state["gallery-class"] = label
-    st.selectbox(t("data.gallery.class"), list(counted), key="gallery-class", width=340, on_change=_turn_to_class,
+    st.selectbox(t("data.gallery.class"), list(counted), key="gallery-class", width=340, on_change=_turn_to_class, args=(label,),
                  format_func=lambda name: f"{name} ({sum(counted[name].values()):,})" if name in counted else name)
 
 
-def _turn_to_class() -> None:
-    place.put(**{"class": st.session_state["gallery-class"], "page": None})
+def _turn_to_class(now: str) -> None:
+    if (label := st.session_state["gallery-class"]) != now:
+        place.put(**{"class": label, "page": None})
 
 
 def _page(count: int) -> int:

@@ -69,16 +69,20 @@ def _problem(understanding: Understanding) -> None:
 
 def _ask(question: Question, job: Job) -> None:
     """A change looks at the upload again with the answer."""
-    answers = job.payload.get("answers") or {}
-    widget = f"answer-{question.key}"
-    st.session_state[widget] = answers.get(question.key, question.default)
+    now = (job.payload.get("answers") or {}).get(question.key, question.default)
+    widget = f"answer-{question.key}-{job.id}"
     with st.container(border=True, key=f"question-{question.key}"):
-        st.radio(plain(told(question.text)), question.options, key=widget, on_change=_answer, args=(job, question.key),
+        st.radio(plain(told(question.text)), question.options, question.options.index(now), key=widget,
+                 on_change=_answer, args=(job, question.key, now, widget),
                  format_func=lambda option: t(f"import.answers.{question.key}.{option}"))
 
 
-def _answer(job: Job, key: str) -> None:
-    answers = (job.payload.get("answers") or {}) | {key: st.session_state[f"answer-{key}"]}
+def _answer(job: Job, key: str, now: str, widget: str) -> None:
+    answer = st.session_state[widget]
+    # A browser that is behind sends its widgets once more when the page has moved on: that is no answer.
+    if answer == now or place.get("job") != job.id:
+        return
+    answers = (job.payload.get("answers") or {}) | {key: answer}
     again = backend.store().submit("understand", {**job.payload, "answers": answers})
     place.put(job=again.id)
 
