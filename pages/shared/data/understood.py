@@ -27,12 +27,12 @@ def show(job: Job) -> None:
         return
     understanding = Understanding.from_dict(job.result)
     _problem(understanding)
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        if understanding.tree:
-            st.markdown(_sentence(understanding))
-            st.html(tree.html(understanding))
-    with right:
+    aside = st.container()
+    if understanding.tree:
+        left, aside = st.columns([3, 2], gap="large")
+        left.markdown(_sentence(understanding))
+        left.html(tree.html(understanding))
+    with aside:
         for question in understanding.questions:
             _ask(question, job)
         _left_out(understanding)
