@@ -11,9 +11,9 @@ st.title(t("predict.title"))
 run = needs.trained_run()
 if run is not None:
     st.caption(t("predict.caption"))
-    uploaded = photos()
+    uploaded = photos(small=bool(place.get("upload")))
     if uploaded:
         place.put(upload=uploaded)
     if place.get("upload"):
         answers.show(run)
-    needs.next_step("share", t("predict.next"))
+    needs.next_step("share", t("predict.next"), primary=bool(place.get("upload")))

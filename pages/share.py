@@ -9,5 +9,5 @@ from pages.shared.text import t
 st.title(t("share.title"))
 run = needs.trained_run()
 if run is not None:
-    files.show(run)
-    snippets.show(run)
+    name = files.show(run)
+    snippets.show(name)

@@ -34,14 +34,15 @@ def dataset() -> Dataset | None:
 
 
 def run() -> Job | None:
-    """The run in the URL."""
+    """The training in the URL; a job of another kind is none."""
     name = place.get("run")
     if not name:
         return None
     try:
-        return store().job(name)
+        job = store().job(name)
     except NotFound:
         return None
+    return job if job.kind == "train" else None
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.shared import backend, navigation, place
-from pages.shared.text import t
+from pages.shared.text import plain, t
+from transfer_core.errors import NotFound
 from transfer_core.store import Job
 
 
@@ -13,6 +14,7 @@ def trained_run() -> Job | None:
     """The run in the URL when it has a model; else None, after saying what is missing and offering the way there."""
     run = backend.run()
     if run is not None and run.result and run.state in ("finished", "stopped"):
+        st.caption(_name(run))
         return run
     with st.container(border=True, key="needs-run"):
         if run is not None and run.live:
@@ -35,17 +37,24 @@ def _choices() -> None:
             navigation.go("data")
         return
     st.caption(t("needs.choose"))
-    names = {dataset.id: dataset.name for dataset in backend.store().datasets()}
     for run in finished:
-        recipe, test = run.payload["recipe"], run.result.get("test") or {}
-        name = names.get(recipe["dataset"], recipe["dataset"])
-        label = f"{name} · {recipe['model']}" + (f" · {100 * test['accuracy']:.0f} %" if test else "")
+        test = run.result.get("test") or {}
+        label = _name(run) + (f" · {100 * test['accuracy']:.0f} %" if test else "")
         if st.button(label, key=f"choose-{run.id}", icon=":material/arrow_forward:", type="tertiary"):
-            place.put(run=run.id, dataset=recipe["dataset"])
+            place.put(run=run.id, dataset=run.payload["recipe"]["dataset"])
             st.rerun()
 
 
-def next_step(page: str, label: str) -> None:
-    """The one primary button at the foot of a page."""
-    if st.button(label, type="primary", icon=":material/arrow_forward:", key=f"next-{page}"):
+def _name(run: Job) -> str:
+    recipe = run.payload["recipe"]
+    try:
+        dataset = backend.store().dataset(recipe["dataset"]).name
+    except NotFound:
+        dataset = recipe["dataset"]
+    return f"{plain(dataset)} · {plain(recipe['model'])}"
+
+
+def next_step(page: str, label: str, primary: bool = True) -> None:
+    """The way on, at the foot of a page; primary unless the page's own work is still to do."""
+    if st.button(label, type="primary" if primary else "secondary", icon=":material/arrow_forward:", key=f"next-{page}"):
         navigation.go(page)

@@ -23,7 +23,7 @@ def show(results: Results) -> None:
     config = {"truth": column.TextColumn(f"{t('live.truth')} ↓ {t('live.predicted')} →", pinned=True)}
     config |= {str(number): column.NumberColumn(name, width=72) for number, name in enumerate(classes)}
     chosen = st.dataframe(_colored(frame), hide_index=True, column_config=config, selection_mode="single-cell", on_select="rerun",
-                          key="confusion", height=min(38 + 35 * len(classes), 560))["selection"]["cells"]
+                          key="confusion", width="content", height=min(38 + 35 * len(classes), 560))["selection"]["cells"]
     if not chosen:
         _say_top(results)
         return

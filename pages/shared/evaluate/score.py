@@ -35,12 +35,13 @@ def _picture(report: dict, percent: dict[str, str]) -> str:
     """A scale from 0 to 100 with the interval as a band, the score as a mark and the baseline as a dashed line."""
     low, high, score, base = (100 * report[name] for name in ("low", "high", "accuracy", "baseline"))
     alt, baseline = escape(t("evaluate.picture_alt", **percent)), escape(t("evaluate.baseline"))
+    side = " left" if base > 40 else ""
     return (
         f'<div class="score-picture" role="img" aria-label="{alt}">'
         f'<div class="score-number">{percent["accuracy"]}<small>%</small></div>'
         f'<div class="score-scale"><span class="score-band" style="left:{low:.1f}%;width:{high - low:.1f}%"></span>'
         f'<span class="score-mark" style="left:{score:.1f}%"></span>'
-        f'<span class="score-base" style="left:{base:.1f}%"><i>{baseline} {percent["baseline"]} %</i></span>'
+        f'<span class="score-base{side}" style="left:{base:.1f}%"><i>{baseline} {percent["baseline"]} %</i></span>'
         f'<span class="score-end" style="left:{low:.1f}%">{percent["low"]}</span>'
         f'<span class="score-end" style="left:{high:.1f}%">{percent["high"]}</span></div></div>'
     )

@@ -21,7 +21,8 @@ def show() -> None:
             if st.button(t("train.empty_action"), type="primary", key="runs-to-data"):
                 navigation.go("data")
         return
-    chosen = st.dataframe([_row(run) for run in runs], hide_index=True, on_select="rerun", selection_mode="single-row",
+    names = {dataset.id: dataset.name for dataset in backend.store().datasets()}
+    chosen = st.dataframe([_row(run, names) for run in runs], hide_index=True, on_select="rerun", selection_mode="single-row",
                           key="runs-table", column_config=_columns())["selection"]["rows"]
     if not chosen or chosen[0] >= len(runs):
         st.caption(t("runs.choose"))
@@ -34,22 +35,21 @@ def _columns() -> dict:
     column = st.column_config
     return {
         "dataset": t("runs.dataset"), "model": t("runs.model"), "state": t("runs.state"),
-        "score": column.ProgressColumn(t("runs.score"), help=t("runs.score_help"), format="percent", min_value=0, max_value=1),
+        "score": column.ProgressColumn(t("runs.score"), help=t("runs.score_help"), format="%.0f %%", min_value=0, max_value=100),
         "interval": t("runs.interval"), "photos": column.NumberColumn(t("runs.photos")),
         "freeze": t("runs.freeze"), "epochs": t("runs.epochs"),
         "started": column.DatetimeColumn(t("runs.started"), format="YYYY-MM-DD HH:mm"),
     }
 
 
-def _row(run: Job) -> dict:
+def _row(run: Job, names: dict[str, str]) -> dict:
     recipe, result = run.payload["recipe"], run.result or {}
     score = result.get("test") or {}
-    names = {dataset.id: dataset.name for dataset in backend.store().datasets()}
     return {
         "dataset": names.get(recipe["dataset"], recipe["dataset"]),
         "model": recipe["model"],
         "state": t(f"runs.state_{run.state}"),
-        "score": score.get("accuracy"),
+        "score": 100 * score["accuracy"] if score else None,
         "interval": f"{100 * score['low']:.0f} – {100 * score['high']:.0f} %" if score else "",
         "photos": score.get("n"),
         "freeze": _frozen(recipe["freeze"]),

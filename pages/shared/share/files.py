@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 from urllib.parse import quote
 
 import streamlit as st
 
+from pages.shared.model.numbers import decimal
 from pages.shared.text import t
 from pages.shared.train.follow import follow
 from transfer_core.events import Exported
@@ -16,12 +18,13 @@ ORDER = ("zip", "onnx")
 """Weights alone are of no use without their configuration: both are in the zip."""
 
 
-def show(run: Job) -> None:
+def show(run: Job) -> str:
+    """Offers them; returns the name of the zip."""
     exported = follow(run.id).exported
     known = [exported[name] for name in ORDER if name in exported]
     if not known:
         st.info(t("share.none"), icon=":material/info:")
-        return
+        return "model.zip"
     main, *others = known
     with st.container(border=True, key="download-main"):
         st.subheader(t(f"share.{main.format}_title"))
@@ -33,6 +36,7 @@ def show(run: Job) -> None:
             st.markdown(f"**{t(f'share.{other.format}_title')}** – {t(f'share.{other.format}_text')}")
             st.html(_button(run.id, other, primary=False))
             _proof(other)
+    return next((Path(file.file).name for file in known if file.format == "zip"), "model.zip")
 
 
 def _button(run: str, file: Exported, primary: bool) -> str:
@@ -46,9 +50,14 @@ def _proof(file: Exported) -> None:
     if not file.replayed:
         st.caption(t("share.not_replayed"))
     elif file.same == file.replayed:
-        st.caption(":material/verified: " + t("share.replayed", n=file.replayed, difference=f"{file.largest_difference:.0e}"))
+        st.caption(":material/verified: " + t("share.replayed", n=file.replayed, difference=_small(file.largest_difference)))
     else:
-        st.warning(t("share.differs", n=file.replayed, same=file.same, difference=f"{file.largest_difference:.0e}"))
+        st.warning(t("share.differs", n=file.replayed, same=file.same, difference=_small(file.largest_difference)))
+
+
+def _small(number: float) -> str:
+    """One digit that says something, in full: 0.0000006."""
+    return decimal(float(f"{number:.0e}"))
 
 
 def _size(count: int) -> str:

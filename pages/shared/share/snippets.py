@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
 import streamlit as st
 
 from pages.shared.text import t
-from transfer_core.store import Job
 
-_COMMAND = """unzip {name} -d my-model && cd my-model
+_COMMAND = """unzip {file} -d my-model && cd my-model
 pip install -r requirements.txt
 python predict.py photo.jpg"""
 
@@ -29,9 +30,10 @@ for name, share in zip(predictor.classes, predictor.predict_files([Path("photo.j
     print(name, share)"""
 
 
-def show(run: Job) -> None:
+def show(file: str) -> None:
+    """`file`: the zip, as it is called after the download."""
     st.subheader(t("share.use"))
     command, with_timm, with_studio = st.tabs([t("share.use_command"), t("share.use_timm"), t("share.use_studio")], key="use")
-    command.code(_COMMAND.format(name="*.zip"), language="bash")
+    command.code(_COMMAND.format(file=shlex.quote(file)), language="bash")
     with_timm.code(_TIMM, language="python")
     with_studio.code(_STUDIO, language="python")

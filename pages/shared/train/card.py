@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.shared import backend, draft, navigation, place
+from pages.shared.model.numbers import decimal, duration, short, size
 from pages.shared.text import plain, t
 from transfer_core import estimate
 from transfer_core.catalog import ModelInfo, model, weights_at
@@ -43,7 +44,7 @@ def _nothing_yet() -> None:
 
 def _start(recipe: Recipe) -> None:
     # Two quick clicks call this twice; the second finds the run already in the URL.
-    if place.get("run"):
+    if backend.run() is not None:
         return
     job = backend.store().submit("train", {"recipe": recipe.model_dump()}, backend.device())
     place.put(run=job.id)
@@ -65,11 +66,11 @@ def describe(recipe: Recipe, dataset: Dataset | None, receipt: Job | None = None
         _line("layers", t("train.card_model", model=plain(recipe.model), weights=t(f"train.weights_{recipe.weights}")))
         _line("ac_unit", _freezing(recipe, info))
         _line("function", _objective(recipe))
-        _line("casino", t("train.card_how", epochs=recipe.epochs, batch=recipe.batch_size, rate=f"{recipe.learning_rate:g}",
+        _line("casino", t("train.card_how", epochs=recipe.epochs, batch=recipe.batch_size, rate=decimal(recipe.learning_rate),
                           seed=recipe.seed))
     if info is not None and receipt is None:
         with right:
-            _price(recipe, info, sum(split.values()))
+            _price(recipe, info, split["train"], len(summary["classes"]))
 
 
 def _line(icon: str, text: str) -> None:
@@ -92,31 +93,20 @@ def _objective(recipe: Recipe) -> str:
     parts = [t("train.card_target")]
     if recipe.source_loss:
         source = t(f"objective.source_{recipe.source_loss}")
-        parts.append(t("train.card_source", source=source, value=f"{recipe.lambda_target:g}"))
+        parts.append(t("train.card_source", source=source, value=decimal(recipe.lambda_target)))
     if recipe.regularizer and recipe.lambda_omega:
-        parts.append(t("train.card_omega", omega=t(f"objective.omega_{recipe.regularizer}"), value=f"{recipe.lambda_omega:g}"))
-    return "; ".join(parts)
+        parts.append(t("train.card_omega", omega=t(f"objective.omega_{recipe.regularizer}"), value=decimal(recipe.lambda_omega)))
+    return t("train.card_join").join(parts)
 
 
-def _price(recipe: Recipe, info: ModelInfo, images: int) -> None:
+def _price(recipe: Recipe, info: ModelInfo, images: int, classes: int) -> None:
     speed = estimate.speeds(backend.home()).get(info.name)
-    cost = estimate.estimate(recipe, info, images, speed)
-    first, second = st.columns(2)
-    first.metric(t("train.minutes"), t("train.about_minutes", minutes=_minutes(cost.seconds)) if cost.seconds else "–",
-                 help=t("train.minutes_help"))
-    second.metric(t("train.memory"), f"{cost.memory_bytes / 1e9:.1f} GB", help=t("train.memory_help"))
-    first.metric(t("train.trainable"), _short(cost.trainable_parameters),
-                 help=t("train.trainable_help", total=_short(cost.total_parameters)))
-    if recipe.weights == "pretrained" and weights_at(info.name, backend.home()) == "download":
-        second.metric(t("train.download"), f"{cost.download_bytes / 1e6:.0f} MB", help=t("train.download_help"))
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.0f}" if seconds >= 90 else "1"
-
-
-def _short(number: float) -> str:
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number:.0f}"
+    cost = estimate.estimate(recipe, info, images, speed, classes=classes)
+    with st.grid(columns="auto", min_column_width=130, gap="small", key="card-price"):
+        st.metric(t("train.minutes"), duration(cost.seconds) if cost.seconds else t("train.unknown"),
+                  help=t("train.minutes_help") if cost.seconds else t("train.minutes_unknown"))
+        st.metric(t("train.memory"), size(cost.memory_bytes), help=t("train.memory_help"))
+        st.metric(t("train.trainable"), short(cost.trainable_parameters),
+                  help=t("train.trainable_help", total=short(cost.total_parameters)))
+        if recipe.weights == "pretrained" and weights_at(info.name, backend.home()) == "download":
+            st.metric(t("train.download"), size(cost.download_bytes), help=t("train.download_help"))

@@ -6,13 +6,14 @@ import time
 
 import streamlit as st
 
-from pages.shared import backend, navigation, place
+from pages.shared import backend, navigation
 from pages.shared.components.live import live
+from pages.shared.model.numbers import decimal, digits
 from pages.shared.text import plain, t, told
 from pages.shared.train import card
 from pages.shared.train.follow import follow
 from transfer_core.errors import NotFound
-from transfer_core.events import Failed
+from transfer_core.events import Failed, Finished
 from transfer_core.progress import Progress, verdict
 from transfer_core.recipe import Recipe
 from transfer_core.store import Dataset, Job
@@ -26,12 +27,14 @@ _COLORS = {"queued": "gray", "running": "orange", "finished": "green", "stopped"
 def show(run: Job) -> None:
     recipe = Recipe(**run.payload["recipe"])
     dataset = _dataset(recipe)
+    st.caption(f"{plain(dataset.name if dataset else recipe.dataset)} · {plain(recipe.model)}")
     st.fragment(_status, run_every=1.0 if run.live else None, key="run-status")(run.id, run.live)
-    live(run.id, run.live)
+    if run.live or follow(run.id).started:
+        live(run.id, run.live)
     with st.expander(t("train.receipt"), icon=":material/receipt_long:", key="receipt"):
         card.describe(recipe, dataset, receipt=run)
         st.caption(t("train.receipt_id", run=run.id, fingerprint=recipe.fingerprint))
-    navigation.link("train", t("train.another"), ":material/add:", run=None, dataset=recipe.dataset)
+    navigation.link("model", t("train.another"), ":material/add:", run=None, dataset=recipe.dataset)
 
 
 def _dataset(recipe: Recipe) -> Dataset | None:
@@ -42,28 +45,36 @@ def _dataset(recipe: Recipe) -> Dataset | None:
 
 
 def _status(run_id: str, was_live: bool) -> None:
-    """The part that is looked at every second. When the run ends (or is resumed), the whole page follows."""
-    run = backend.store().job(run_id)
+    """The part that is looked at every second. When the run ends (or is resumed, or deleted), the whole page follows."""
+    try:
+        run = backend.store().job(run_id)
+    except NotFound:
+        st.rerun()
     if run.live != was_live:
         st.rerun()
     progress = follow(run_id)
+    # What can be clicked stands first and never moves: an element that shifts between two looks loses its click.
     with st.container(horizontal=True, vertical_alignment="center", key="run-state"):
         st.badge(t(f"runs.state_{run.state}"), icon=_ICONS[run.state], color=_COLORS[run.state])
         st.markdown(_sentence(run, progress))
-    if run.state == "queued":
-        ahead = backend.store().ahead(run)
-        st.info(t("train.queued", count=ahead) if ahead else t("train.starting"), icon=":material/hourglass_empty:")
+        with st.container(horizontal=True, horizontal_alignment="right", width="content", key="run-actions"):
+            _actions(run, progress)
+    _failure(run, progress)
     _bar(run, progress)
     _numbers(run, progress)
-    _actions(run, progress)
     _notes(progress)
 
 
 def _sentence(run: Job, progress: Progress) -> str:
-    if run.state == "running" and progress.stage and not progress.started:
-        return t("train.preparing", stage=t(f"stages.{progress.stage.stage}"))
+    if run.state == "queued":
+        ahead = backend.store().ahead(run)
+        return t("train.queued", count=ahead) if ahead else t("train.starting")
+    if run.state == "running" and not progress.started:
+        return t("train.preparing")
     if run.state == "stopped" and not run.result:
         return t("train.thrown_away")
+    if run.state == "stopped" and progress.best:
+        return t("train.kept", epoch=progress.best.epoch, percent=f"{100 * progress.best.validation_accuracy:.0f}")
     return told(verdict(progress))
 
 
@@ -89,66 +100,64 @@ def _time(seconds: float) -> str:
 
 
 def _numbers(run: Job, progress: Progress) -> None:
-    started, best = progress.started, progress.best
+    started, best, ended = progress.started, progress.best, progress.ended
     if started is None:
         return
     validation = sum(map(sum, best.confusion)) if best else started.images.get("validation", 0)
+    quiet = {"delta_color": "off", "delta_arrow": "off"}
     with st.container(horizontal=True, key="run-numbers"):
         epoch = progress.epochs[-1].epoch if progress.epochs else 0
-        st.metric(t("train.epoch"), f"{epoch} / {started.epochs}")
+        early = isinstance(ended, Finished) and ended.stopped_early
+        st.metric(t("train.epoch"), f"{epoch} / {started.epochs}", delta=t("train.early") if early else None, **quiet,
+                  help=t("train.early_help") if early else None)
         st.metric(t("train.best"), f"{100 * best.validation_accuracy:.0f} %" if best else "–",
-                  help=t("train.best_help", n=validation), delta=t("train.at_epoch", epoch=best.epoch) if best else None,
-                  delta_color="off", delta_arrow="off")
-        if progress.steps:
-            st.metric(t("train.rate"), f"{progress.steps[-1].learning_rate:.2g}", help=t("train.rate_help"))
-            if run.live and progress.steps[-1].images_per_second:
-                st.metric(t("train.speed"), f"{progress.steps[-1].images_per_second:.0f} / s")
+                  help=t("train.best_help", n=validation), delta=t("train.at_epoch", epoch=best.epoch) if best else None, **quiet)
+        if run.live and progress.steps:
+            st.metric(t("train.rate"), decimal(float(f"{progress.steps[-1].learning_rate:.2g}")), help=t("train.rate_help"))
+            if speed := progress.steps[-1].images_per_second:
+                st.metric(t("train.speed"), t("train.per_second", count=digits(speed)))
+        elif isinstance(ended, Finished):
+            st.metric(t("train.took"), _time(ended.seconds))
         test = progress.evaluated.get("test")
         if test is not None:
             score = test.report
             low, high = f"{100 * score['low']:.0f}", f"{100 * score['high']:.0f}"
             st.metric(t("train.test"), f"{100 * score['accuracy']:.0f} %",
-                      help=t("train.test_help", n=score["n"], low=low, high=high),
-                      delta=f"{low} – {high} %", delta_color="off", delta_arrow="off")
+                      help=t("train.test_help", n=score["n"], low=low, high=high), delta=f"{low} – {high} %", **quiet)
 
 
 def _actions(run: Job, progress: Progress) -> None:
-    store = backend.store()
-    with st.container(horizontal=True, key="run-actions"):
-        if run.live and run.stop:
-            st.caption(t("train.stopping"))
-        elif run.live:
-            if st.button(t("train.stop"), icon=":material/stop:", key="stop"):
-                _ask_stop(run, progress)
-        elif run.result and run.state in ("finished", "stopped"):
-            if st.button(t("train.to_evaluate"), type="primary", icon=":material/fact_check:", key="to-evaluate"):
-                navigation.go("evaluate", run=run.id)
-        if not run.live and _resumable(run):
-            st.button(t("train.resume"), icon=":material/resume:", key="resume", on_click=store.requeue, args=(run.id,))
-    if isinstance(progress.ended, Failed) and run.state == "failed":
-        hint = told(progress.ended.hint) if progress.ended.hint else ""
-        st.error(f"{told(progress.ended.message)}\n\n{hint}", icon=":material/error:")
+    if run.live and run.stop:
+        st.caption(t("train.stopping"))
+    elif run.live:
+        _stop(run, progress)
+    elif run.result and run.state in ("finished", "stopped"):
+        if st.button(t("train.to_evaluate"), type="primary", icon=":material/fact_check:", key="to-evaluate"):
+            navigation.go("evaluate", run=run.id)
+    if not run.live and _resumable(run):
+        st.button(t("train.resume"), icon=":material/resume:", key="resume", on_click=backend.store().requeue, args=(run.id,),
+                  type="secondary" if run.result else "primary")
+
+
+def _failure(run: Job, progress: Progress) -> None:
+    ended = progress.ended
+    if run.state == "failed" and isinstance(ended, Failed):
+        hint = plain(told(ended.hint)) if ended.hint else ""
+        st.error(f"{plain(told(ended.message))}\n\n{hint}", icon=":material/error:")
 
 
 def _resumable(run: Job) -> bool:
     return run.state in ("stopped", "failed") and (backend.home().run(run.id) / "last.pt").exists()
 
 
-def _ask_stop(run: Job, progress: Progress) -> None:
-    @st.dialog(t("train.stop_title"))
-    def ask() -> None:
+def _stop(run: Job, progress: Progress) -> None:
+    """Asks before it stops. (A dialog would lose its clicks: the look a second later forgets whose they are.)"""
+    with st.popover(t("train.stop"), icon=":material/stop:", key="stop"):
         st.write(t("train.stop_text") if progress.epochs else t("train.stop_early"))
-        keep, discard, go_on = st.columns(3)
-        if keep.button(t("train.stop_keep"), type="primary", key="stop-keep", disabled=not progress.epochs, width="stretch"):
-            backend.store().ask_stop(run.id, "keep")
-            st.rerun()
-        if discard.button(t("train.stop_discard"), key="stop-discard", width="stretch"):
-            backend.store().ask_stop(run.id, "discard")
-            st.rerun()
-        if go_on.button(t("train.stop_continue"), key="stop-continue", width="stretch"):
-            st.rerun()
-
-    ask()
+        st.button(t("train.stop_keep"), type="primary", key="stop-keep", disabled=not progress.epochs, width="stretch",
+                  on_click=backend.store().ask_stop, args=(run.id, "keep"))
+        st.button(t("train.stop_discard"), key="stop-discard", width="stretch",
+                  on_click=backend.store().ask_stop, args=(run.id, "discard"))
 
 
 def _notes(progress: Progress) -> None:
@@ -160,8 +169,3 @@ def _notes(progress: Progress) -> None:
         with st.expander(t("train.notes", count=len(others)), key="notes"):
             for note in others:
                 st.markdown(f"- {plain(told(note.message))}")
-
-
-def open_run(run: Job) -> None:
-    """Look at another run."""
-    place.put(run=run.id)

@@ -15,7 +15,7 @@ from transfer_core.charts import PALETTE
 
 _HERE = Path(__file__).parent
 _WORDS = ("loss", "accuracy", "epoch", "step", "training", "validation", "target", "source", "penalty", "total", "confusion",
-          "confusion_help", "truth", "predicted", "table", "empty", "best",
+          "confusion_help", "truth", "predicted", "table", "empty", "best", "lines",
           "loss_alt", "accuracy_alt", "confusion_alt")
 
 

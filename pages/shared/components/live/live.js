@@ -1,7 +1,8 @@
 // Folds a run's events (server-sent, numbered) into curves and a confusion matrix.
 // EventSource reconnects by itself and sends Last-Event-ID, so nothing is drawn twice.
 
-const PARTS = ["total", "target", "source", "penalty"];
+const PARTS = ["target", "source", "penalty", "total"];
+const COLORS = { target: 0, source: 1, penalty: 3, total: 4 };
 const REDRAW_MS = 250;
 
 export default function ({ parentElement, data }) {
@@ -38,8 +39,9 @@ function follow(root, { run, words, palette }) {
   charts.append(loss.box, accuracy.box);
   const matrix = element("section", "live-matrix");
   const table = element("details", "live-table");
-  root.append(status, charts, matrix, table);
-  charts.hidden = table.hidden = true;
+  const hint = element("p", "live-hint", words.lines);
+  root.append(status, charts, hint, matrix, table);
+  charts.hidden = table.hidden = hint.hidden = true;
 
   let timer = null, stopped = false, drawnEpoch = -1;
   const source = new EventSource(`/api/jobs/${run}/events`);
@@ -67,15 +69,13 @@ function follow(root, { run, words, palette }) {
     if (stopped || !state.started) return;
     if (!state.steps.length && !state.epochs.length) return;
     status.hidden = true;
-    charts.hidden = table.hidden = false;
+    charts.hidden = table.hidden = hint.hidden = false;
     const look = theme(root);
-    const draws = [[loss, lossTraces, words.step, { type: "linear", rangemode: "tozero" }],
-                   [accuracy, accuracyTraces, words.epoch, { tickformat: ".0%", range: [0, 1.02] }]];
-    for (const [chart, traces, x, y] of draws) {
-      const data = traces(state, words, palette);
-      const rows = Math.ceil(data.length / (chart.plot.offsetWidth > 460 ? 2 : 1));
-      Plotly.react(chart.plot, data, layout(look, x, y, rows), CONFIG);
-    }
+    const epochs = state.epochs.length ? state.epochs.at(-1).epoch : 0;
+    const byEpoch = { title: { text: words.epoch }, range: [0.7, Math.max(5, epochs) + 0.3], dtick: Math.max(1, Math.ceil(epochs / 10)) };
+    const draws = [[loss, lossTraces, { title: { text: words.step }, rangemode: "tozero" }, { rangemode: "tozero" }],
+                   [accuracy, accuracyTraces, byEpoch, { tickformat: ".0%", range: [0, 1.02] }]];
+    for (const [chart, traces, x, y] of draws) Plotly.react(chart.plot, traces(state, words, palette), layout(look, x, y), CONFIG);
     if (state.epochs.length !== drawnEpoch) {
       drawnEpoch = state.epochs.length;
       drawMatrix(matrix, state, words);
@@ -107,42 +107,43 @@ function follow(root, { run, words, palette }) {
   };
 }
 
-const CONFIG = { displaylogo: false, responsive: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+// Plotly's own buttons and hints speak English only; dragging zooms, a double click goes back, and our own line says so.
+const CONFIG = { displaylogo: false, responsive: false, displayModeBar: false, showTips: false, doubleClick: "autosize" };
 
 function lossTraces(state, words, palette) {
-  const stepsPerEpoch = state.started.steps_per_epoch;
-  const seen = PARTS.filter((part) => part === "target" || state.epochs.concat(state.steps).some((e) => (e.losses ?? e.train)[part] != null));
-  const parts = seen.length > 1 ? ["total", ...seen.filter((part) => part !== "total")] : seen;
-  const several = parts.filter((part) => part !== "total").length > 1;
+  const parts = PARTS.filter((part) => state.epochs.concat(state.steps).some((e) => (e.losses ?? e.train)[part] != null));
+  const several = parts.length > 2;  // the total alone says what the target says
   return parts.filter((part) => part !== "total" || several).flatMap((part) => {
-    const color = palette[PARTS.indexOf(part) % palette.length];
-    const name = (kind) => (several ? `${words[part]} · ${kind}` : kind);
+    const color = palette[COLORS[part] % palette.length];
     const steps = state.steps.filter((step) => step.losses[part] != null);
-    // The penalty of a plain weight decay is of another size than the losses: offered, but not in the way.
-    const visible = part === "penalty" ? "legendonly" : true;
+    // A penalty is of another size than the losses, and without a source loss the total nearly is the target: offered only.
+    const visible = part === "penalty" || (part === "total" && !parts.includes("source")) ? "legendonly" : true;
+    const all = { legendgroup: part, visible };
     return [
-      { name: name(words.training), x: steps.map((s) => s.step), y: smooth(steps.map((s) => s.losses[part])), mode: "lines", visible,
-        line: { color, width: 1.5 }, opacity: 0.75, hovertemplate: "%{y:.3f}" },
-      { name: name(words.validation), x: state.epochs.map((e) => e.step), y: state.epochs.map((e) => e.validation[part]), mode: "lines+markers",
-        visible, line: { color, width: 2.5, dash: "dot" }, marker: { size: 8, color, symbol: stars(state) },
-        customdata: state.epochs.map((e) => e.epoch), hovertemplate: `%{y:.3f} (${words.epoch} %{customdata})` },
+      { ...all, name: several ? words[part] : words.training, x: steps.map((s) => s.step), y: smooth(steps.map((s) => s.losses[part])),
+        mode: "lines", line: { color, width: 1.5 }, opacity: 0.8, hovertemplate: `%{y:.3f} <i>${words.training}</i>` },
+      { ...all, name: several ? words[part] : words.validation, showlegend: !several, x: state.epochs.map((e) => e.step),
+        y: state.epochs.map((e) => e.validation[part]), mode: "lines+markers", line: { color, width: 2.5, dash: "dot" },
+        marker: { ...stars(state), color }, customdata: state.epochs.map((e) => e.epoch),
+        hovertemplate: `%{y:.3f} <i>${words.validation} (${words.epoch} %{customdata})</i>` },
     ];
   });
 }
 
 function accuracyTraces(state, words, palette) {
-  const x = state.epochs.map((epoch) => epoch.epoch);
+  const x = state.epochs.map((epoch) => epoch.epoch), color = palette[COLORS.target];
   return [
-    { name: words.training, x, y: state.epochs.map((e) => e.train_accuracy), mode: "lines+markers", line: { color: palette[1], width: 1.5 }, hovertemplate: "%{y:.1%}" },
+    { name: words.training, x, y: state.epochs.map((e) => e.train_accuracy), mode: "lines+markers", line: { color, width: 1.5 }, marker: { size: 4, color },
+      opacity: 0.8, hovertemplate: "%{y:.1%}" },
     { name: words.validation, x, y: state.epochs.map((e) => e.validation_accuracy), mode: "lines+markers",
-      line: { color: palette[0], width: 2.5, dash: "dot" }, marker: { size: 8, symbol: stars(state) }, hovertemplate: "%{y:.1%}" },
+      line: { color, width: 2.5, dash: "dot" }, marker: { ...stars(state), color }, hovertemplate: "%{y:.1%}" },
   ];
 }
 
 // Only the epoch whose weights are kept is starred: the last one that was the best so far.
 function stars(state) {
   const kept = state.epochs.findLastIndex((epoch) => epoch.best);
-  return state.epochs.map((_, index) => (index === kept ? "star" : "circle"));
+  return { symbol: state.epochs.map((_, index) => (index === kept ? "star" : "circle")), size: state.epochs.map((_, index) => (index === kept ? 13 : 8)) };
 }
 
 function drawMatrix(section, state, words) {
@@ -192,13 +193,14 @@ function drawTable(details, state, words) {
   details.open = open;
 }
 
-function layout(look, xTitle, yaxis, legendRows) {
+function layout(look, xaxis, yaxis) {
   const axis = { gridcolor: look.grid, zerolinecolor: look.grid, linecolor: look.grid, automargin: true };
   return {
-    uirevision: "run", paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "x unified", height: 270 + 20 * legendRows,
+    uirevision: "run", paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "x unified", height: 290,
+    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",  // on a phone a finger on the chart scrolls the page
     font: { family: look.font, color: look.text, size: 13 }, margin: { l: 44, r: 8, t: 8, b: 40 },
-    hoverlabel: { bgcolor: look.panel, font: { color: look.text } },
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, maxheight: 0.9 }, xaxis: { ...axis, title: { text: xTitle } }, yaxis: { ...axis, ...yaxis },
+    hoverlabel: { bgcolor: look.panel, font: { color: look.text } }, showlegend: true,
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis },
   };
 }
 
@@ -211,10 +213,12 @@ function theme(root) {
   };
 }
 
-// Exponential moving average with a memory of about ten reported steps: the trend, not the noise of single batches.
+// Exponential moving average over a twentieth of the points, at most ten: the trend, not the noise of single batches,
+// and hardly behind it, so that a short training's curve can be compared with the dots of its epochs.
 function smooth(values) {
+  const keep = 1 - 1 / Math.min(10, Math.max(1, values.length / 20));
   let mean = values[0];
-  return values.map((value) => (mean = 0.9 * mean + 0.1 * value));
+  return values.map((value) => (mean = keep * mean + (1 - keep) * value));
 }
 
 function figure(title) {

@@ -15,8 +15,11 @@ MAX_BYTES = 50_000_000
 """Of one photo; a 100-megapixel JPEG stays below."""
 
 
-def photos(key: str = "photos") -> str | None:
-    """The id of a fresh upload once all its photos have arrived, in that one run of the script; else None."""
+def photos(key: str = "photos", small: bool = False) -> str | None:
+    """The id of a fresh upload once all its photos have arrived, in that one run of the script; else None.
+
+    `small`: there are answers below, which matter more than the next photo.
+    """
     component = st.components.v2.component(
         "studio_photos",
         js=(_HERE / "photos.js").read_text("utf-8"),
@@ -24,5 +27,5 @@ def photos(key: str = "photos") -> str | None:
         html='<div id="photos"></div>\n',
     )
     words = {word: t(f"photos.{word}") for word in _WORDS}
-    answer = component(key=key, data={"words": words, "limit": MAX_BYTES}, on_uploaded_change=lambda: None)
+    answer = component(key=key, data={"words": words, "limit": MAX_BYTES, "small": small}, on_uploaded_change=lambda: None)
     return answer.uploaded

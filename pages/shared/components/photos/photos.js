@@ -4,6 +4,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const root = parentElement.querySelector("#photos");
   const state = (root.state ??= { stream: null });
   state.send = (files) => send(root, state, files, data, (upload) => setTriggerValue("uploaded", upload));
+  root.classList.toggle("small", data.small);
   if (!state.busy && !state.stream) idle(root, state, data.words);
   return () => closeCamera(state);
 }
