@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-
 import streamlit as st
 
 from pages.shared import backend, navigation, place
@@ -12,7 +10,6 @@ from pages.shared.home import example
 from pages.shared.home.recent import ago
 from pages.shared.text import plain, t
 from transfer_core.examples import EXAMPLES
-from transfer_core.paths import assets
 from transfer_core.store import Dataset
 
 
@@ -34,17 +31,10 @@ def _examples() -> None:
     with st.container(key="examples"):
         for each in EXAMPLES:
             with st.container(border=True, key=f"example-{each.name}"):
-                st.html(_preview(each.name))
+                st.html(example.preview(each.name))
                 st.markdown(f"**{t(f'examples.{each.name}.title')}**")
                 st.caption(t(f"examples.{each.name}.text"))
                 st.button(t("data.example_use"), key=f"use-{each.name}", icon=":material/add:", on_click=_use, args=(each.name,))
-
-
-@st.cache_data(show_spinner=False)
-def _preview(name: str) -> str:
-    """Four of its pictures, shipped as one small strip."""
-    strip = b64encode((assets() / "examples" / f"{name}.webp").read_bytes()).decode()
-    return f'<img class="preview" alt="" src="data:image/webp;base64,{strip}">'
 
 
 def _use(name: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from base64 import b64encode
 
 import streamlit as st
 
@@ -15,6 +16,7 @@ from pages.shared import backend, navigation, place
 from pages.shared.data import imports
 from pages.shared.text import t
 from transfer_core.errors import NotFound
+from transfer_core.paths import assets
 from transfer_core.recipe import DEFAULT_MODEL, Recipe
 from transfer_core.store import Dataset, Job
 
@@ -64,3 +66,10 @@ def recommended(dataset: Dataset) -> Recipe:
     preset, _ = presets.recommend(info, summary)
     settings = {**presets.PRESETS[preset](info, summary), "model": info.name}
     return Recipe(dataset=dataset.id, version=dataset.latest.version, **settings)
+
+
+@st.cache_data(show_spinner=False)
+def preview(name: str) -> str:
+    """Four of its pictures, shipped as one small strip."""
+    strip = b64encode((assets() / "examples" / f"{name}.webp").read_bytes()).decode()
+    return f'<img class="preview" alt="" src="data:image/webp;base64,{strip}">'

@@ -15,6 +15,9 @@ def show(job: Job, request: str) -> None:
     st.title(t("home.waiting_title"))
     st.write(t("home.waiting_text"))
     st.fragment(_watch, run_every=0.5 if job.live else None, key="example-watch")(job.id, job.live)
+    if job.live:
+        with st.container(key="example-preview"):
+            st.html(example.preview(example.EXAMPLE))
     if job.state == "finished":
         example.go_on(job, request)
 
