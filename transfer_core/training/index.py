@@ -1,6 +1,6 @@
 """Write `assets/models/index.json.gz`: what pages know of every timm model without importing torch.
 
-    python -m transfer_core.training.index                    # all of them; about twenty minutes on one core
+    python -m transfer_core.training.index                    # all of them; about ten minutes on one core
     python -m transfer_core.training.index --partial FILE     # keeps what is done in FILE, and goes on from there
 
 Equal timm versions give equal files. The first line holds all models, each later line one structure: an architecture at one
