@@ -25,7 +25,7 @@ SPEED_FILE = "speed.json"
 _PROCESS_BYTES = 780e6
 """Of a training process before it has a model: Python, torch, timm and decoders (745 MiB measured, one Linux machine)."""
 _KEPT = 0.9
-"""Share of what modules write that a backward pass keeps. Set from one training, EfficientNet-Lite0 with nothing frozen (0.88)."""
+"""Share of what modules write that is kept for backward. Set from one training: EfficientNet-Lite0, nothing frozen (0.88)."""
 _PASSING = 0.55
 """Share of the heaviest group's activations alive at once where no gradient passes. Set from the same model, all frozen (0.56).
 
