@@ -73,6 +73,24 @@ def test_first_loss_of_a_zero_head_is_ln_of_the_number_of_classes():
     assert training.objective(training.network, IMAGES, LABELS).target.item() == pytest.approx(math.log(3), abs=1e-6)
 
 
+def test_a_head_of_several_layers_starts_at_zero_logits_and_still_learns():
+    torch.manual_seed(0)
+    model = timm.create_model("convformer_s18", num_classes=8, depths=(1, 1, 1, 1), dims=(8, 8, 8, 8))
+    new_head(model, 3)
+    model.train()
+    start = {name: parameter.clone() for name, parameter in model.get_classifier().named_parameters()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for step in range(3):
+        logits = model(IMAGES)
+        if step == 0:
+            assert not logits.any()
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(logits, LABELS).backward()
+        optimizer.step()
+    stayed = [name for name, parameter in model.get_classifier().named_parameters() if torch.equal(parameter, start[name])]
+    assert stayed == []
+
+
 @pytest.mark.parametrize("strength", [0.0, 0.1, 1.0, 100.0])
 @pytest.mark.parametrize("rate", [0.05, 0.2])
 def test_l2_sp_rests_at_the_ridge_towards_the_start(strength, rate):

@@ -99,14 +99,17 @@ def _kept_head(model: nn.Module) -> list[nn.Module]:
 
 
 def new_head(model: nn.Module, num_classes: int) -> None:
-    """Replace the classifier by a linear one of zeros."""
+    """Replace the classifier by a new one whose last layer is zeros: the first logits are 0, whatever the features.
+
+    Only the last layer: an MLP head of zeros throughout would pass no gradient to its first layer and never learn.
+    """
     model.reset_classifier(num_classes)
     for head in classifiers(model):
-        for module in head.modules():
-            if isinstance(module, (nn.Linear, nn.Conv2d)):
-                nn.init.zeros_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        layers = [module for module in head.modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
+        for layer in layers[-1:]:
+            nn.init.zeros_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def preprocessing_of(model: nn.Module, image_size: int | None = None) -> Preprocessing:
