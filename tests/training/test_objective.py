@@ -75,7 +75,7 @@ def test_first_loss_of_a_zero_head_is_ln_of_the_number_of_classes():
 
 def test_a_head_of_several_layers_starts_at_zero_logits_and_still_learns():
     torch.manual_seed(0)
-    model = timm.create_model("convformer_s18", num_classes=8, depths=(1, 1, 1, 1), dims=(8, 8, 8, 8))
+    model = timm.create_model("convformer_s18", num_classes=8)
     new_head(model, 3)
     model.train()
     start = {name: parameter.clone() for name, parameter in model.get_classifier().named_parameters()}
