@@ -78,17 +78,14 @@ def test_a_head_of_several_layers_starts_at_zero_logits_and_still_learns():
     model = timm.create_model("convformer_s18", num_classes=8)
     new_head(model, 3)
     model.train()
-    start = {name: parameter.clone() for name, parameter in model.get_classifier().named_parameters()}
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    for step in range(3):
+    for step in range(2):
         logits = model(IMAGES)
-        if step == 0:
-            assert not logits.any()
+        assert logits.any() == (step > 0)
         optimizer.zero_grad()
         nn.functional.cross_entropy(logits, LABELS).backward()
         optimizer.step()
-    stayed = [name for name, parameter in model.get_classifier().named_parameters() if torch.equal(parameter, start[name])]
-    assert stayed == []
+    assert [name for name, parameter in model.get_classifier().named_parameters() if not parameter.grad.any()] == []
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.1, 1.0, 100.0])
