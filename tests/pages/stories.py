@@ -1,0 +1,161 @@
+"""Trainings that never ran: their events and files written by hand, so that pages can be tested without torch.
+
+The model names a photo by its mean colour, so every answer can be worked out: logits are ten times the mean of red, green, blue.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from transfer_core import metrics
+from transfer_core.events import Epoch, Evaluated, Event, Exported, Failed, Finished, Losses, Progressed, Started, Step, Stopped
+from transfer_core.images import Preprocessing
+from transfer_core.recipe import Recipe
+from transfer_core.store import Job, Store
+from transfer_core.words import message
+
+CLASSES = ["red", "green *x*", "<b>blue</b>"]
+"""Names that would be markup, were they not taken for text."""
+STEPS = 4
+"""An epoch."""
+
+
+def dataset(store: Store, name: str = "Colours [a]", dataset_id: str = "colours-1") -> str:
+    summary = {"dataset": dataset_id, "version": 1, "classes": dict.fromkeys(CLASSES, 40), "imported": 120,
+               "split": {"train": 84, "validation": 18, "test": 18}}
+    store.add_dataset(name, dataset_id, message("app.name"), summary)
+    return dataset_id
+
+
+def queued(store: Store, device: str = "cpu", **settings) -> Job:
+    recipe = Recipe(**{"dataset": "colours-1", "epochs": 10, **settings})
+    return store.submit("train", {"recipe": recipe.model_dump()}, device)
+
+
+def claimed(store: Store, run: Job) -> Job:
+    assert store.claim(run.id, os.getpid())
+    return store.job(run.id)
+
+
+def started(epochs: int = 10) -> Started:
+    return Started(epochs=epochs, steps_per_epoch=STEPS, classes=CLASSES, images={"train": 84, "validation": 18, "test": 18},
+                   trainable_parameters=3843, total_parameters=3_374_851, device="cpu", precision="float32", batch_size=32)
+
+
+def epoch(number: int, accuracy: float = 0.5, best: bool = True, loss: float | None = None, left: float = 40.0) -> list[Event]:
+    """The steps of an epoch and its end: `accuracy` of 18 validation photos are right, the rest called red."""
+    loss = 1.0 / number if loss is None else loss
+    right = round(6 * accuracy)
+    confusion = [[6, 0, 0], [6 - right, right, 0], [6 - right, 0, right]]
+    steps = [Step(step=STEPS * (number - 1) + step, epoch=number, losses=Losses(total=loss, target=loss, penalty=0.01),
+                  learning_rate=0.00042, images_per_second=12.3) for step in range(1, STEPS + 1)]
+    return [*steps, Epoch(epoch=number, step=STEPS * number, train=steps[-1].losses, train_accuracy=0.6,
+                          validation=Losses(total=loss, target=loss), validation_accuracy=(6 + 2 * right) / 18,
+                          confusion=confusion, best=best, seconds=2.0, seconds_left=left)]
+
+
+def running(store: Store, epochs: int = 2, **settings) -> Job:
+    run = claimed(store, queued(store, **settings))
+    store.append(run.id, started(), *(event for number in range(1, epochs + 1) for event in epoch(number)))
+    return run
+
+
+def measured(store: Store, run: Job, split: str = "test") -> dict:
+    """Eighteen photos: all red ones right, one green one called red, two blue ones called green. Writes what a worker would."""
+    truth = [0] * 6 + [1] * 6 + [2] * 6
+    said = [0] * 6 + [0] + [1] * 5 + [1] * 2 + [2] * 4
+    probabilities = np.array([[0.8 if c == guess else 0.1 for c in range(3)] for guess in said])
+    probabilities[6] = [0.97, 0.02, 0.01]  # the surest mistake
+    report = metrics.report(truth, probabilities, CLASSES, dict.fromkeys(CLASSES, 28))
+    folder = store.home.run(run.id)
+    rows = [{"sha256": f"{number:064x}", "file": f"{CLASSES[label]}/{number}.jpg", "label": CLASSES[label],
+             "predicted": CLASSES[guess], "probabilities": list(map(float, given))}
+            for number, (label, guess, given) in enumerate(zip(truth, said, probabilities, strict=True))]
+    (folder / f"predictions_{split}.jsonl").write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    (folder / "classes.json").write_text(json.dumps(CLASSES), "utf-8")
+    (folder / "report.json").write_text(json.dumps({split: report}), "utf-8")
+    return report
+
+
+def ended(store: Store, run: Job, state: str = "finished", split: str = "test") -> Job:
+    """Evaluated, exported, over. `state`: finished, or stopped (and kept)."""
+    report = measured(store, run, split)
+    color_model(store.home.run(run.id) / "model.onnx")
+    (store.home.run(run.id) / "My colours.zip").write_bytes(b"zip")
+    end = Finished(best_epoch=2, seconds=75.0, stopped_early=True) if state == "finished" else Stopped(kept=True, best_epoch=2)
+    fit_end = [end] if state == "finished" else []
+    store.append(run.id, *fit_end, Progressed(stage="evaluating", done=0, total=18), Evaluated(split=split, report=report),
+                 Exported(format="onnx", file="model.onnx", bytes=13_400_000, replayed=18, same=18, largest_difference=6e-7),
+                 Exported(format="zip", file="My colours.zip", bytes=27_100_000, replayed=18, same=17, largest_difference=0.02),
+                 *([] if fit_end else [end]))
+    score = {name: report[name] for name in ("accuracy", "low", "high", "n", "macro_f1")}
+    store.end(run.id, state, {"epochs": 2, "best_epoch": 2, split: score, "files": {"zip": "My colours.zip"}, "seconds": 75.0})
+    return store.job(run.id)
+
+
+def finished(store: Store, **settings) -> Job:
+    return ended(store, running(store, **settings))
+
+
+def failed(store: Store, resumable: bool = True) -> Job:
+    run = running(store)
+    hint = message("errors.model_gives_nan.hint")
+    store.append(run.id, Failed(message=message("errors.no_such_model.text", model="a *b* [c](http://x)"), hint=hint))
+    if resumable:
+        (store.home.run(run.id) / "last.pt").write_bytes(b"a checkpoint")
+    store.end(run.id, "failed")
+    return store.job(run.id)
+
+
+def thrown_away(store: Store) -> Job:
+    run = running(store)
+    store.append(run.id, Stopped(kept=False))
+    store.end(run.id, "stopped", {})
+    return store.job(run.id)
+
+
+def color_model(file: Path) -> None:
+    """An ONNX file as we export them: 10 × the mean of each colour channel."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["input"], ["mean"], axes=[2, 3], keepdims=0),
+         helper.make_node("Mul", ["mean", "ten"], ["logits"])],
+        "colours", [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, 8, 8])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor("ten", TensorProto.FLOAT, [1], [10.0])])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    how = Preprocessing(size=(8, 8), crop_share=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    facts = {"classes": CLASSES, "preprocessing": how.to_dict(), "temperature": 1.0, "input": "input", "output": "logits"}
+    helper.set_model_props(model, {"format": "transfer-studio/1", **{name: json.dumps(value) for name, value in facts.items()}})
+    onnx.save(model, file)
+
+
+def share(red: float, green: float, blue: float) -> list[float]:
+    """What the colour model says of a photo of one colour (0 to 1 each): a softmax written out."""
+    powers = [math.exp(10 * value) for value in (red, green, blue)]
+    return [power / sum(powers) for power in powers]
+
+
+def photo(file: Path, color: tuple[int, int, int]) -> Path:
+    Image.new("RGB", (32, 24), color).save(file)
+    return file
+
+
+def upload(store: Store, upload_id: str, files: dict[str, bytes]) -> str:
+    """What the upload route leaves behind."""
+    folder = store.home.uploads / upload_id
+    folder.mkdir(parents=True)
+    lines = []
+    for number, (name, content) in enumerate(files.items()):
+        (folder / str(number)).write_bytes(content)
+        lines.append(json.dumps({"n": number, "path": f"{number}/{name}", "bytes": len(content)}))
+    (folder / "index.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    return upload_id

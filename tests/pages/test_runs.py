@@ -1,0 +1,70 @@
+"""Runs without a browser: the table in every state, opening, deleting and taking it back."""
+
+from __future__ import annotations
+
+import pytest
+import stories
+
+from transfer_core.words import languages, say
+
+
+def press(app, key: str):
+    next(button for button in app.button if button.key == key).click()
+    return app.run()
+
+
+@pytest.mark.parametrize("language", languages())
+def test_no_run_yet(visit, store, language):
+    app = visit("runs", lang=language)
+    assert not app.exception and app.subheader[0].value == say("runs.empty_title", language)
+    assert [button.key for button in app.button] == ["runs-to-data"]
+
+
+@pytest.mark.parametrize("language", languages())
+def test_every_state_is_a_row(visit, store, language):
+    stories.dataset(store)
+    stories.finished(store, freeze=3)
+    stories.failed(store)
+    stories.thrown_away(store)
+    stories.ended(store, stories.running(store, freeze=0), "stopped")
+    stories.running(store)
+    stories.queued(store)
+    app = visit("runs", lang=language)
+    assert not app.exception
+    table = app.dataframe[0].value  # newest first
+    states = [say(f"runs.state_{state}", language) for state in ("queued", "running", "stopped", "stopped", "failed", "finished")]
+    assert list(table["state"]) == states
+    assert list(table["score"].dropna().round(1)) == [83.3, 83.3]
+    assert list(table["freeze"])[2:] == [say("runs.freeze_none", language), *[say("runs.freeze_all", language)] * 2,
+                                         say("runs.freeze_some", language, count=3)]
+
+
+def choose(app, row: int):
+    """Choose a row, as a click on the canvas would."""
+    app.session_state["runs-table"] = {"selection": {"rows": [row], "columns": [], "cells": []}}
+    return app.run()
+
+
+def test_a_run_is_opened_where_it_is_of_use(visit, store):
+    stories.dataset(store)
+    done, live = stories.finished(store), stories.running(store)
+    app = press(choose(visit("runs"), 1), "open-run")
+    assert not app.exception and app.title[0].value == say("evaluate.title") and done.id in str(app.query_params["run"])
+    app = press(choose(visit("runs"), 0), "open-run")
+    assert not app.exception and app.title[0].value == say("train.title") and live.id in str(app.query_params["run"])
+
+
+def test_a_live_run_cannot_be_deleted(visit, store):
+    stories.dataset(store)
+    stories.running(store)
+    app = choose(visit("runs"), 0)
+    assert next(button for button in app.button if button.key == "delete-run").disabled
+
+
+def test_a_deleted_run_can_be_taken_back(visit, store):
+    stories.dataset(store)
+    run = stories.finished(store)
+    app = press(choose(visit("runs"), 0), "delete-run")
+    assert not app.exception and not store.jobs("train")
+    press(app, "undo-delete")
+    assert not app.exception and [job.id for job in store.jobs("train")] == [run.id]
