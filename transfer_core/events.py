@@ -94,7 +94,7 @@ class Note(_Fact):
 
 
 class Evaluated(_Fact):
-    """Scores on a split the training never saw; `report` is `evaluate.Report` as data."""
+    """Scores on a split the training never saw; `report` is what `metrics.report` says."""
 
     type: Literal["evaluated"] = "evaluated"
     split: str
@@ -123,6 +123,8 @@ class Imported(_Fact):
 
 
 class Finished(_Fact):
+    """A training came to its end; the weights of `best_epoch` are the model."""
+
     type: Literal["finished"] = "finished"
     best_epoch: int | None = None
     seconds: float
@@ -138,6 +140,8 @@ class Stopped(_Fact):
 
 
 class Failed(_Fact):
+    """It could not go on: what happened, what to do, and whether a checkpoint is there to resume from."""
+
     type: Literal["failed"] = "failed"
     message: Message
     hint: Message | None = None

@@ -27,7 +27,7 @@ from transfer_core.training.pipeline import ImageInputs, class_weights
 from transfer_core.words import message
 
 
-def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path, *, device: str = "auto", resume: bool = False,
+def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, device: str = "auto", resume: bool = False,
         step: Callable[[Training, Tensor, Tensor], Parts] | None = None) -> Iterator[Event]:
     """Train `recipe` on the train split of `manifest`, looking at the validation split after every epoch.
 
@@ -36,7 +36,7 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path, *, device: st
     whenever the generator is closed, once an epoch is finished. `step` replaces one optimiser step (tests inject failures).
     Raises `BadRecipe`, `NotFound`, `BadWeights`, `BadImage`, `Unavailable`, `TrainingFailed`.
     """
-    began, where = time.monotonic(), choose_device(device)
+    began, where, out = time.monotonic(), choose_device(device), Path(out)
     if resume:
         checkpoint.check_same_recipe(out, recipe)
     classes = manifest.classes
