@@ -11,7 +11,6 @@ import typer
 from transfer_core.cli.answer import Answer, language, table
 from transfer_core.cli.command import argument, command, option
 from transfer_core.cli.tell import Teller
-from transfer_core.datasets.manifest import Manifest
 from transfer_core.errors import NotFound
 from transfer_core.events import Exported
 from transfer_core.jobs.worker import limit_threads
@@ -48,6 +47,7 @@ def _report(store: Store, job: Job) -> dict[str, Any]:
 def _finish(store: Store, job: Job) -> None:
     """Measure a run whose worker did not come to it."""
     limit_threads()
+    from transfer_core.datasets.manifest import Manifest
     from transfer_core.training.finish import finish
 
     recipe, tell = job.payload["recipe"], Teller()

@@ -15,7 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from transfer_core.datasets.manifest import Manifest
 from transfer_core.errors import NotFound
 from transfer_core.events import Epoch, Evaluated, Event, Exported, Finished, Imported, Progressed, Started, Stopped
 from transfer_core.paths import Home
@@ -74,6 +73,7 @@ def import_(job: Job, store: Store) -> Work:
 @TASKS.add("train", torch=True)
 def train(job: Job, store: Store) -> Work:
     """Train a recipe, then measure the best model on images it never saw and export it. Goes on from a checkpoint."""
+    from transfer_core.datasets.manifest import Manifest
     from transfer_core.training.finish import finish
     from transfer_core.training.fit import fit
 
