@@ -12,19 +12,23 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import photos
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from transfer_core.jobs import devices
 from transfer_core.paths import Home
-from transfer_core.store import Store
+from transfer_core.recipe import Recipe
+from transfer_core.store import Job, Store
 
 ROOT = Path(__file__).resolve().parents[2]
-FLAGS = ("--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-         "--disable-component-update --disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream").split()
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 
 def free_port() -> int:
@@ -66,6 +70,12 @@ class Studio:
             time.sleep(0.05)
         raise RuntimeError("the studio did not start:\n" + (self.home.root / "server.log").read_text()[-3000:])
 
+    def run_of(self, dataset: str, **settings) -> Job:
+        """Put a training of a tiny model at the end of the queue; the studio's own supervisor starts it."""
+        recipe = Recipe(**{"dataset": dataset, "model": "test_resnet.r160_in1k", "weights": "scratch", "image_size": 32,
+                           "freeze": "all", "batch_size": 8, "patience": 0, **settings})
+        return self.store.submit("train", {"recipe": recipe.model_dump()}, devices()[-1])
+
     def stop(self) -> None:
         """End the web server only: workers that train go on, as they must."""
         if self.process and self.process.poll() is None:
@@ -76,11 +86,9 @@ class Studio:
         """End the web server and every worker it started."""
         self.stop()
         for job in self.store.jobs(None, "running", "queued"):
-            if job.pid and job.state == "running":
-                try:
+            if job.pid and job.pid != os.getpid():
+                with suppress(ProcessLookupError):
                     os.kill(job.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +97,36 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     running.start()
     yield running
     running.end()
+
+
+def until(true: Callable[[], object], seconds: float = 180.0) -> object:
+    """Wait until something holds; returns it. (Machines are slow at times, never for ever.)"""
+    deadline = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < deadline, "this did not happen in time"
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture(scope="session")
+def wait() -> Callable[..., object]:
+    return until
+
+
+@pytest.fixture(scope="session")
+def drawn(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small dataset: two classes of 20 tiny pictures, imported through the core."""
+    return photos.dataset(studio.store, tmp_path_factory.mktemp("drawn"), {"left": 20, "right": 20}, "Drawn").id
+
+
+@pytest.fixture(scope="session")
+def trained(studio: Studio, drawn: str) -> Job:
+    """A real training of three epochs, finished; shared by all tests of a session."""
+    run = studio.run_of(drawn, epochs=3)
+    until(lambda: not studio.store.job(run.id).live, 300)
+    run = studio.store.job(run.id)
+    assert run.state == "finished", studio.store.events(run.id)[-1]
+    return run
 
 
 @pytest.fixture(scope="session")
