@@ -66,6 +66,24 @@ def test_events_are_stored_and_the_result_kept(store, job, task):
     assert (ended.state, ended.result, ended.ended is not None) == ("finished", {"answer": 42}, True)
 
 
+def test_the_work_waits_until_the_worker_is_ready_and_the_heart_beats_meanwhile(store, job, task):
+    """A warm worker may still be importing torch; two threads importing it at once leave half-made modules behind."""
+    order = []
+
+    @task
+    def work(job, store):
+        order.append("work")
+        yield at(1)
+
+    def ready():
+        claimed = store.job(job.id).heartbeat
+        until(lambda: store.job(job.id).heartbeat != claimed)
+        order.append("ready")
+
+    assert run_job(store, job, ready=ready) == "finished"
+    assert order == ["ready", "work"]
+
+
 def test_an_event_does_not_wait_for_the_next_one(store, job, task):
     """A step may take minutes: what was reported before it must be seen while it runs."""
 

@@ -25,16 +25,18 @@ BEAT = 2.0
 
 
 def run_job(store: Store, job: Job, interrupted: threading.Event | None = None,
-            watch: Callable[[Event], None] | None = None) -> str:
+            watch: Callable[[Event], None] | None = None, ready: Callable[[], object] | None = None) -> str:
     """Run a job this process has claimed, to its end; returns its state then.
 
     Never raises for what goes wrong inside the job: that becomes a `Failed` event and the state `failed`.
     `interrupted`: set when the process is asked to go (SIGTERM); what a checkpoint holds can be resumed.
-    `watch` is called with every event as it happens.
+    `watch` is called with every event as it happens. `ready` is waited for before the work begins, heartbeats already going.
     """
     reporter = Reporter(store, job, watch)
     reporter.start()
     try:
+        if ready is not None:
+            ready()
         state, result = _consume(store, job, reporter, interrupted or threading.Event())
     finally:
         reporter.stop()

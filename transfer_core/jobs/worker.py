@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from transfer_core.jobs.run import run_job
 from transfer_core.store import Store
@@ -31,16 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if list(arguments) != ["--warm"]:
         return work(arguments[0], interrupted)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing to lose yet
-    # In a thread, so that a job which comes meanwhile is claimed at once; its own imports wait for these.
-    threading.Thread(target=warm_up, name="warm up", daemon=True).start()
+    # In a thread, so that a job which comes meanwhile is claimed at once. Its own imports must wait until these are done: two
+    # threads inside torchvision's circular imports deadlock, and Python ends that with half-made modules and an ImportError.
+    warming = threading.Thread(target=warm_up, name="warm up", daemon=True)
+    warming.start()
     job_id = sys.stdin.readline().strip()
     if not job_id:  # whoever started us is gone
         return 0
     signal.signal(signal.SIGTERM, lambda *_: interrupted.set())
-    return work(job_id, interrupted)
+    return work(job_id, interrupted, ready=warming.join)
 
 
-def work(job_id: str, interrupted: threading.Event) -> int:
+def work(job_id: str, interrupted: threading.Event, ready: Callable[[], object] | None = None) -> int:
     """Claim the job and run it. 0: it was ours, however it ended; 3: it was not free."""
     store = Store()
     if not store.claim(job_id, os.getpid()):
@@ -50,7 +52,7 @@ def work(job_id: str, interrupted: threading.Event) -> int:
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=log, force=True)
-    run_job(store, store.job(job_id), interrupted)
+    run_job(store, store.job(job_id), interrupted, ready=ready)
     return 0
 
 
