@@ -38,7 +38,7 @@ def head_only(info: ModelInfo, summary: Mapping[str, Any]) -> dict[str, Any]:
 @PRESETS.add("last_stages")
 def last_stages(info: ModelInfo, summary: Mapping[str, Any]) -> dict[str, Any]:
     """The last stages learn too, in small steps and held near where they started; what comes before stays frozen."""
-    return {**_common(summary), "freeze": _first_trained(info), "learning_rate": 1e-3, "epochs": _epochs(summary),
+    return {**_common(summary), "freeze": _first_trained(info), "learning_rate": 3e-3, "epochs": _epochs(summary),
             "regularizer": "l2_sp", "lambda_omega": 0.01}
 
 
