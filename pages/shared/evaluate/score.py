@@ -50,17 +50,21 @@ def _picture(report: dict, percent: dict[str, str]) -> str:
 def per_class(results: Results) -> None:
     st.subheader(t("evaluate.per_class"))
     rows = [{
-        "label": entry["label"], "support": entry["support"], "recall": entry["recall"],
+        "label": entry["label"], "support": entry["support"], "recall": _percent(entry["recall"]),
         "interval": "" if entry["recall"] is None else f"{100 * entry['recall_low']:.0f} – {100 * entry['recall_high']:.0f} %",
-        "precision": entry["precision"], "f1": entry["f1"],
+        "precision": _percent(entry["precision"]), "f1": _percent(entry["f1"]),
     } for entry in results.report["per_class"]]
     column = st.column_config
-    share = {"format": "percent", "min_value": 0, "max_value": 1}
+    share = {"format": "%.0f %%", "min_value": 0, "max_value": 100}
     st.dataframe(rows, hide_index=True, key="per-class", height=min(38 + 35 * len(rows), 460), column_config={
         "label": column.TextColumn(t("evaluate.class"), pinned=True),
         "support": column.NumberColumn(t("evaluate.support"), help=t("evaluate.support_help")),
         "recall": column.ProgressColumn(t("evaluate.recall"), help=t("evaluate.recall_help"), **share),
         "interval": column.TextColumn(t("runs.interval")),
         "precision": column.ProgressColumn(t("evaluate.precision"), help=t("evaluate.precision_help"), **share),
-        "f1": column.NumberColumn("F1", format="percent", help=t("evaluate.f1_help")),
+        "f1": column.NumberColumn("F1", format="%.0f %%", help=t("evaluate.f1_help")),
     })
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share

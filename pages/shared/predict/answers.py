@@ -71,7 +71,7 @@ def _one(row: dict, classes: list[str], upload: str) -> None:
     with picture:
         st.html(f'<img class="tried" src="/api/uploads/{upload}/{row["n"]}/preview.webp" alt="{escape(_name(row))}">')
     with says, st.container(key="answer"):
-        st.subheader(plain(label) if share >= UNSURE else t("predict.unsure", label=plain(label)))
+        st.subheader(plain(label) if share >= UNSURE else t("predict.unsure", label=plain(label)), anchor=False)
         bars = "".join(
             f'<li><span class="name">{escape(name)}</span>'
             f'<span class="track"><span style="width:{100 * value:.1f}%"></span></span>'
@@ -90,8 +90,8 @@ def _many(rows: list[dict], classes: list[str], upload: str) -> None:
     cards = "".join(_card(row, classes, upload) for row in rows[(page - 1) * SHOWN : page * SHOWN])
     st.html(f'<div class="photos">{cards}</div>')
     with st.expander(t("predict.table"), key="answers-table"):
-        share = st.column_config.ProgressColumn(t("predict.share"), format="percent", min_value=0, max_value=1)
-        st.dataframe([{"file": _name(row), "label": row["label"], "share": max(row["probabilities"])} for row in rows],
+        share = st.column_config.ProgressColumn(t("predict.share"), format="%.0f %%", min_value=0, max_value=100)
+        st.dataframe([{"file": _name(row), "label": row["label"], "share": 100 * max(row["probabilities"])} for row in rows],
                      hide_index=True,
                      column_config={"file": t("predict.file"), "label": t("predict.label"), "share": share})
 

@@ -58,7 +58,8 @@ async function openCamera(root, state, words) {
   const box = make("div", { class: "zone camera" });
   box.append(video, buttons);
   root.replaceChildren(box);
-  take.focus();
+  take.disabled = true;  // until there is a picture to take
+  video.onloadeddata = () => { take.disabled = false; take.focus(); };
 }
 
 function closeCamera(state) {
@@ -95,7 +96,7 @@ async function send(root, state, files, { words, limit }, done) {
 }
 
 async function answer(request) {
-  const response = await request;
+  const response = await request.catch(() => { throw new Error(""); });  // the browser's own words are in its own language
   const body = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(body.error?.message ?? "");
   return body;
