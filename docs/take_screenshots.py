@@ -1,7 +1,8 @@
 """Take the pictures in docs/images from a running studio: `python docs/take_screenshots.py http://127.0.0.1:8501`.
 
 Start that studio on an empty data home first (`TRANSFER_STUDIO_HOME`). The script clicks “Try the example” and waits for its
-training, then trains the last stages once for the curves. It shows the drawn leaves only, never anybody's photos.
+training, has the speed measured, and trains the last stages once for the curves. It shows the drawn leaves only, never
+anybody's photos.
 """
 
 from __future__ import annotations
@@ -64,6 +65,9 @@ def prepare(browser: Browser, url: str) -> dict[str, str]:
         page.wait_for_url("**/train?**", timeout=LONG)
         trained(page)
         example = {name: parse_qs(urlparse(page.url).query)[name][0] for name in ("dataset", "run")}
+        page.goto(f"{url}/model?{urlencode({'lang': 'en', 'dataset': example['dataset']})}")
+        page.locator(".st-key-measure button").click()  # the price panel then knows the minutes
+        page.get_by_text(say("model.speed", "en")).first.wait_for(timeout=LONG)
         page.goto(f"{url}/train?{urlencode({'lang': 'en', 'dataset': example['dataset'], **STAGES})}")
         page.locator(".st-key-start button").click()
         page.wait_for_url("**run=**", timeout=LONG)
