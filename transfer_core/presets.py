@@ -23,7 +23,7 @@ PRESETS: Registry[Preset] = Registry("preset")
 
 FEW, MANY = 30, 300
 """Training images a class below which only the head, and from which everything, is worth training."""
-_STEPS = 500
+_STEPS = 250
 _LAST = 0.4
 """Most of the compute that "last stages" trains: one stage of a ConvNet of five, four blocks of a ViT of twelve."""
 _SIDES = re.compile(r"(?i)(?:^|[\W_])(left|right|[lr])(?:$|[\W_])|左|右")
@@ -39,14 +39,14 @@ def head_only(info: ModelInfo, summary: Mapping[str, Any]) -> dict[str, Any]:
 def last_stages(info: ModelInfo, summary: Mapping[str, Any]) -> dict[str, Any]:
     """The last stages learn too, in small steps and held near where they started; what comes before stays frozen."""
     return {**_common(summary), "freeze": _first_trained(info), "learning_rate": 3e-3, "epochs": _epochs(summary),
-            "regularizer": "l2_sp", "lambda_omega": 0.01}
+            "regularizer": "l2_sp", "lambda_omega": 10.0}
 
 
 @PRESETS.add("everything")
 def everything(info: ModelInfo, summary: Mapping[str, Any]) -> dict[str, Any]:
     """Parameter transfer: the pretrained model is only where training starts, and every layer learns. Wants many photos."""
     return {**_common(summary), "freeze": 0, "learning_rate": 1e-3, "epochs": _epochs(summary),
-            "backbone_factor": 0.03 if _attends(info) else 0.1, "regularizer": "l2_sp", "lambda_omega": 0.01}
+            "backbone_factor": 0.03 if _attends(info) else 0.1, "regularizer": "l2_sp", "lambda_omega": 10.0}
 
 
 def recommend(info: ModelInfo, summary: Mapping[str, Any]) -> tuple[str, Message]:
@@ -79,7 +79,7 @@ def _common(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _epochs(summary: Mapping[str, Any]) -> int:
-    """About 500 steps of 32 images, but no fewer than 8 and no more than 30 passes."""
+    """About `_STEPS` steps of 32 images, but no fewer than 8 and no more than 30 passes."""
     images = summary.get("split", {}).get("train", 0)
     return min(30, max(8, math.ceil(_STEPS * 32 / images))) if images else 10
 

@@ -48,7 +48,7 @@ class Recipe(BaseModel):
     """Freeze the first k layer groups of the backbone; "all" is head only (feature transfer), 0 trains everything."""
     positions: dict[str, Position] = {}
     """Single layer groups by name, where they differ from what `freeze` says."""
-    lambda_anchor: Annotated[float, Field(ge=0, le=1e6)] = 0.01
+    lambda_anchor: Annotated[float, Field(ge=0, le=1e6)] = 100.0
     """λ of the l2_sp pull on anchored groups; freezing is λ → ∞."""
 
     source_loss: Annotated[str | None, AfterValidator(_source_loss)] = None

@@ -4,6 +4,10 @@ Each is a function of the trainable weights `now` and their values at the `start
 norm parameters are left out by the caller. Tensors are used through their own methods, so that nothing here imports torch
 and the light half knows which choices there are.
 
+How far λ reaches: a weight drifts at most by the sum of the learning rates (Adam's steps are about one learning rate long),
+and the pull holds it when λ times that sum is near 1. With 300 steps at a mean of 1.5e-4 that is λ ≈ 20. Measured on drawn
+leaves, 18 steps: drift 0.0220 at λ = 0 and 0.01, 0.0217 at 10, 0.0198 at 100, 0.0078 at 1000. Hence `default` and `top`.
+
 How λ_Ω acts is the entry's `step`: penalties are decoupled from the optimiser's gradient scaling (as AdamW does with weight
 decay), because a penalty inside Adam's gradient is divided by its own size: λ = 1e-4 and λ = 1 would take the same first step.
 """
@@ -56,7 +60,7 @@ def l1(now: Weights, start: Weights) -> Tensor:
 
 
 @REGULARIZERS.add("l2_sp", step=_shrink, formula="½ Σ (w − w⁰)² + ½ Σ w_head²", paper="Li et al. 2018, arXiv:1802.01483",
-                  default=0.01, top=1.0)
+                  default=10.0, top=1000.0)
 def l2_sp(now: Weights, start: Weights) -> Tensor:
     """Stay near the weights the model arrived with; new layers, which have no start, stay small."""
     return sum(((weight - start[name]) ** 2 if name in start else weight**2).sum() for name, weight in now.items()) / 2

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from transfer_core.words import message, say
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("runs")]
 expect.set_options(timeout=30_000)
 
 
