@@ -14,7 +14,8 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from transfer_core.catalog import ModelInfo
+from transfer_core.catalog import ModelInfo, model
+from transfer_core.recipe import DEFAULT_MODEL, Recipe
 from transfer_core.registry import Registry
 from transfer_core.words import Message, message
 
@@ -59,6 +60,13 @@ def recommend(info: ModelInfo, summary: Mapping[str, Any]) -> tuple[str, Message
     if each < MANY:
         return "last_stages", message("catalog.why.some", count=each)
     return "everything", message("catalog.why.many", count=each)
+
+
+def recommended_recipe(dataset: str, version: int, summary: Mapping[str, Any], model_name: str = DEFAULT_MODEL) -> Recipe:
+    """The model with the preset that fits the dataset: what a person gets who changes nothing."""
+    info = model(model_name)
+    name, _ = recommend(info, summary)
+    return Recipe(dataset=dataset, version=version, **{**PRESETS[name](info, summary), "model": info.name})
 
 
 def _first_trained(info: ModelInfo) -> int:

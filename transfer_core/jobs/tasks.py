@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -67,7 +67,19 @@ def import_(job: Job, store: Store) -> Work:
         shutil.rmtree(drawn, ignore_errors=True)
     if upload := payload.get("upload"):
         shutil.rmtree(_upload(store.home, upload), ignore_errors=True)
+    if imported and payload.get("then") == "train":
+        _train_recommended(job, store, imported)
     return imported.summary if imported else None
+
+
+def _train_recommended(job: Job, store: Store, imported: Imported) -> None:
+    """Queue the training that was asked for together with the import, so that it starts whether or not a page still waits."""
+    from transfer_core import presets
+    from transfer_core.jobs.devices import devices
+
+    recipe = presets.recommended_recipe(imported.dataset, imported.version, imported.summary)
+    payload = {"recipe": recipe.model_dump(), "name": job.payload["name"], "request": job.id}
+    store.submit("train", payload, devices()[0])
 
 
 @TASKS.add("train", torch=True)
@@ -82,6 +94,7 @@ def train(job: Job, store: Store) -> Work:
     name = job.payload.get("name") or store.dataset(recipe.dataset).name
     out = store.home.run(job.id)
     result = Result()
+    result.recall(event for _, event in store.events(job.id))
     try:
         yield from result.of(fit(recipe, manifest, store.home, out, device=job.device, resume=(out / "last.pt").is_file()))
         yield from result.of(finish(out, manifest, store.home, name=name, device=job.device))
@@ -128,6 +141,11 @@ class Result:
         self._scores: dict[str, dict[str, Any]] = {}
         self._files: dict[str, str] = {}
         self.best_epoch: int | None = None
+
+    def recall(self, events: Iterable[Event]) -> None:
+        """What the run reported before it was resumed counts too: it may have died after its last epoch."""
+        for event in events:
+            self._see(event)
 
     def of(self, events: Generator[Event]) -> Generator[Event]:
         with closing(events):  # a stopped training must let go of its memory before its best model is measured

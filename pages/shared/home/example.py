@@ -1,7 +1,8 @@
 """One click from nothing to moving curves: import the example, then train it with what is recommended.
 
-The URL carries the way there: `?job=<import>&then=<request>`. Whoever opens it (a refresh, a second tab, the back button)
-finds the same import and, by the request's name in its payload, the same training: nothing is submitted twice.
+The import job itself queues the training when it is done, so that nothing depends on a tab that stays open. The URL carries the
+way there: `?job=<import>&then=<request>`. Whoever opens it (a refresh, a second tab, the back button) finds the same import and,
+by the request's name in its payload, the same training: nothing is submitted twice.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from pages.shared.data import imports
 from pages.shared.text import t
 from transfer_core.errors import NotFound
 from transfer_core.paths import assets
-from transfer_core.recipe import DEFAULT_MODEL, Recipe
-from transfer_core.store import Dataset, Job
+from transfer_core.store import Job
 
 EXAMPLE = "leaves"
 
@@ -33,8 +33,13 @@ def begin() -> None:
     if place.get("then"):
         return
     with _one_at_a_time():
-        job = imported(EXAMPLE) or backend.store().submit("import", {"example": EXAMPLE, "name": t("home.example_name")})
-    place.put(job=job.id, then=f"train-{secrets.token_hex(4)}", dataset=None, run=None)
+        job = imported(EXAMPLE)
+        if job is None:
+            payload = {"example": EXAMPLE, "name": t("home.example_name"), "then": "train"}
+            job = backend.store().submit("import", payload)
+    # An import under way brings its own training, named after it; one that is done is trained anew, under a fresh name.
+    request = job.id if job.live and job.payload.get("then") == "train" else f"train-{secrets.token_hex(4)}"
+    place.put(job=job.id, then=request, dataset=None, run=None)
 
 
 def imported(example: str) -> Job | None:
@@ -47,25 +52,18 @@ def imported(example: str) -> Job | None:
 
 def go_on(job: Job, request: str) -> None:
     """The import is done: start the training that was asked for, unless it has been, and go there."""
+    from transfer_core import presets  # reads the index of all models: not for the landing page
+
     dataset = imports.dataset_of(job)
     if dataset is None:
         raise NotFound("no_dataset", name=job.payload.get("name", "–"), known="–")
     with _one_at_a_time():
         run = next((run for run in backend.store().jobs("train") if run.payload.get("request") == request), None)
         if run is None:
-            payload = {"recipe": recommended(dataset).model_dump(), "name": dataset.name, "request": request}
+            recipe = presets.recommended_recipe(dataset.id, dataset.latest.version, dataset.latest.summary)
+            payload = {"recipe": recipe.model_dump(), "name": dataset.name, "request": request}
             run = backend.store().submit("train", payload, backend.device())
     navigation.go("train", run=run.id, dataset=dataset.id)
-
-
-def recommended(dataset: Dataset) -> Recipe:
-    """The default model with the preset that fits the dataset."""
-    from transfer_core import catalog, presets  # reads the index of all models: not for the landing page
-
-    info, summary = catalog.model(DEFAULT_MODEL), dataset.latest.summary
-    preset, _ = presets.recommend(info, summary)
-    settings = {**presets.PRESETS[preset](info, summary), "model": info.name}
-    return Recipe(dataset=dataset.id, version=dataset.latest.version, **settings)
 
 
 @st.cache_data(show_spinner=False)

@@ -9,6 +9,7 @@ from pages.shared.text import t, told
 from transfer_core import estimate
 from transfer_core.errors import StudioError
 from transfer_core.events import Failed
+from transfer_core.recipe import DEFAULT_MODEL
 from transfer_core.store import Job
 
 KIND = "measure"
@@ -20,7 +21,13 @@ def measured() -> dict[str, float]:
 
 
 def offer(models: list[str]) -> None:
-    """A quiet button while some suggested model is not measured yet; the progress while it is being measured."""
+    """A quiet button while some suggested model is not measured yet; the progress while it is being measured.
+
+    The default model is measured without being asked, once in a data home: a price without minutes is half a price, and
+    other models' speed is worked out from it.
+    """
+    if not measured() and not backend.store().jobs(KIND):
+        _submit([DEFAULT_MODEL])
     live = backend.store().jobs(KIND, "queued", "running")
     if live:
         _watch(live[0].id)

@@ -1,0 +1,31 @@
+"""Tasks that lead to other tasks, and results that outlive the worker that began them."""
+
+from __future__ import annotations
+
+from transfer_core.events import Epoch, Evaluated, Losses, Started
+from transfer_core.jobs.run import run_job
+from transfer_core.jobs.tasks import Result
+
+LOSS = Losses(total=1.0, target=1.0)
+
+
+def test_an_import_that_was_asked_for_a_training_queues_the_recommended_one(store):
+    job = store.submit("import", {"example": "leaves", "name": "Leaves", "images_per_class": 4, "then": "train"})
+    assert store.claim(job.id, 1)
+    assert run_job(store, store.job(job.id)) == "finished"
+    run, = store.jobs("train")
+    dataset = store.dataset("Leaves")
+    assert run.payload["request"] == job.id
+    assert (run.payload["recipe"]["dataset"], run.payload["recipe"]["version"]) == (dataset.id, 1)
+    assert run.payload["recipe"]["freeze"] == "all"  # three training photos a class are enough for a head only
+
+
+def test_a_resumed_run_that_had_finished_its_epochs_still_knows_them():
+    epochs = [Epoch(epoch=number, step=number, train=LOSS, train_accuracy=0.5, validation=LOSS, validation_accuracy=0.5,
+                    confusion=[[1]], best=number < 3, seconds=1.0) for number in (1, 2, 3)]
+    started = Started(epochs=3, steps_per_epoch=1, classes=["a"], images={}, trainable_parameters=1, total_parameters=1,
+                      device="cpu", precision="float32", batch_size=1)
+    result = Result()
+    result.recall([started, *epochs, Evaluated(split="test", report={"accuracy": 0.75, "n": 4, "confusion": [[1]]})])
+    told = result.summary()
+    assert (told["epochs"], told["best_epoch"], told["test"]) == (3, 2, {"accuracy": 0.75, "n": 4})
