@@ -58,3 +58,10 @@ def test_a_strangers_text_is_never_markup(text):
 def test_streamlits_own_charts_use_the_studios_palette():
     config = tomllib.loads((studio() / ".streamlit" / "config.toml").read_text("utf-8"))
     assert config["theme"]["chartCategoricalColors"] == list(PALETTE)
+
+
+def test_streamlit_offers_visitors_nothing_of_its_own():
+    config = tomllib.loads((studio() / ".streamlit" / "config.toml").read_text("utf-8"))
+    assert config["logger"]["hideWelcomeMessage"]  # also hides an offer to install "skills" inside the page
+    assert not config["client"]["showErrorLinks"]
+    assert not config["browser"]["gatherUsageStats"]
