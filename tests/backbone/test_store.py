@@ -143,6 +143,21 @@ def test_a_store_opens_again_with_everything_in_it(tmp_path):
     assert second.events(job.id) == [(1, at(1))]
 
 
+def test_a_dataset_whose_first_version_cannot_be_written_leaves_no_row(store):
+    store.add_dataset("Hats", "hats-1", message("app.name"), {})
+    with pytest.raises(sa.exc.StatementError):
+        store.add_dataset("Coats", "coats-1", message("app.name"), {"not JSON": object()})
+    with store._read() as connection:
+        assert connection.execute(sa.select(schema.datasets.c.id)).scalars().all() == ["hats-1"]
+
+
+def test_a_dataset_without_a_version_does_not_hide_the_others(store):
+    store.add_dataset("Hats", "hats-1", message("app.name"), {})
+    with store._write() as connection:
+        connection.execute(sa.insert(schema.datasets).values(id="half-1", name="Half", created=1.0))
+    assert [dataset.id for dataset in store.datasets()] == ["hats-1"]
+
+
 def test_migrations_run_once_and_in_order(tmp_path, monkeypatch):
     home = Home(tmp_path)
     Store(home).close()

@@ -46,10 +46,12 @@ class Datasets:
     """The part of the store that knows datasets. (Mixed into `Store`.)"""
 
     def add_dataset(self, name: str, dataset_id: str, change: Message, summary: dict[str, Any]) -> Version:
-        """Record version 1 of a new dataset. Its manifest must already lie in the home."""
+        """Record version 1 of a new dataset, both or neither. Its manifest must already lie in the home."""
+        version = Version(dataset_id, 1, time.time(), change, summary)
         with self._write() as connection:
-            connection.execute(sa.insert(datasets).values(id=dataset_id, name=name, created=time.time()))
-        return self.add_version(dataset_id, 1, change, summary)
+            connection.execute(sa.insert(datasets).values(id=dataset_id, name=name, created=version.created))
+            _insert(connection, version)
+        return version
 
     def add_version(self, dataset: str, version: int, change: Message, summary: dict[str, Any],
                     before_commit: Callable[[], object] = lambda: None) -> Version:
@@ -57,18 +59,18 @@ class Datasets:
 
         `before_commit` writes the manifest, inside the transaction: only who got the number writes its file.
         """
-        row = {"dataset": dataset, "version": version, "created": time.time(),
-               "change": change.model_dump(), "summary": summary}
+        added = Version(dataset, version, time.time(), change, summary)
         with self._write() as connection:
-            connection.execute(sa.insert(versions).values(**row))
+            _insert(connection, added)
             before_commit()
-        return Version(**{**row, "change": change})
+        return added
 
     def datasets(self) -> list[Dataset]:
-        """All datasets, newest first."""
+        """All datasets, newest first. A row without any version is no dataset: one such row must not hide the others."""
+        imported = sa.exists().where(versions.c.dataset == datasets.c.id)
         with self._read() as connection:
             rows = connection.execute(
-                sa.select(datasets).where(datasets.c.deleted.is_(None)).order_by(datasets.c.created.desc())
+                sa.select(datasets).where(datasets.c.deleted.is_(None), imported).order_by(datasets.c.created.desc())
             ).all()
         return [Dataset(row.id, row.name, row.created, self.version(row.id)) for row in rows]
 
@@ -109,3 +111,9 @@ class Datasets:
         with self._write() as connection:
             deleted = None if undo else time.time()
             connection.execute(sa.update(datasets).where(datasets.c.id == dataset).values(deleted=deleted))
+
+
+def _insert(connection: sa.Connection, version: Version) -> None:
+    connection.execute(sa.insert(versions).values(
+        dataset=version.dataset, version=version.version, created=version.created,
+        change=version.change.model_dump(), summary=version.summary))
