@@ -6,6 +6,7 @@ from pages.shared import needs
 from pages.shared.evaluate import confusions, score
 from pages.shared.evaluate.results import load
 from pages.shared.text import t
+from pages.shared.train.follow import follow
 
 st.title(t("evaluate.title"))
 run = needs.trained_run()
@@ -15,6 +16,8 @@ if run is not None:
         st.info(t("evaluate.none"), icon=":material/info:")
     else:
         score.show(results)
+        if (looks := len(follow(run.id).tested)) > 1:
+            st.warning(t("evaluate.looked", count=looks), icon=":material/visibility:")
         confusions.show(results)
         score.per_class(results)
         confusions.worst(results)

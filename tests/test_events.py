@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from transfer_core import events
-from transfer_core.events import Epoch, Failed, Finished, Losses, Progressed, Started, Step, Stopped, from_json, to_json
+from transfer_core.events import Epoch, Evaluated, Failed, Finished, Losses, Progressed, Started, Step, Stopped, from_json, to_json
 from transfer_core.progress import Progress, fold, verdict
 from transfer_core.words import Message, has, message
 
@@ -105,6 +105,23 @@ def test_a_resumed_run_takes_back_what_came_after_its_checkpoint():
     after = fold(before, [started(first=2)])
     assert ([each.step for each in after.steps], [each.epoch for each in after.epochs]) == (list(range(1, 11)), [1])
     assert (after.ended, after.share) == (None, 0.25)
+
+
+def test_a_resumed_run_forgets_the_score_of_its_old_weights_but_not_that_somebody_saw_it():
+    seen = Evaluated(split="test", report={"accuracy": 0.5})
+    progress = fold(Progress(), [started(), epoch(1), seen, Stopped(kept=True), started(2)])
+    assert progress.evaluated == {}
+    assert len(progress.tested) == 1
+    again = fold(progress, [seen])  # nothing better was found: the same weights, the same look
+    assert len(again.tested) == 1
+    assert len(fold(progress, [epoch(2), seen]).tested) == 2
+
+
+def test_without_validation_images_nothing_is_called_validated():
+    alone = started().model_copy(update={"images": {"train": 4, "validation": 0}})
+    ended = [epoch(1, accuracy=1.0, train=1.0), Finished(seconds=1)]
+    assert verdict(fold(Progress(), [alone, *ended])).key == "verdict.not_validated"
+    assert verdict(fold(Progress(), [started(), *ended])).key == "verdict.done"
 
 
 def test_the_share_of_work_that_has_only_a_count():

@@ -35,6 +35,8 @@ class Progress:
     exported: dict[str, Exported] = field(default_factory=dict)
     imported: Imported | None = None
     ended: Finished | Stopped | Failed | None = None
+    tested: frozenset[int] = frozenset()
+    """Best epochs whose weights were asked about the test images. More than one: somebody saw a test score and trained on."""
 
     @property
     def best(self) -> Epoch | None:
@@ -68,7 +70,8 @@ def fold(progress: Progress, events: Iterable[Event]) -> Progress:
                 epochs = tuple(epoch for epoch in progress.epochs if epoch.epoch < event.first_epoch)
                 last = epochs[-1].step if epochs else 0
                 steps = [step for step in steps if step.step <= last]
-                progress = replace(progress, started=event, epochs=epochs, stage=None, ended=None)
+                # The score and the files of the weights before are not those of what is trained now.
+                progress = replace(progress, started=event, epochs=epochs, stage=None, ended=None, evaluated={}, exported={})
             case _:
                 progress = _after(progress, event)
     return replace(progress, steps=tuple(steps))
@@ -83,7 +86,8 @@ def _after(progress: Progress, event: Event) -> Progress:
         case Note():
             return replace(progress, notes=(*progress.notes, event))
         case Evaluated():
-            return replace(progress, evaluated={**progress.evaluated, event.split: event})
+            looked = {progress.best.epoch if progress.best else 0} if event.split == "test" else set()
+            return replace(progress, evaluated={**progress.evaluated, event.split: event}, tested=progress.tested | looked)
         case Exported():
             return replace(progress, exported={**progress.exported, event.format: event})
         case Imported():
@@ -91,6 +95,11 @@ def _after(progress: Progress, event: Event) -> Progress:
         case Finished() | Stopped() | Failed():
             return replace(progress, ended=event, stage=None)
     raise TypeError(f"not an event: {event!r}")
+
+
+def validated(progress: Progress) -> bool:
+    """Whether the epochs' validation numbers come from images of their own; without any they repeat the training's."""
+    return progress.started is None or progress.started.images.get("validation", 1) > 0
 
 
 def verdict(progress: Progress) -> Message:
@@ -105,6 +114,8 @@ def verdict(progress: Progress) -> Message:
     if not epochs:
         return message("verdict.warming_up" if progress.started else "verdict.waiting")
     last, best = epochs[-1], progress.best or epochs[-1]
+    if not validated(progress):
+        return message("verdict.not_validated", percent=f"{100 * last.train_accuracy:.0f}", epoch=last.epoch)
     percent = f"{100 * best.validation_accuracy:.0f}"
     if progress.ended:
         return message("verdict.done", percent=percent, epoch=best.epoch)

@@ -47,7 +47,7 @@ def runs_link() -> None:
 def done() -> dict[str, bool]:
     """Which steps are behind the visitor."""
     run, dataset = backend.run(), backend.dataset()
-    trained = run is not None and bool(run.result) and run.state in ("finished", "stopped")
+    trained = run is not None and bool(run.result) and not run.live
     return {"data": dataset is not None, "model": run is not None, "train": trained,
             "evaluate": trained, "predict": trained, "share": trained}
 

@@ -13,7 +13,7 @@ from transfer_core.store import Job
 def trained_run() -> Job | None:
     """The run in the URL when it has a model; else None, after saying what is missing and offering the way there."""
     run = backend.run()
-    if run is not None and run.result and run.state in ("finished", "stopped"):
+    if run is not None and run.result and not run.live:
         st.caption(_name(run))
         return run
     with st.container(border=True, key="needs-run"):
@@ -31,7 +31,7 @@ def trained_run() -> Job | None:
 
 
 def _choices() -> None:
-    finished = [run for run in backend.store().jobs("train", "finished", "stopped") if run.result][:5]
+    finished = [run for run in backend.store().jobs("train", "finished", "stopped", "failed") if run.result][:5]
     if not finished:
         if st.button(t("train.empty_action"), type="primary", icon=":material/add_photo_alternate:", key="needs-data"):
             navigation.go("data")

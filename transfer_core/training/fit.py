@@ -53,7 +53,8 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, devi
         checkpoint.write_description(out, recipe, classes, _info(built, training))
         (out / checkpoint.BEST).unlink(missing_ok=True)
         checkpoint.save_last(out, training.model, training.optimizer, training.precision.scaler, state)
-    yield from (Note(message=note) for note in [*built.notes, *notes])
+    yield from (Note(message=note, level="warning" if note.key == "fit.no_validation" else "info")
+                for note in [*built.notes, *notes])
     state = replace(state, seconds=state.seconds + time.monotonic() - began)
     yield from epochs(training, out, state)
 

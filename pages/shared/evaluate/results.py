@@ -32,12 +32,13 @@ def load(run: str) -> Results | None:
     """Results on the test split; where a dataset has none, those on validation; None before there are any."""
     for split in ("test", "validation"):
         if (backend.home().run(run) / f"predictions_{split}.jsonl").exists():
-            return _load(run, split)
+            return _load(run, split, (backend.home().run(run) / "report.json").stat().st_mtime_ns)
     return None
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def _load(run: str, split: str) -> Results | None:
+def _load(run: str, split: str, written: int) -> Results | None:
+    """`written` is when: a run that was stopped, kept and resumed is measured again, and what was kept here is old then."""
     folder = backend.home().run(run)
     report = json.loads((folder / "report.json").read_text("utf-8"))[split]
     lines = (folder / f"predictions_{split}.jsonl").read_text("utf-8").splitlines()

@@ -14,7 +14,7 @@ from pages.shared.train import card
 from pages.shared.train.follow import follow
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed, Finished
-from transfer_core.progress import Progress, verdict
+from transfer_core.progress import Progress, validated, verdict
 from transfer_core.recipe import Recipe
 from transfer_core.store import Dataset, Job
 from transfer_core.store.jobs import SILENT_AFTER
@@ -71,9 +71,9 @@ def _sentence(run: Job, progress: Progress) -> str:
         return t("train.queued", count=ahead) if ahead else t("train.starting")
     if run.state == "running" and not progress.started:
         return t("train.preparing")
-    if run.state == "stopped" and not run.result:
+    if run.state == "stopped" and not run.result and not _resumable(run):
         return t("train.thrown_away")
-    if run.state == "stopped" and progress.best:
+    if run.state == "stopped" and run.result and progress.best and validated(progress):
         return t("train.kept", epoch=progress.best.epoch, percent=f"{100 * progress.best.validation_accuracy:.0f}")
     return told(verdict(progress))
 
@@ -110,8 +110,9 @@ def _numbers(run: Job, progress: Progress) -> None:
         early = isinstance(ended, Finished) and ended.stopped_early
         st.metric(t("train.epoch"), f"{epoch} / {started.epochs}", delta=t("train.early") if early else None, **quiet,
                   help=t("train.early_help") if early else None)
+        what = t("train.best_help", n=validation) if validated(progress) else t("train.best_help_training")
         st.metric(t("train.best"), f"{100 * best.validation_accuracy:.0f} %" if best else "–",
-                  help=t("train.best_help", n=validation), delta=t("train.at_epoch", epoch=best.epoch) if best else None, **quiet)
+                  help=what, delta=t("train.at_epoch", epoch=best.epoch) if best else None, **quiet)
         if run.live and progress.steps:
             st.metric(t("train.rate"), decimal(float(f"{progress.steps[-1].learning_rate:.2g}")), help=t("train.rate_help"))
             if speed := progress.steps[-1].images_per_second:
@@ -131,7 +132,7 @@ def _actions(run: Job, progress: Progress) -> None:
         st.caption(t("train.stopping"))
     elif run.live:
         _stop(run, progress)
-    elif run.result and run.state in ("finished", "stopped"):
+    elif run.result:
         if st.button(t("train.to_evaluate"), type="primary", icon=":material/fact_check:", key="to-evaluate"):
             navigation.go("evaluate", run=run.id)
     if not run.live and _resumable(run):

@@ -119,7 +119,7 @@ function lossTraces(state, words, palette) {
     // A penalty is of another size than the losses, and without a source loss the total nearly is the target: offered only.
     const visible = part === "penalty" || (part === "total" && !parts.includes("source")) ? "legendonly" : true;
     const all = { legendgroup: part, visible };
-    return [
+    const curves = [
       { ...all, name: several ? words[part] : words.training, x: steps.map((s) => s.step), y: smooth(steps.map((s) => s.losses[part])),
         mode: "lines", line: { color, width: 1.5 }, opacity: 0.8, hovertemplate: `%{y:.3f} <i>${words.training}</i>` },
       { ...all, name: several ? words[part] : words.validation, showlegend: !several, x: state.epochs.map((e) => e.step),
@@ -127,17 +127,24 @@ function lossTraces(state, words, palette) {
         marker: { ...stars(state), color }, customdata: state.epochs.map((e) => e.epoch),
         hovertemplate: `%{y:.3f} <i>${words.validation} (${words.epoch} %{customdata})</i>` },
     ];
+    return validated(state) ? curves : curves.slice(0, 1);
   });
+}
+
+// Without validation photos the numbers under that name repeat the training's: they are not shown as if they were new photos'.
+function validated(state) {
+  return (state.started.images.validation ?? 1) > 0;
 }
 
 function accuracyTraces(state, words, palette) {
   const x = state.epochs.map((epoch) => epoch.epoch), color = palette[COLORS.target];
-  return [
+  const curves = [
     { name: words.training, x, y: state.epochs.map((e) => e.train_accuracy), mode: "lines+markers", line: { color, width: 1.5 }, marker: { size: 4, color },
       opacity: 0.8, hovertemplate: "%{y:.1%}" },
     { name: words.validation, x, y: state.epochs.map((e) => e.validation_accuracy), mode: "lines+markers",
       line: { color, width: 2.5, dash: "dot" }, marker: { ...stars(state), color }, hovertemplate: "%{y:.1%}" },
   ];
+  return validated(state) ? curves : curves.slice(0, 1);
 }
 
 // Only the epoch whose weights are kept is starred: the last one that was the best so far.
@@ -149,7 +156,7 @@ function stars(state) {
 function drawMatrix(section, state, words) {
   const last = state.epochs.at(-1), names = state.started.classes;
   section.replaceChildren();
-  if (!last || names.length > 60) return;
+  if (!last || names.length > 60 || !validated(state)) return;
   const grid = element("table", names.length > 14 ? "live-confusion dense" : "live-confusion");
   const caption = element("caption", "", `${words.confusion} · ${words.epoch} ${last.epoch}`);
   caption.append(element("small", "", words.confusion_help));
