@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 from starlette.requests import ClientDisconnect
 
+from transfer_core.datasets import read_entries
+from transfer_core.errors import BadInput
 from transfer_core.http import uploads
 from transfer_core.http.uploads import Desk, Limits, Upload, sweep
 
@@ -67,6 +69,33 @@ def test_an_upload_goes_on_after_the_server_restarted(client, store, upload):
     put(client, upload, "a.jpg", b"123")
     after = Upload.open(store.home.uploads / upload)
     assert (after.next, after.bytes, after.entries) == (1, 3, {"a.jpg": (0, 3)})
+
+
+def test_a_file_whose_write_failed_is_not_counted_and_its_retry_is_listed(client, store, upload, monkeypatch):
+    put(client, upload, "a.jpg", b"123")
+    line = uploads._line
+
+    def breaks(*_):
+        raise BadInput("bad_upload_path", longest=1)
+
+    monkeypatch.setattr(uploads, "_line", breaks)
+    assert put(client, upload, "b.jpg", b"12345").status_code == 400
+    assert client.get(f"/api/uploads/{upload}").json() == {"files": 1, "bytes": 3}
+    monkeypatch.setattr(uploads, "_line", line)
+    assert put(client, upload, "b.jpg", b"12345").json() == {"files": 2, "bytes": 8}
+    assert index(store, upload)[1] == {"n": 1, "path": "b.jpg", "bytes": 5}
+
+
+def test_a_torn_last_line_is_cut_off_and_that_file_sent_again(visitor, store, upload):
+    put(visitor(), upload, "a.jpg", b"123")
+    folder = store.home.uploads / upload
+    with (folder / "index.jsonl").open("a") as lines:
+        lines.write('{"n": 1, "path": "b')
+    assert [each.path for each in read_entries(folder).files] == ["a.jpg"]
+    restarted = visitor()
+    assert restarted.get(f"/api/uploads/{upload}").json() == {"files": 1, "bytes": 3}
+    assert put(restarted, upload, "b.jpg", b"12").json() == {"files": 2, "bytes": 5}
+    assert [line["path"] for line in index(store, upload)] == ["a.jpg", "b.jpg"]
 
 
 def test_too_many_bytes_and_too_many_files(visitor, store, monkeypatch):

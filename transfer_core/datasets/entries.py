@@ -78,8 +78,10 @@ def _from_zip(path: Path, name: str | None = None) -> Entries:
 
 
 def _from_upload(folder: Path) -> Entries:
-    lines = (json.loads(line) for line in (folder / "index.jsonl").read_text("utf-8").splitlines() if line.strip())
-    latest = {str(line["path"]): line for line in lines}  # the same file sent twice: the last one counts
+    lines = [line for line in (folder / "index.jsonl").read_text("utf-8").splitlines() if line.strip()]
+    if lines and not lines[-1].endswith("}"):
+        del lines[-1]  # torn: the server died while it wrote the line, so that file never arrived whole
+    latest = {str(line["path"]): line for line in map(json.loads, lines)}  # the same file sent twice: the last one counts
     files = [(path, int(line["bytes"]), folder / str(int(line["n"]))) for path, line in latest.items()]
     if len(files) == 1 and names.extension(files[0][0]) in names.ARCHIVES:
         return _from_zip(files[0][2], Path(files[0][0].replace("\\", "/")).name)

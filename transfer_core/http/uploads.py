@@ -65,8 +65,12 @@ class Upload:
 
     @classmethod
     def open(cls, folder: Path) -> Upload:
-        lines = (folder / "index.jsonl").read_text("utf-8").splitlines()
-        entries = {line["path"]: (line["n"], line["bytes"]) for line in map(json.loads, lines)}
+        index = folder / "index.jsonl"
+        text = index.read_bytes()
+        whole = text.rfind(b"\n") + 1
+        if whole < len(text):  # the server died while it wrote: cut the torn line off, the next one must not grow on it
+            os.truncate(index, whole)
+        entries = {line["path"]: (line["n"], line["bytes"]) for line in map(json.loads, text[:whole].splitlines())}
         numbers, sizes = [number for number, _ in entries.values()], [size for _, size in entries.values()]
         return cls(folder, entries, 1 + max(numbers, default=-1), sum(sizes))
 
@@ -75,20 +79,31 @@ class Upload:
         async with self.lock:
             known = self.entries.get(path)
             number = known[0] if known else self.next
-            self.next = max(self.next, number + 1)
-            self.entries[path] = (number, size)
-            self.bytes -= known[1] if known else 0
-            await run_in_threadpool(self._write, part, number, path, size, known)
+            try:
+                await run_in_threadpool(self._write, part, number, path, size, known)
+            except Exception:
+                self.bytes -= size
+                raise
 
     def _write(self, part: Path, number: int, path: str, size: int, known: tuple[int, int] | None) -> None:
         part.replace(self.folder / str(number))
         index = self.folder / "index.jsonl"
         if known is None:
-            with index.open("a", encoding="utf-8") as lines:
-                lines.write(_line(number, path, size))
+            before = index.stat().st_size
+            try:
+                with index.open("a", encoding="utf-8") as lines:
+                    lines.write(_line(number, path, size))
+            except OSError:
+                os.truncate(index, before)  # half a line would spoil the next one
+                raise
         elif known[1] != size:
+            entries = {**self.entries, path: (number, size)}
             with replacing(index) as rewritten:
-                rewritten.write_text("".join(_line(n, p, b) for p, (n, b) in self.entries.items()), "utf-8")
+                rewritten.write_text("".join(_line(n, p, b) for p, (n, b) in entries.items()), "utf-8")
+        # Only now: when the write failed (a full disk), the retry has to write its line too.
+        self.next = max(self.next, number + 1)
+        self.entries[path] = (number, size)
+        self.bytes -= known[1] if known else 0
 
 
 def _line(number: int, path: str, size: int) -> str:
