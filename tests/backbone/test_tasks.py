@@ -6,7 +6,8 @@ import os
 
 from transfer_core.events import Epoch, Evaluated, Losses, Started
 from transfer_core.jobs.run import run_job
-from transfer_core.jobs.tasks import Result
+from transfer_core.jobs.tasks import Result, _dataset_name
+from transfer_core.words import message
 
 LOSS = Losses(total=1.0, target=1.0)
 
@@ -20,6 +21,24 @@ def test_an_import_that_was_asked_for_a_training_queues_the_recommended_one(stor
     assert run.payload["request"] == job.id
     assert (run.payload["recipe"]["dataset"], run.payload["recipe"]["version"]) == (dataset.id, 1)
     assert run.payload["recipe"]["freeze"] == "all"  # three training photos a class are enough for a head only
+
+
+def test_an_import_whose_worker_died_after_it_is_not_done_twice(store):
+    job = store.submit("import", {"example": "leaves", "name": "Leaves", "images_per_class": 4, "then": "train"})
+    for _ in range(2):
+        store.claim(job.id, os.getpid())
+        assert run_job(store, store.job(job.id)) == "finished"
+        store.end(job.id, "failed")
+        store.requeue(job.id)
+    assert (len(store.datasets()), len(store.jobs("train"))) == (1, 1)
+    assert store.job(job.id).result == store.datasets()[0].latest.summary
+
+
+def test_a_run_of_a_deleted_dataset_is_named_after_its_id(store):
+    store.add_dataset("Hats", "hats-1", message("app.name"), {})
+    assert _dataset_name("hats-1", store) == "Hats"
+    store.delete_dataset("hats-1")
+    assert _dataset_name("hats-1", store) == "hats-1"
 
 
 def test_a_resumed_run_that_had_finished_its_epochs_still_knows_them():

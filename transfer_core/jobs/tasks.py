@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Generator, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,18 @@ def understand(job: Job, store: Store) -> Work:
 @TASKS.add("import", torch=False)
 def import_(job: Job, store: Store) -> Work:
     """Make a dataset of an upload, a folder, a zip or a bundled example."""
+    # A worker that died after it had imported was replaced by this one: what it did must not be done twice.
+    earlier = store.events(job.id, kinds=("imported",))
+    imported = earlier[-1][1] if earlier else (yield from _import(job, store))
+    if upload := job.payload.get("upload"):
+        with suppress(NotFound):
+            shutil.rmtree(_upload(store.home, upload), ignore_errors=True)
+    if imported and job.payload.get("then") == "train":
+        _train_recommended(job, store, imported)
+    return imported.summary if imported else None
+
+
+def _import(job: Job, store: Store) -> Generator[Event, None, Imported | None]:
     from transfer_core import datasets
 
     payload, drawn = job.payload, store.home.uploads / f"example-{job.id}"
@@ -65,11 +77,7 @@ def import_(job: Job, store: Store) -> Work:
             yield event
     finally:
         shutil.rmtree(drawn, ignore_errors=True)
-    if upload := payload.get("upload"):
-        shutil.rmtree(_upload(store.home, upload), ignore_errors=True)
-    if imported and payload.get("then") == "train":
-        _train_recommended(job, store, imported)
-    return imported.summary if imported else None
+    return imported
 
 
 def _train_recommended(job: Job, store: Store, imported: Imported) -> None:
@@ -77,6 +85,8 @@ def _train_recommended(job: Job, store: Store, imported: Imported) -> None:
     from transfer_core import presets
     from transfer_core.jobs.devices import devices
 
+    if any(run.payload.get("request") == job.id for run in store.jobs("train")):
+        return
     recipe = presets.recommended_recipe(imported.dataset, imported.version, imported.summary)
     payload = {"recipe": recipe.model_dump(), "name": job.payload["name"], "request": job.id}
     store.submit("train", payload, devices()[0])
@@ -91,7 +101,7 @@ def train(job: Job, store: Store) -> Work:
 
     recipe = Recipe(**job.payload["recipe"])
     manifest = Manifest.read(store.home, recipe.dataset, recipe.version)
-    name = job.payload.get("name") or store.dataset(recipe.dataset).name
+    name = job.payload.get("name") or _dataset_name(recipe.dataset, store)
     out = store.home.run(job.id)
     result = Result()
     result.recall(event for _, event in store.events(job.id))
@@ -106,6 +116,14 @@ def train(job: Job, store: Store) -> Work:
         shutil.rmtree(out, ignore_errors=True)
         raise
     return result.summary()
+
+
+def _dataset_name(dataset: str, store: Store) -> str:
+    """Its id, when it was deleted meanwhile: its files are still there, so the run goes on."""
+    try:
+        return store.dataset(dataset).name
+    except NotFound:
+        return dataset
 
 
 @TASKS.add("measure", torch=True)
