@@ -73,6 +73,23 @@ def test_many_photos_with_broken_ones_among_them(visit, store, run, tmp_path, la
     assert "red 2" in line and "green \\*x\\* 1" in line
 
 
+def test_while_photos_are_missing_there_is_no_spreadsheet_and_then_it_is_made_once(visit, store, run, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(answers, "_csv", lambda rows, classes: made.append(len(rows)) or b"")
+    upload = ask(store, run, a=picture(tmp_path, 255, 0, 0), b=picture(tmp_path, 0, 255, 0))
+    batch = PredictionBatch(store.home.uploads / upload, store.home.run(run.id) / "model.onnx")
+    whole = batch.file.read_bytes()
+    monkeypatch.setattr(PredictionBatch, "start", lambda self: None)
+    batch.file.write_bytes(whole.splitlines(keepends=True)[0])
+    app = visit("predict", run=run.id, upload=upload)
+    assert not app.exception and made == [] and not app.dataframe
+    batch.file.write_bytes(whole)
+    app.run()
+    app.run()
+    assert not app.exception and made == [2]
+    assert list(app.dataframe[0].value["file"]) == ["a", "b"]
+
+
 def test_only_a_zip_instead_of_a_photo(visit, store, run):
     app = visit("predict", run=run.id, upload=ask(store, run, **{"photos.zip": b"PK\x03\x04" + bytes(50)}))
     assert not app.exception and len(app.warning) == 1

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -106,6 +107,34 @@ def test_a_batch_goes_on_after_the_server_died_in_the_middle_of_a_line(model, up
     assert batch.state().done == 4
     batch.work()
     assert sorted(batch.rows(), key=lambda row: row["n"]) == whole
+
+
+def test_every_line_is_read_once_however_many_photos_there_are(model, tmp_path, monkeypatch):
+    for number in range(50):
+        (tmp_path / str(number)).write_bytes(b"no picture")
+    (tmp_path / "3").write_bytes(odd_pictures()["plain.jpg"])
+    index = tmp_path / "index.jsonl"
+    index.write_text("".join(json.dumps({"n": number, "path": f"{number}.jpg"}) + "\n" for number in range(50)), "utf-8")
+    read: list[bytes] = []
+
+    def loads(line):
+        read.append(line)
+        return json.loads(line)
+
+    batch = PredictionBatch(tmp_path, model)
+    predictor_for(model)
+    monkeypatch.setattr(prediction_batch, "json", SimpleNamespace(loads=loads, dumps=json.dumps))
+    batch.work()
+    assert len(read) == 50  # the index
+    state = batch.state()
+    assert (state.done, state.bad, state.good, sum(state.labels.values()), len(read)) == (50, 49, 1, 1, 150)
+    batch.state()
+    assert [row["n"] for row in batch.good(0, 48)] == [3]
+    assert [row["n"] for row in batch.bad(2, 5)] == [2, 4, 5]
+    assert len(read) == 154  # the four rows asked for
+    with index.open("a") as more:
+        more.write(json.dumps({"n": 50, "path": "late.jpg"}) + "\n" + '{"n": 51, "pa')  # the second is half written
+    assert (batch.state().total, len(read)) == (51, 155)
 
 
 def test_another_model_has_its_own_answers(model, upload, tmp_path):

@@ -5,20 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import re
+import time
 from html import escape
 from pathlib import Path
 
+import pandas as pd
 import streamlit as st
 
 from pages.shared import backend, place
 from pages.shared.text import plain, t, told
-from transfer_core.prediction_batch import PredictionBatch
+from transfer_core.prediction_batch import BatchState, PredictionBatch
 from transfer_core.predictor import predictor_for
 from transfer_core.store import Job
 
 UNSURE = 0.5
 """Below this probability the first answer is shown as a guess."""
 SHOWN = 48
+MOMENT = 0.8
+"""Seconds a page waits for its answers; a photo takes 10 to 50 ms, opening the model 200."""
+_BAD = 5
+"""Broken files that are named; the others are counted."""
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -32,8 +38,16 @@ def show(run: Job) -> None:
     batch = PredictionBatch(folder, model)
     batch.start()
     classes = predictor_for(model).classes
-    live = not batch.state().finished
+    live = not _soon(batch)
     st.fragment(_answers, run_every=0.5 if live else None, key="answers")(batch, classes, upload, live)
+
+
+def _soon(batch: PredictionBatch) -> bool:
+    """Whether it is done within a moment, as one photo always is: then the page is drawn once, and no click meets a redraw."""
+    patience = time.monotonic() + MOMENT
+    while not (done := batch.state().finished) and time.monotonic() < patience:
+        time.sleep(0.01)
+    return done
 
 
 def _answers(batch: PredictionBatch, classes: list[str], upload: str, was_live: bool) -> None:
@@ -42,18 +56,15 @@ def _answers(batch: PredictionBatch, classes: list[str], upload: str, was_live: 
         st.rerun()
     if not state.finished:
         st.progress(state.done / max(1, state.total), t("predict.working", done=state.done, total=state.total))
-    rows = batch.rows()
-    bad = [row for row in rows if "error" in row]
-    good = [row for row in rows if "error" not in row]
-    for row in bad[:5]:
+    for row in batch.bad(0, _BAD):
         hint = told(row["hint"]) if row["hint"] else ""
         st.warning(f"**{plain(_name(row))}**: {plain(told(row['error']))} {plain(hint)}", icon=":material/broken_image:")
-    if len(bad) > 5:
-        st.caption(t("predict.more_bad", count=len(bad) - 5))
-    if len(good) == 1 and state.total == 1:
-        _one(good[0], classes, upload)
-    elif good:
-        _many(good, classes, upload)
+    if state.bad > _BAD:
+        st.caption(t("predict.more_bad", count=state.bad - _BAD))
+    if state.good == 1 and state.total == 1:
+        _one(batch.good(0, 1)[0], classes, upload)
+    elif state.good:
+        _many(batch, state, classes, upload)
 
 
 def _name(row: dict) -> str:
@@ -80,20 +91,32 @@ def _one(row: dict, classes: list[str], upload: str) -> None:
         st.caption(t("predict.always_a_class"))
 
 
-def _many(rows: list[dict], classes: list[str], upload: str) -> None:
-    counts = {label: sum(row["label"] == label for row in rows) for label in classes}
-    st.markdown(t("predict.many", count=len(rows)) + " " + ", ".join(
-        f"{plain(label)} {count}" for label, count in sorted(counts.items(), key=lambda item: -item[1])[:8] if count))
-    st.download_button(t("predict.csv"), _csv(rows, classes), "predictions.csv", "text/csv", key="csv", icon=":material/table:")
-    pages = -(-len(rows) // SHOWN)
+def _many(batch: PredictionBatch, state: BatchState, classes: list[str], upload: str) -> None:
+    counts = sorted(((label, state.labels.get(label, 0)) for label in classes), key=lambda item: -item[1])
+    st.markdown(t("predict.many", count=state.good) + " " + ", ".join(
+        f"{plain(label)} {count}" for label, count in counts[:8] if count))
+    table = None
+    if state.finished:  # not while more is coming: 20,000 rows take seconds
+        table, spreadsheet = _whole(str(batch.file), batch.file.stat().st_mtime_ns, classes, batch)
+        st.download_button(t("predict.csv"), spreadsheet, "predictions.csv", "text/csv", key="csv", icon=":material/table:")
+    pages = -(-state.good // SHOWN)
     page = st.pagination(pages, key="tried-page") if pages > 1 else 1
-    cards = "".join(_card(row, classes, upload) for row in rows[(page - 1) * SHOWN : page * SHOWN])
+    cards = "".join(_card(row, classes, upload) for row in batch.good((page - 1) * SHOWN, page * SHOWN))
     st.html(f'<div class="photos">{cards}</div>')
+    if table is None:
+        return
     with st.expander(t("predict.table"), key="answers-table"):
         share = st.column_config.ProgressColumn(t("predict.share"), format="%.0f %%", min_value=0, max_value=100)
-        st.dataframe([{"file": _name(row), "label": row["label"], "share": 100 * max(row["probabilities"])} for row in rows],
-                     hide_index=True,
+        st.dataframe(table, hide_index=True,
                      column_config={"file": t("predict.file"), "label": t("predict.label"), "share": share})
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _whole(file: str, written: int, classes: list[str], _batch: PredictionBatch) -> tuple[pd.DataFrame, bytes]:
+    """All answers as the table and as CSV, made once for a `file` as it was `written`."""
+    rows = [row for row in _batch.rows() if "error" not in row]
+    table = pd.DataFrame([{"file": _name(row), "label": row["label"], "share": 100 * max(row["probabilities"])} for row in rows])
+    return table, _csv(rows, classes)
 
 
 def _card(row: dict, classes: list[str], upload: str) -> str:
