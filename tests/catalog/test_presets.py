@@ -72,8 +72,8 @@ def test_uneven_classes_are_weighted_and_sides_are_not_mirrored():
     assert head(info, {"classes": {"bright": 3, "leftover": 3}})["flip"] is True
 
 
-def test_epochs_make_about_five_hundred_steps():
+def test_epochs_make_about_250_steps():
     info, last = catalog.model("resnet18"), PRESETS["last_stages"]
-    assert last(info, {"split": {"train": 1000}})["epochs"] == 16  # 500 · 32 / 1000
+    assert last(info, {"split": {"train": 500}})["epochs"] == 16  # 250 · 32 / 500
     assert last(info, {"split": {"train": 50}})["epochs"] == 30
     assert last(info, {"split": {"train": 50_000}})["epochs"] == 8
