@@ -282,6 +282,21 @@ def test_a_worker_that_lost_its_job_writes_nothing_more(store, job, task):
     assert not any(isinstance(event, Failed) for event in stored(store, job))
 
 
+def test_a_worker_that_ends_before_it_knows_it_was_replaced_does_not_end_its_successors_job(store, job, task, monkeypatch):
+    monkeypatch.setattr(running, "BEAT", 60.0)
+
+    @task
+    def work(job, store):
+        yield at(1)
+        until(lambda: store.take_from(store.job(job.id), "queued"))
+        assert store.claim(job.id, os.getpid() + 1)
+        return {"mine": True}
+
+    assert run_job(store, job) == "lost"
+    after = store.job(job.id)
+    assert (after.state, after.pid, after.result) == ("running", os.getpid() + 1, None)
+
+
 def test_reporting_goes_on_after_the_database_was_away(store, job, task, monkeypatch):
     append, failures = store.append, iter(range(3))
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from transfer_core.events import Epoch, Failed, Losses, Note
+from transfer_core.events import Epoch, Failed, Losses, Note, Stopped
 from transfer_core.jobs import supervisor as module
 from transfer_core.jobs.supervisor import Supervisor
 from transfer_core.store.jobs import SILENT_AFTER
@@ -117,6 +117,37 @@ def test_a_dead_job_that_was_to_stop_is_not_started_again(store, supervisor, sta
     started[job.id].code = -signal.SIGKILL
     supervisor.look()
     assert store.job(job.id).state == "stopped"
+
+
+def test_a_worker_that_dies_while_it_keeps_leaves_a_run_that_can_be_resumed(store, supervisor, started):
+    job = store.submit("train", {}, "cpu")
+    supervisor.look()
+    store.claim(job.id, started[job.id].pid)
+    (store.home.run(job.id) / "last.pt").touch()
+    store.ask_stop(job.id, "keep")
+    started[job.id].code = -signal.SIGKILL
+    supervisor.look()
+    assert store.job(job.id).state == "failed"
+    assert last(store, job).resumable
+
+
+@pytest.mark.parametrize("dies", [True, False])
+def test_what_is_discarded_without_a_worker_leaves_no_file_and_no_result(store, supervisor, started, dies):
+    job = store.submit("train", {}, "cpu")
+    supervisor.look()
+    store.claim(job.id, started[job.id].pid)
+    checkpoint = store.home.run(job.id) / "last.pt"
+    checkpoint.touch()
+    if not dies:  # it was stopped, and waits again
+        store.end(job.id, "stopped", {"test": {"accuracy": 1.0}})
+        store.requeue(job.id)
+    store.ask_stop(job.id, "discard")
+    assert not store.claim(job.id, 1)
+    started[job.id].code = -signal.SIGKILL
+    supervisor.look()
+    ended = store.job(job.id)
+    assert (ended.state, ended.result, last(store, job)) == ("stopped", {}, Stopped(kept=False))
+    assert not checkpoint.parent.exists()
 
 
 def test_silence_counts_only_while_we_are_awake(store, supervisor, monkeypatch):

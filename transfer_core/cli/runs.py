@@ -12,6 +12,7 @@ from transfer_core.cli.foreground import run_here
 from transfer_core.cli.settings import read, with_settings
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.jobs import devices
+from transfer_core.jobs.discard import discard_queued
 from transfer_core.progress import Progress, fold, verdict
 from transfer_core.recipe import DEFAULT_MODEL, Recipe
 from transfer_core.store import Job, Store
@@ -125,6 +126,7 @@ def stop(
     if not job.live:
         raise BadInput("run_has_ended", run=run)
     store.ask_stop(job.id, "discard" if discard else "keep")
+    discard_queued(store, store.job(job.id))  # no studio may be open that would
     job = store.job(job.id)
     return Answer({"run": job.id, "state": job.state, "stop": job.stop},
                   say("cli.stop_discard" if discard else "cli.stop_keep", language(), run=job.id))

@@ -40,10 +40,9 @@ def run_job(store: Store, job: Job, interrupted: threading.Event | None = None,
         state, result = _consume(store, job, reporter, interrupted or threading.Event())
     finally:
         reporter.stop()
-    if reporter.lost:
+    if reporter.lost or not store.end(job.id, state, result, os.getpid()):
         log.warning("%s went on elsewhere; this worker lets go of it", job.id)
         return "lost"
-    store.end(job.id, state, result)
     return state
 
 
@@ -76,7 +75,7 @@ def _consume(store: Store, job: Job, reporter: Reporter, interrupted: threading.
     except BaseException:
         reporter.add(failure(Unavailable("worker_interrupted"), store, job))
         reporter.flush()
-        store.end(job.id, "failed")
+        store.end(job.id, "failed", pid=os.getpid())
         raise
     finally:
         if work is not None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from transfer_core.errors import Unavailable
 from transfer_core.events import Epoch, Note
+from transfer_core.jobs.discard import discard, discard_queued
 from transfer_core.jobs.run import failure
 from transfer_core.jobs.tasks import TASKS
 from transfer_core.store import Job, Store
@@ -71,7 +72,7 @@ class Supervisor:
 
     def look(self) -> None:
         """One round: collect ended workers, start what may start, look after silent jobs, keep one worker warm."""
-        live = self._store.jobs(None, "queued", "running")
+        live = [job for job in self._store.jobs(None, "queued", "running") if not discard_queued(self._store, job)]
         self._collect({job.id: job for job in live})
         for job in self._startable(live):
             self._hand_out(job)
@@ -141,15 +142,21 @@ class Supervisor:
                 self._bury(job, None)
 
     def _bury(self, job: Job, code: int | None) -> None:
-        """Give a dead worker's job back to the queue once; when it dies again without any progress, it has failed."""
+        """Give a dead worker's job back to the queue once; when it dies again without any progress, it has failed.
+
+        One that was to stop is not tried again: what was to be discarded is, what was to be kept can be resumed.
+        """
         if job.state != "running":
             return
         again = job.stop is None and self._may_go_on(job)
-        if not self._store.take_from(job, "queued" if again else "stopped" if job.stop else "failed"):
+        if not self._store.take_from(job, "queued" if again else "stopped" if job.stop == "discard" else "failed"):
             return
         log.warning("the worker of %s died (%s)", job.id, "silent" if code is None else code)
         if again:
             self._store.append(job.id, Note(level="warning", message=message("jobs.went_on")))
+        elif job.stop == "discard":
+            self._store.end(job.id, "stopped", {})
+            discard(self._store, job)
         else:
             cause = "worker_killed" if code in (-9, 137) else "worker_died"
             self._store.append(job.id, failure(Unavailable(cause), self._store, job))

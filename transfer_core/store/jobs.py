@@ -91,7 +91,7 @@ class Jobs:
         """
         with self._write() as connection:
             row = connection.execute(sa.select(*_COLUMNS).where(jobs.c.id == job_id)).first()
-            if row is None or row.state != "queued":
+            if row is None or row.state != "queued" or row.stop == "discard":
                 return False
             if row.device != IO:
                 rival = sa.select(jobs.c.id).where(
@@ -128,21 +128,38 @@ class Jobs:
         with self._write() as connection:
             changed = connection.execute(
                 sa.update(jobs).where(jobs.c.id == silent.id, jobs.c.state == "running", jobs.c.pid == silent.pid,
-                                      jobs.c.heartbeat == silent.heartbeat)
+                                      jobs.c.heartbeat == silent.heartbeat, jobs.c.stop == silent.stop)
                 .values(state=state, ended=ended, pid=None, heartbeat=None))
         return changed.rowcount == 1
 
     def ask_stop(self, job_id: str, how: str = "keep") -> None:
-        """Ask a job to stop: "keep" makes a model of the best weights so far, "discard" throws the run away."""
+        """Ask a job to stop: "keep" makes a model of the best weights so far, "discard" throws the run away.
+
+        A queued job stops at once. Only one that has run before and is to be discarded stays queued until the supervisor has
+        it: there are files to remove. (Nobody can claim it meanwhile.)
+        """
+        files = jobs.c.started.is_not(None) if how == "discard" else sa.false()
         with self._write() as connection:
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running").values(stop=how))
-            connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued").values(
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued", files).values(stop=how))
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued", sa.not_(files)).values(
                 state="stopped", stop=how, ended=time.time()))
 
-    def end(self, job_id: str, state: str, result: dict[str, Any] | None = None) -> None:
+    def drop_queued(self, job_id: str) -> bool:
+        """Stop a queued job that is to be discarded, without a result. False when it is none, or someone else was faster."""
         with self._write() as connection:
-            values = {"state": state, "ended": time.time()} | ({} if result is None else {"result": result})
-            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**values))
+            changed = connection.execute(
+                sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued", jobs.c.stop == "discard")
+                .values(state="stopped", ended=time.time(), result={}))
+        return changed.rowcount == 1
+
+    def end(self, job_id: str, state: str, result: dict[str, Any] | None = None, pid: int | None = None) -> bool:
+        """End a job. With `pid`, only if it still runs and is that worker's: False when another has gone on with it."""
+        mine = sa.true() if pid is None else sa.and_(jobs.c.state == "running", jobs.c.pid == pid)
+        values = {"state": state, "ended": time.time()} | ({} if result is None else {"result": result})
+        with self._write() as connection:
+            changed = connection.execute(sa.update(jobs).where(jobs.c.id == job_id, mine).values(**values))
+        return changed.rowcount == 1
 
     def requeue(self, job_id: str) -> None:
         """Put a stopped or failed job back in its queue, to go on from its last checkpoint."""

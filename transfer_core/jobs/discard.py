@@ -1,0 +1,23 @@
+"""What is left of a run that somebody threw away while no worker had it: nothing."""
+
+from __future__ import annotations
+
+import shutil
+
+from transfer_core.events import Stopped
+from transfer_core.store import Job, Store
+
+
+def discard_queued(store: Store, job: Job) -> bool:
+    """End a queued job that was told "discard", with all it made before it was queued again. False when it is not such a job."""
+    if job.state != "queued" or job.stop != "discard" or not store.drop_queued(job.id):
+        return False
+    discard(store, job)
+    return True
+
+
+def discard(store: Store, job: Job) -> None:
+    """Remove what a run left on disk, and say so. Its state is already "stopped": nobody writes there now."""
+    if job.kind == "train":
+        shutil.rmtree(store.home.run(job.id), ignore_errors=True)
+    store.append(job.id, Stopped(kept=False))
