@@ -51,6 +51,7 @@ def test_start_queues_the_recipe_of_the_address_and_a_second_click_finds_it(visi
     app.run()
     run, = store.jobs("train")
     assert (run.payload["recipe"]["epochs"], run.payload["recipe"]["seed"]) == (3, 7)
+    assert run.payload["name"] == store.datasets()[0].name  # the run outlives its dataset
     assert run.id in str(app.query_params["run"])
     assert "start" not in keys(app)
 

@@ -27,7 +27,8 @@ def show() -> None:
         if changed:
             st.caption(t("train.differs", count=len(changed)))
     with st.container(horizontal=True, vertical_alignment="center", key="start-row"):
-        st.button(t("train.start"), type="primary", icon=":material/play_arrow:", key="start", on_click=_start, args=(recipe,))
+        st.button(t("train.start"), type="primary", icon=":material/play_arrow:", key="start", on_click=_start,
+                  args=(recipe, dataset))
         navigation.link("model", t("train.change"), ":material/tune:")
     others = backend.store().jobs("train", "running", "queued")
     if others:
@@ -42,11 +43,11 @@ def _nothing_yet() -> None:
             navigation.go("data")
 
 
-def _start(recipe: Recipe) -> None:
+def _start(recipe: Recipe, dataset: Dataset) -> None:
     # Two quick clicks call this twice; the second finds the run already in the URL.
     if backend.run() is not None:
         return
-    job = backend.store().submit("train", {"recipe": recipe.model_dump()}, backend.device())
+    job = backend.store().submit("train", {"recipe": recipe.model_dump(), "name": dataset.name}, backend.device())
     place.put(run=job.id)
 
 
