@@ -20,6 +20,8 @@ from transfer_core.datasets import (
     restore_version,
 )
 from transfer_core.datasets.check import phash
+from transfer_core.datasets.manifest import Image
+from transfer_core.datasets.summary import describe
 from transfer_core.errors import BadInput, Busy, NotFound
 from transfer_core.events import from_json, to_json
 from transfer_core.store import Store
@@ -162,6 +164,22 @@ def test_a_conflict_is_left_out_and_comes_back_when_it_is_solved(store, zipped):
     assert {one["label"], other["label"]} == {"hat", "shoes"}
     solved = delete_images(store, summary["dataset"], ["shoes/same.png"]).summary
     assert (solved["left_out"], solved["conflicts"]) == (0, [])
+
+
+def test_all_conflicts_are_counted_and_only_their_copies(images_of_conflicts):
+    summary = describe(images_of_conflicts, {})
+    assert (len(summary["conflicts"]), summary["conflict_count"], summary["left_out"]) == (50, 60, 121)
+    [warning] = [each for each in summary["warnings"] if each["key"] == "import.warnings.conflicts"]
+    assert warning["values"] == {"count": 60, "left_out": 120}
+
+
+@pytest.fixture
+def images_of_conflicts() -> list[Image]:
+    """60 pictures in two classes each, and a training picture left out because it is in test too."""
+    at_odds = [Image(f"{n:064x}", f"{label}/{n}.png", label, "left_out", n, 64, 64)
+               for n in range(60) for label in ("hat", "shoes")]
+    copy = [Image("f" * 64, f"{split}/a.png", "hat", split, 60, 64, 64) for split in ("left_out", "test")]
+    return at_odds + copy
 
 
 def test_resplit_draws_anew(store, zipped):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from photos import dataset, draw, param
+from streamlit.testing.v1 import AppTest
 
 from pages.shared.data import counts, tree
 from transfer_core.datasets import understand
@@ -133,3 +134,16 @@ def test_a_deleted_dataset_can_be_taken_back(visit, store, tmp_path):
     page = visit("data", deleted=made.id)
     page.button(key="undo-delete").click().run()
     assert store.dataset(made.id).name == "my set" and param(page, "dataset") == made.id
+
+
+def test_the_words_count_the_conflicts_that_are_not_listed_too():
+    def page(count):
+        from pages.shared.data import report
+
+        group = [{"file": f"{label}.png", "label": label, "sha256": "0" * 64} for label in ("hat", "shoes")]
+        report.conflicts({"conflicts": [group] * 50, **({"conflict_count": count} if count else {})})
+
+    for given, count in ((60, 60), (None, 50)):  # summaries of older versions have the list only
+        app = AppTest.from_function(page, args=(given,)).run()
+        assert not app.exception and app.expander[0].label == say("data.report.conflicts", count=count)
+        assert say("data.understood.and_more", count=count - 12) in {caption.value for caption in app.caption}

@@ -16,6 +16,7 @@ EXTREME = 8
 SMALL = 32
 """Pixels of the longer side below which a picture is enlarged many times over."""
 _SHOWN = 50
+"""Conflicts listed in a summary; `conflict_count` counts them all."""
 
 
 def describe(images: Sequence[Image], found: dict[str, Any]) -> dict[str, Any]:
@@ -33,7 +34,8 @@ def describe(images: Sequence[Image], found: dict[str, Any]) -> dict[str, Any]:
         "conversions": dict(sorted(Counter(converted).items())),
         "duplicates": copies,
         "near_duplicates": len(distinct) - len({image.group for image in images}),
-        "conflicts": conflicts,
+        "conflicts": conflicts[:_SHOWN],
+        "conflict_count": len(conflicts),
         "split": {name: splits[name] for name in SPLITS},
         "left_out": splits["left_out"],
         "domains": sorted({image.domain for image in images} - {""}),
@@ -48,13 +50,14 @@ def conflicts_of(images: Sequence[Image]) -> list[list[dict[str, str]]]:
     for image in images:
         places[image.sha256].setdefault(image.label, image)
     return [[{"file": image.file, "label": image.label, "sha256": image.sha256} for image in labels.values()]
-            for labels in places.values() if len(labels) > 1][:_SHOWN]
+            for labels in places.values() if len(labels) > 1]
 
 
 def _warnings(images: Sequence[Image], conflicts: list) -> list[Message]:
     warnings = []
     if conflicts:
-        count = sum(image.split == "left_out" for image in images)
+        at_odds = {group[0]["sha256"] for group in conflicts}  # others are left out too, and have warnings of their own
+        count = sum(image.split == "left_out" and image.sha256 in at_odds for image in images)
         warnings.append(message("import.warnings.conflicts", count=len(conflicts), left_out=count))
     if not any(image.split == "train" for image in images):
         warnings.append(message("import.warnings.nothing_left"))

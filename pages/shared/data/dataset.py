@@ -29,7 +29,7 @@ def show(dataset: Dataset) -> None:
         if st.button(t("data.view.next"), type="primary", icon=":material/arrow_forward:", key="next-model"):
             navigation.go("model", dataset=dataset.id, run=None)
         report.show(latest.summary)
-    report.conflicts(latest.summary["conflicts"])
+    report.conflicts(latest.summary)
     st.subheader(t("data.view.pictures"))
     st.fragment(pictures.show, key="pictures")(dataset)
     with st.expander(t("data.classes.title"), icon=":material/label:", key="edit-classes"):

@@ -60,16 +60,18 @@ def _converted(summary: dict[str, Any]) -> None:
             st.markdown(f"{count:,} × {t(key) if has(key) else plain(name)}")
 
 
-def conflicts(conflicts: list[list[dict[str, str]]]) -> None:
+def conflicts(summary: dict[str, Any]) -> None:
     """The same picture under two classes: only a person can say which is right, so both are shown."""
+    conflicts = summary.get("conflicts", [])
     if not conflicts:
         return
-    title = t("data.report.conflicts", count=len(conflicts))
+    count = summary.get("conflict_count", len(conflicts))  # the list is cut; summaries of older versions have only the list
+    title = t("data.report.conflicts", count=count)
     with st.expander(title, icon=":material/call_split:", key="conflicts", expanded=True):
         st.caption(t("data.report.conflicts_text"))
         st.html('<div class="conflicts">' + "".join(_conflict(group) for group in conflicts[:_CONFLICTS]) + "</div>")
-        if len(conflicts) > _CONFLICTS:
-            st.caption(t("data.understood.and_more", count=len(conflicts) - _CONFLICTS))
+        if count > _CONFLICTS:
+            st.caption(t("data.understood.and_more", count=count - _CONFLICTS))
 
 
 def _conflict(group: list[dict[str, str]]) -> str:
