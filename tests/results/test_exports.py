@@ -161,6 +161,20 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+def test_the_timm_code_of_card_and_page_turns_a_phone_photo_upright(finished, unpacked, tmp_path):
+    from pages.shared.share.snippets import timm_code
+
+    (tmp_path / "my-model").symlink_to(unpacked)
+    (tmp_path / "photo.jpg").write_bytes(odd_pictures()["turned.jpg"])
+    assert timm_code(".") in (unpacked / "README.md").read_text("utf-8")
+    done = subprocess.run([sys.executable, "-c", timm_code()], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    [expected] = Predictor(finished[0].folder / "model.onnx").predict_files([odd_pictures()["turned.jpg"]])
+    label, share = done.stdout.strip().rsplit(" ", 1)
+    assert label == expected.label
+    assert float(share) == pytest.approx(max(expected.probabilities), abs=1e-4)
+
+
 def test_predict_py_speaks_to_people(unpacked, tmp_path):
     (tmp_path / "a.jpg").write_bytes(odd_pictures()["plain.jpg"])
     done = subprocess.run([sys.executable, str(unpacked / "predict.py"), "--top", "2", "a.jpg"], cwd=tmp_path,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import timm
 
+from transfer_core.paths import assets
 from transfer_core.words import FALLBACK, say
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def model_card(run: Run, exports: dict[str, dict[str, Any]], language: str = FAL
     parts += [f"## {words('files')}", *_files(exports, words)]
     if "onnx" in exports:
         parts += [words("use_program"), f"```\n{_PROGRAM}\n```", words("use_onnx")]
-    parts += [words("use_timm"), f"```python\n{_TIMM}\n```"]
+    parts += [words("use_timm"), f"```python\n{(assets() / 'export' / 'use_timm.py').read_text('utf-8').strip()}\n```"]
     parts += [f"## {words('made')}", _table([words("setting"), words("value")], [
         [words("dataset"), f"{plain(recipe['dataset'])} · {recipe['version']}"],
         *[[words(f"images_{split}"), str(count)] for split, count in report.get("images", {}).items()],
@@ -51,16 +52,6 @@ _SETTINGS = ("freeze", "positions", "source_loss", "lambda_target", "regularizer
              "batch_size", "augmentation", "seed")
 
 _PROGRAM = "pip install -r requirements.txt\npython predict.py photo.jpg"
-
-_TIMM = """import timm, torch
-from PIL import Image, ImageOps
-
-model = timm.create_model("local-dir:.", pretrained=True).eval()
-prepare = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-with torch.inference_mode():
-    probabilities = model(prepare(image)[None]).softmax(dim=-1)[0]
-print(model.pretrained_cfg["label_names"][int(probabilities.argmax())])"""
 
 
 def _front_matter(run: Run, licence: str) -> str:
