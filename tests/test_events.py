@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from transfer_core import events
-from transfer_core.events import Epoch, Evaluated, Failed, Finished, Losses, Progressed, Started, Step, Stopped, from_json, to_json
+from transfer_core.events import (
+    Epoch,
+    Evaluated,
+    Failed,
+    Finished,
+    Losses,
+    Progressed,
+    Started,
+    Step,
+    Stopped,
+    from_json,
+    to_json,
+)
 from transfer_core.progress import Progress, fold, verdict
 from transfer_core.words import Message, has, message
 
