@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import threading
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
+from transfer_core import http
 from transfer_core.events import Exported
+from transfer_core.http import files
 
 SHA = hashlib.sha256(b"an image").hexdigest()
 
@@ -62,6 +67,30 @@ def test_a_display_copy_is_small_and_made_once(client, store, tmp_path):
         assert (seen.size, seen.mode) == ((1600, 500), "RGB")
     store.home.image(SHA).unlink()
     assert client.get(f"/images/{SHA}").status_code == 200
+
+
+def test_display_copies_are_made_two_at_a_time(store, monkeypatch):
+    """24 megapixels take 70 MB each; a page may ask for dozens at once."""
+    now, most = [], []
+
+    def slow(home, sha256):
+        now.append(sha256)
+        most.append(len(now))
+        together.wait(5)  # both places are used
+        now.remove(sha256)
+        return home.thumbnail(SHA)
+
+    together = threading.Barrier(http.AT_ONCE)
+    store.home.thumbnail(SHA).write_bytes(b"webp")
+    monkeypatch.setattr(files, "_display_copy", slow)
+    image = next(route for route in http.routes(store) if route.path == "/images/{sha256}")
+
+    async def ask(count):
+        request = SimpleNamespace(path_params={"sha256": SHA}, headers={})
+        await asyncio.gather(*(image.endpoint(request) for _ in range(count)))
+
+    asyncio.run(ask(4))
+    assert max(most) == http.AT_ONCE
 
 
 def test_plotly_comes_from_its_wheel(client):

@@ -14,6 +14,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.routing import BaseRoute
 
 from transfer_core.http import files, previews, stream, uploads
@@ -24,5 +26,10 @@ from transfer_core.store import Store
 __all__ = ["lifespan", "middleware", "routes"]
 
 
+AT_ONCE = 2
+"""Pictures decoded at the same time; a page may ask for 48 of 24 megapixels each."""
+
+
 def routes(store: Store) -> list[BaseRoute]:
-    return [*uploads.routes(store), *previews.routes(store), *stream.routes(store), *files.routes(store)]
+    places = asyncio.Semaphore(AT_ONCE)
+    return [*uploads.routes(store), *previews.routes(store, places), *stream.routes(store), *files.routes(store, places)]

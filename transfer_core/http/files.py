@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,13 +25,17 @@ _FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
 _TYPES = {".zip": "application/zip", ".json": "application/json", ".csv": "text/csv"}
 
 
-def routes(store: Store) -> list[BaseRoute]:
+def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
+    """`places`: how many pictures may be decoded at once, shared with the previews."""
+
     async def thumbnail(request: Request) -> Response:
         path = store.home.thumbnail(_sha256(request))
         return FileResponse(_there(path), media_type="image/webp", headers=_FOREVER)
 
     async def image(request: Request) -> Response:
-        path = await run_in_threadpool(_display_copy, store.home, _sha256(request))
+        sha256 = _sha256(request)
+        async with places:
+            path = await run_in_threadpool(_display_copy, store.home, sha256)
         return FileResponse(path, media_type="image/webp", headers=_FOREVER)
 
     async def file(request: Request) -> Response:

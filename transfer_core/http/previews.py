@@ -18,13 +18,11 @@ from transfer_core.store import Store
 
 SIDE = 480
 """Longest side in pixels: sharp on a phone, 20 kB."""
-AT_ONCE = 2
-"""Pictures decoded at the same time; a page may ask for 48 of 24 megapixels each."""
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
-def routes(store: Store) -> list[BaseRoute]:
-    places = asyncio.Semaphore(AT_ONCE)
+def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
+    """`places`: how many pictures may be decoded at once, shared with the display copies."""
 
     async def preview(request: Request) -> Response:
         upload, number = request.path_params["upload"], request.path_params["number"]
