@@ -34,6 +34,8 @@ ENVIRONMENT = {
     "TRANSFER_STUDIO_MAX_UPLOAD": ("10000000000", "Most bytes one upload may hold."),
     "TRANSFER_STUDIO_MAX_FILES": ("50000", "Most files one upload may hold."),
     "TRANSFER_STUDIO_WARM": ("1", "0 keeps no idle worker ready: saves 0.5 GB, and a training starts ten seconds later."),
+    "TRANSFER_STUDIO_ALLOWED_HOSTS": ("this machine's own names", "Names in the address under which the studio answers, with "
+                                      "commas between them; `*` is any. Behind a proxy, the name people open."),
     "TRANSFER_STUDIO_FRAME_ANCESTORS": ("`'self'`", "Which sites may show the studio inside a frame (the CSP directive)."),
     "HF_ENDPOINT": ("https://huggingface.co", "A mirror of the model hub, where the hub itself cannot be reached."),
     "HF_TOKEN": ("–", "Your access token, for weights whose licence has to be accepted first."),

@@ -323,7 +323,8 @@ def test_the_server_is_this_very_process(run, monkeypatch):
     assert started[0][1:4] == ["-m", "streamlit", "run"]
     assert started[0][4].endswith("app.py")
     assert " ".join(started[0][5:]) == ("--server.port 9000 --server.address 127.0.0.1 --server.headless true "
-                                        "--server.showEmailPrompt false")
+                                        "--server.showEmailPrompt false --server.allowedHosts 127.0.0.1 "
+                                        "--server.allowedHosts ::1 --server.allowedHosts localhost")
 
 
 def test_a_short_answer_imports_nothing_heavy(store):

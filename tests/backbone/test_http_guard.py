@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
+from transfer_core.cli.serve import app_
 from transfer_core.http import middleware
+from transfer_core.http.guard import HOSTS
 
 TOKEN = "a" * 43
 
@@ -38,7 +43,8 @@ def test_an_error_is_said_in_the_browsers_language(stranger):
 
 
 def test_a_page_brings_a_token_once():
-    client = TestClient(Starlette(routes=[Route("/", lambda _: HTMLResponse("<p>"))], middleware=middleware()))
+    client = TestClient(Starlette(routes=[Route("/", lambda _: HTMLResponse("<p>"))], middleware=middleware()),
+                        base_url="http://localhost:8501")
     first = client.get("/").headers["set-cookie"]
     assert first.startswith("studio_token=")
     assert "SameSite=Lax" in first
@@ -58,3 +64,48 @@ def test_every_answer_carries_the_headers(stranger, monkeypatch):
     hosted = stranger().get("/healthz").headers
     assert "frame-ancestors https://host.example" in hosted["content-security-policy"]
     assert "x-frame-options" not in hosted
+
+
+@pytest.mark.parametrize(("host", "status"), [
+    ("localhost", 200), ("LOCALHOST:8501", 200), ("127.0.0.1:8501", 200), ("127.9.9.9", 200), ("[::1]:8501", 200),
+    ("evil.example:8501", 400), ("localhost.evil.example", 400), ("127.0.0.1.evil.example", 400), ("192.168.0.5", 400),
+    ("evil.example@localhost.x", 400), ("[::1", 400), ("", 400),
+])
+def test_a_name_that_points_at_this_machine_is_not_ours(stranger, host, status):
+    """DNS rebinding: a foreign page lets its own name point at 127.0.0.1."""
+    answer = stranger().get("/healthz", headers={"Host": host})
+    assert answer.status_code == status
+    if status == 400:
+        assert (answer.json()["code"], "localhost" in answer.json()["hint"]) == ("unknown_host", True)
+
+
+def test_names_can_be_allowed(stranger, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_ALLOWED_HOSTS", "photos.example, Other.example")
+    told = {host: stranger().get("/healthz", headers={"Host": host}).status_code
+            for host in ("photos.example", "other.example:80", "localhost", "evil.example")}
+    assert told == {"photos.example": 200, "other.example:80": 200, "localhost": 200, "evil.example": 400}
+    monkeypatch.setenv("TRANSFER_STUDIO_ALLOWED_HOSTS", "*")
+    assert stranger().get("/healthz", headers={"Host": "evil.example"}).status_code == 200
+
+
+def test_a_websocket_of_an_unknown_name_is_not_opened():
+    async def hello(socket):
+        await socket.accept()
+        await socket.send_text("hello")
+        await socket.close()
+
+    client = TestClient(Starlette(routes=[WebSocketRoute("/live", hello)], middleware=middleware()))
+    with client.websocket_connect("/live", headers={"Host": "localhost:8501"}) as socket:
+        assert socket.receive_text() == "hello"
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/live", headers={"Host": "evil.example"}):
+        pass
+
+
+@pytest.mark.parametrize(("host", "before", "after"), [
+    ("127.0.0.1", None, None), ("0.0.0.0", None, "*"), ("0.0.0.0", "photos.example", "photos.example"), ("::1", None, None),
+])
+def test_who_opens_the_studio_to_a_network_is_not_refused_there(monkeypatch, host, before, after):
+    monkeypatch.setattr(os, "environ", {} if before is None else {HOSTS: before})
+    monkeypatch.setattr(os, "execv", lambda *_: None)
+    app_(host=host)
+    assert os.environ.get(HOSTS) == after

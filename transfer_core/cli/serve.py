@@ -17,7 +17,14 @@ def app_(
     host: Annotated[str, option("--host", words="option_host")] = "127.0.0.1",
     browser: Annotated[bool, option("--browser/--no-browser", words="option_browser")] = True,
 ) -> Answer:
+    from transfer_core.http.guard import HOSTS, Hosts, is_loopback
+
+    if not is_loopback(host.strip("[]").lower()):  # opened to a network on purpose: by which names it is called there is unknown
+        os.environ.setdefault(HOSTS, "*")
+    # Streamlit looks at the names, too, before it opens a page's WebSocket.
+    names = [part for name in sorted({"localhost", "127.0.0.1", "::1", host.strip("[]"), *Hosts.allowed().names})
+             for part in ("--server.allowedHosts", name)]
     # This process becomes the server, so that signals and its exit status are the server's own.
     os.execv(sys.executable, [  # noqa: S606
         sys.executable, "-m", "streamlit", "run", str(studio() / "app.py"), "--server.port", str(port),
-        "--server.address", host, "--server.headless", str(not browser).lower(), "--server.showEmailPrompt", "false"])
+        "--server.address", host, "--server.headless", str(not browser).lower(), "--server.showEmailPrompt", "false", *names])

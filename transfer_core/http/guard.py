@@ -1,10 +1,14 @@
-"""One middleware in front of everything: a token against forged requests, and the headers browsers protect people by."""
+"""One middleware in front of everything: only hosts that are ours, a token against forged requests, and the headers
+browsers protect people by."""
 
 from __future__ import annotations
 
 import hmac
 import os
 import secrets
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
@@ -16,6 +20,7 @@ from transfer_core.http.errors import answer
 
 COOKIE = "studio_token"
 HEADER = "x-studio-token"
+HOSTS = "TRANSFER_STUDIO_ALLOWED_HOSTS"
 SHORTEST = 32
 _OURS = ("/api/",)
 _READING = ("GET", "HEAD", "OPTIONS")
@@ -28,6 +33,8 @@ def middleware() -> list[Middleware]:
 def content_policy() -> str:
     """What a page may load: everything from this server, nothing from elsewhere.
 
+    WebSockets are the exception: 'self' does not cover them in every browser, and behind a proxy this server does not know
+    its own address, so `ws:` and `wss:` may go anywhere.
     Streamlit needs inline styles and scripts, `eval` for its charts, and blob: modules for components.
     `TRANSFER_STUDIO_FRAME_ANCESTORS` says who may show the studio inside a frame (a hosting site), else only itself.
     """
@@ -49,6 +56,42 @@ def content_policy() -> str:
     ))
 
 
+@dataclass(frozen=True)
+class Hosts:
+    """Names this server may be called by: this machine's own, and those in `TRANSFER_STUDIO_ALLOWED_HOSTS` (`*`: any).
+
+    A foreign page can let its own name point at 127.0.0.1 (DNS rebinding); to the browser our answers are then that page's,
+    and no token keeps it from reading them. The name it was called by still stands in the Host header.
+    """
+
+    names: frozenset[str]
+
+    @classmethod
+    def allowed(cls) -> Hosts:
+        names = (name.strip().lower().rstrip(".") for name in os.environ.get(HOSTS, "").split(","))
+        return cls(frozenset(name for name in names if name))
+
+    def know(self, host: str) -> bool:
+        """`host`: a Host header, with or without a port."""
+        if "*" in self.names:
+            return True
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        except ValueError:
+            return False
+        return name in self.names or is_loopback(name)
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host name or address (IPv6 without brackets) is this machine's own: localhost, 127.0.0.0/8, ::1."""
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
 class Guard:
     """Double submit: a script of this site can read the cookie and repeat it in a header, a foreign site can do neither.
 
@@ -57,6 +100,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self.hosts = Hosts.allowed()
         self.headers = {
             "content-security-policy": content_policy(),
             "x-content-type-options": "nosniff",
@@ -68,10 +112,18 @@ class Guard:
             self.headers["x-frame-options"] = "SAMEORIGIN"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         request = Headers(scope=scope)
+        known = self.hosts.know(request.get("host", ""))
+        if scope["type"] == "websocket":
+            if known:
+                await self.app(scope, receive, send)
+            else:
+                await receive()  # the client's wish to connect; closing unanswered denies it (403)
+                await send({"type": "websocket.close", "code": 1008})
+            return
         token = cookie_parser(request.get("cookie", "")).get(COOKIE, "")
 
         async def guarded(message: Message) -> None:
@@ -83,6 +135,9 @@ class Guard:
                     headers.append("set-cookie", _new_cookie(scope))
             await send(message)
 
+        if not known:
+            await answer(BadInput("unknown_host", host=request.get("host", "")[:100]), Request(scope))(scope, receive, guarded)
+            return
         if scope["method"] not in _READING and scope["path"].startswith(_OURS) and not _agree(request, token):
             await answer(BadInput("no_token"), Request(scope))(scope, receive, guarded)
             return
