@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.applications import Starlette
@@ -43,3 +45,14 @@ def visitor(stranger) -> Callable[[], TestClient]:
 @pytest.fixture
 def client(visitor) -> TestClient:
     return visitor()
+
+
+@pytest.fixture
+def in_a_loop() -> Callable[[Coroutine], object]:
+    """Runs a coroutine in a thread of its own: Playwright, once used in this process, keeps a loop in the main thread."""
+
+    def run(work: Coroutine) -> object:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, work).result()
+
+    return run

@@ -69,7 +69,7 @@ def test_a_display_copy_is_small_and_made_once(client, store, tmp_path):
     assert client.get(f"/images/{SHA}").status_code == 200
 
 
-def test_display_copies_are_made_two_at_a_time(store, monkeypatch):
+def test_display_copies_are_made_two_at_a_time(store, monkeypatch, in_a_loop):
     """24 megapixels take 70 MB each; a page may ask for dozens at once."""
     now, most = [], []
 
@@ -89,7 +89,7 @@ def test_display_copies_are_made_two_at_a_time(store, monkeypatch):
         request = SimpleNamespace(path_params={"sha256": SHA}, headers={})
         await asyncio.gather(*(image.endpoint(request) for _ in range(count)))
 
-    asyncio.run(ask(4))
+    in_a_loop(ask(4))
     assert max(most) == http.AT_ONCE
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from types import SimpleNamespace
@@ -133,7 +132,7 @@ def test_a_full_disk_is_said_and_not_filled(client, store, upload, monkeypatch):
     assert (refused.status_code, refused.json()["code"]) == (507, "disk_full")
 
 
-def test_a_cut_off_file_leaves_nothing(store):
+def test_a_cut_off_file_leaves_nothing(store, in_a_loop):
     """The connection breaks in the middle: no part file, no line in the index, no bytes counted."""
 
     async def breaks():
@@ -149,7 +148,7 @@ def test_a_cut_off_file_leaves_nothing(store):
         answer = await desk.put(request)
         return answer.status_code, desk._open[upload], upload
 
-    status, state, upload = asyncio.run(drop())
+    status, state, upload = in_a_loop(drop())
     assert (status, state.bytes, state.entries) == (499, 0, {})
     assert [file.name for file in (store.home.uploads / upload).iterdir()] == ["index.jsonl"]
 
