@@ -42,7 +42,7 @@ ENVIRONMENT = {
     "HF_HOME": ("`~/.cache/huggingface`", "Where downloaded weights are kept (`HF_HUB_CACHE` names the folder itself)."),
     "HF_HUB_OFFLINE": ("0", "1 never asks the hub; only packaged and already downloaded weights are used."),
     "CUDA_VISIBLE_DEVICES": ("all", "Which graphics cards may be used; empty means none."),
-    "OMP_NUM_THREADS": ("by the cores", "Threads of a worker. Unset, one core stays free for the pages from four cores on."),
+    "OMP_NUM_THREADS": ("by the cores", "Threads of a worker. Unset, as many as cores."),
 }
 """Name → (default, what it does). A test compares the names with those the code reads."""
 

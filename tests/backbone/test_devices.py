@@ -60,8 +60,14 @@ def test_an_apple_chip(monkeypatch):
     assert module.devices.__wrapped__() == ("mps", "cpu")
 
 
-def test_a_core_stays_free_for_pages(monkeypatch):
-    assert [worker.threads(cores) for cores in (1, 2, 4, 16)] == [1, 1, 3, 15]
+def test_as_many_threads_as_cores_and_they_sleep_while_they_wait(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")  # restored after the test, whatever limit_threads does
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setattr(worker, "cores", lambda: 6)
+    worker.limit_threads()
+    assert (worker.os.environ["OMP_NUM_THREADS"], worker.os.environ["OMP_WAIT_POLICY"]) == ("6", "PASSIVE")
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     worker.limit_threads()
     assert worker.os.environ["OMP_NUM_THREADS"] == "5", "what the environment says wins"
