@@ -34,7 +34,8 @@ class Home:
 
     @classmethod
     def default(cls) -> Home:
-        return cls(Path(os.environ.get("TRANSFER_STUDIO_HOME", "studio-data")).expanduser().resolve())
+        # An empty variable is a script's slip, not a wish for a database in whatever folder it runs in.
+        return cls(Path(os.environ.get("TRANSFER_STUDIO_HOME") or "studio-data").expanduser().resolve())
 
     def _folder(self, *parts: str) -> Path:
         folder = self.root.joinpath(*parts)

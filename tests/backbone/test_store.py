@@ -197,3 +197,9 @@ def test_a_thinned_curve_ends_with_the_newest_event(steps, after, most):
 
 def numbers(rows):
     return [number for number, _ in rows]
+
+
+def test_an_empty_variable_names_no_home(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRANSFER_STUDIO_HOME", "")
+    assert Home.default().root == tmp_path.resolve() / "studio-data"
