@@ -35,7 +35,7 @@ from transfer_core.words import say
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]
-PRICE = "[data-testid=stMetricValue]"
+PRICE = ".price-value"
 WATCH = """() => {
   const price = () => document.querySelector('.st-key-price-tags').innerText
   window.answer = new Promise((resolve, reject) => {

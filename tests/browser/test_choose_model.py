@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import signal
+from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, urlparse
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from pages.shared.model.numbers import short
+from transfer_core import catalog
 from transfer_core.words import message, say
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("runs")]
 expect.set_options(timeout=30_000)
+PRICE = ".st-key-price-tags .price-value"
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +49,12 @@ def press(page: Page, key: str) -> None:
     page.locator(f".st-key-{key} button:visible").first.click()
 
 
+def rung(page: Page, name: str):
+    return page.get_by_role("radiogroup", name=say("ladder.rung").format(name=name))
+
+
 def price(page: Page) -> str:
-    return page.locator(".st-key-price-tags [data-testid=stMetricValue]").first.inner_text()
+    return page.locator(PRICE).first.inner_text()
 
 
 def test_a_card_and_a_search_result_become_the_model(page, studio, dataset):
@@ -71,13 +80,68 @@ def test_the_slider_by_keyboard_changes_the_price_and_a_refresh_keeps_it(page, s
     for _ in range(7):
         slider.press("ArrowRight")
     url_has(page, freeze="7")
-    expect(page.locator(".st-key-price-tags [data-testid=stMetricValue]").first).not_to_have_text(everything)
+    expect(page.locator(PRICE).first).not_to_have_text(everything)
     assert slider.get_attribute("aria-valuetext") == say("ladder.slider_value", frozen=7, all=8)
     slider.press("ArrowRight")
     url_has(page, freeze="all")
     page.reload()
     expect(page.locator(".st-key-ladder .slider")).to_have_value("8")
     expect(page.locator(".st-key-ladder .value")).to_have_text(say("ladder.slider_all"))
+
+
+@pytest.fixture
+def silent(studio) -> Iterator[Callable[[], None]]:
+    """Calling it makes the web server answer nothing more; the test's end wakes it up again."""
+    yield lambda: studio.process.send_signal(signal.SIGSTOP)
+    studio.process.send_signal(signal.SIGCONT)
+
+
+def test_the_price_moves_with_the_handle_while_the_server_is_busy(page, studio, dataset, silent):
+    visit(page, studio, dataset=dataset, preset="everything", positions="blocks.4:anchor")
+    slider, tags = page.locator(".st-key-ladder .slider"), page.locator(".st-key-price-tags")
+    slider.focus()
+    silent()
+    seen = [price(page)]
+    for _ in range(8):
+        slider.press("ArrowRight")
+        seen.append(price(page))
+    info = catalog.model("tf_efficientnet_lite0.in1k")
+    learning = [info.head_parameters(2) + sum(group.parameters for group in info.groups[first:]) for first in range(9)]
+    assert seen == [short(count) for count in learning]
+    for _ in range(3):
+        slider.press("ArrowLeft")
+    assert price(page) == short(learning[5])
+    expect(tags.locator(".price-spoken")).to_contain_text(f"{say('model.trainable')}: {short(learning[5])}")
+    expect(tags.locator(".waiting")).to_have_count(0)
+    studio.process.send_signal(signal.SIGCONT)
+    url_has(page, freeze="5", positions=None)
+    assert price(page) == short(learning[5])
+
+
+def test_one_part_moved_is_priced_at_once_and_two_wait_for_the_server(page, studio, dataset, silent):
+    visit(page, studio, dataset=dataset, preset="everything")
+    silent()
+    before = price(page)
+    rung(page, "blocks.6").get_by_role("radio", name=say("ladder.freeze")).check()
+    one = price(page)
+    assert one != before
+    rung(page, "blocks.2").get_by_role("radio", name=say("ladder.freeze")).check()
+    expect(page.locator(".st-key-price-tags .waiting")).to_have_count(1)
+    assert price(page) == one
+    studio.process.send_signal(signal.SIGCONT)
+    expect(page.locator(".st-key-price-tags .waiting")).to_have_count(0)
+    assert price(page) not in (before, one)
+
+
+def test_what_a_price_means_opens_by_keyboard_and_closes_with_escape(page, studio, dataset):
+    visit(page, studio, dataset=dataset)
+    asked = page.get_by_role("button", name=say("model.asks", name=say("model.memory")))
+    tip = page.get_by_role("tooltip").filter(has_text=say("model.memory_help"))
+    expect(tip).to_have_count(0)
+    asked.focus()
+    expect(tip).to_be_visible()
+    asked.press("Escape")
+    expect(tip).to_have_count(0)
 
 
 def test_dragging_faster_than_the_server_answers_loses_nothing(page, studio, dataset):
@@ -94,13 +158,13 @@ def test_dragging_faster_than_the_server_answers_loses_nothing(page, studio, dat
 
 def test_one_rung_can_be_anchored_and_its_lambda_appears(page, studio, dataset):
     visit(page, studio, dataset=dataset, preset="everything")
-    rung = page.get_by_role("radiogroup", name=say("ladder.rung").format(name="blocks.6"))
-    rung.get_by_role("radio", name=say("ladder.anchor")).check()
+    last = rung(page, "blocks.6")
+    last.get_by_role("radio", name=say("ladder.anchor")).check()
     url_has(page, positions="blocks.6:anchor")
     expect(page.locator(".st-key-anchor")).to_be_visible()
     expect(page.locator(".st-key-ladder .bar.anchor")).to_have_count(1)
     # Left and right move within a group of radios, as everywhere.
-    rung.get_by_role("radio", name=say("ladder.anchor")).press("ArrowRight")
+    last.get_by_role("radio", name=say("ladder.anchor")).press("ArrowRight")
     url_has(page, positions="blocks.6:freeze")
     expect(page.locator(".st-key-anchor")).to_have_count(0)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pages.shared.model import numbers, settings
+from pages.shared.model.price import pattern
 from pages.shared.place import SETTINGS
 from transfer_core import catalog, presets
 from transfer_core.regularizers import REGULARIZERS
@@ -95,6 +98,46 @@ def test_search_finds_and_takes_a_model(visit, dataset):
     assert settings_of(app)["model"] == "resnet18.a1_in1k"
     next(field for field in app.text_input if field.key == "search-text").set_value("<script>zzzzqq").run()
     assert any("zzzzqq" in info.value for info in app.info) and not app.exception
+
+
+def priced(app) -> dict:
+    """What the page hands to the browser's price."""
+    return next(json.loads(part.proto.json) for part in app.get("bidi_component") if part.proto.component_name == "studio_price")
+
+
+def own_price(app) -> dict:
+    data = priced(app)
+    return data["prices"][pattern(data["positions"])]
+
+
+def test_the_price_of_every_place_of_the_slider_is_sent_along_and_is_what_the_server_would_say(visit, dataset, home):
+    speed = {"tf_efficientnet_lite0.in1k": {"images_per_second": 3, "backward": 2}}
+    home.root.joinpath("speed.json").write_text(json.dumps({"device": "cpu", "decode_seconds": 0.004, "models": speed}))
+    sent = priced(visit("model", dataset=dataset, preset="everything"))["prices"]
+    later = [own_price(visit("model", dataset=dataset, preset="everything", freeze=str(first))) for first in range(9)]
+    assert [sent["f" * first + "l" * (8 - first)] for first in range(9)] == later
+    assert len({tuple(price["values"]) for price in later}) == 9
+
+
+def test_the_price_of_every_single_part_is_sent_along_unless_parts_are_not_shown(visit, dataset):
+    sent = priced(visit("model", dataset=dataset, preset="everything", regularizer="l2"))["prices"]
+    anchored = own_price(visit("model", dataset=dataset, preset="everything", regularizer="l2", positions="blocks.2:anchor"))
+    frozen = own_price(visit("model", dataset=dataset, preset="everything", regularizer="l2", positions="blocks.2:freeze"))
+    assert sent["llllllll+"] == anchored
+    assert sent["lllfllll"] == frozen != sent["llllllll"]
+    assert "lllfllll" not in priced(visit("model", dataset=dataset, preset="everything", depth="simple"))["prices"]
+
+
+def test_a_slider_drawn_over_an_anchor_and_back_is_priced_too(visit, dataset):
+    sent = priced(visit("model", dataset=dataset, preset="everything", freeze="2", positions="blocks.3:anchor,blocks.5:freeze"))
+    assert {"ffllllfl+", "llllllfl+", "fffffffl", "flllllll", "ffffllfl"} <= set(sent["prices"])
+
+
+def test_a_price_in_chinese_is_chinese(visit, dataset):
+    english, chinese = (priced(visit("model", dataset=dataset, lang=language)) for language in ("en", "zh"))
+    assert chinese["tags"][0]["label"] == say("model.trainable", "zh")
+    assert own_price(visit("model", dataset=dataset, lang="zh"))["text"].startswith("占")
+    assert english["prices"].keys() == chinese["prices"].keys()
 
 
 def test_presets_say_which_is_recommended(visit, dataset):

@@ -1,15 +1,16 @@
-"""How much of the model stays as it is: three presets, the ladder, and what the choice costs."""
+"""How much of the model stays as it is: three presets, the ladder, and beside it what the choice costs."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared import backend, draft
+from pages.shared import draft
 from pages.shared.components.ladder import ladder
 from pages.shared.draft import Draft
-from pages.shared.model.numbers import decimal, digits, duration, logarithmic, plus, short, size
+from pages.shared.model import price
+from pages.shared.model.numbers import decimal, logarithmic, plus
 from pages.shared.text import t, told
-from transfer_core import catalog, estimate, presets
+from transfer_core import presets
 
 _OWN = "own"
 
@@ -26,7 +27,7 @@ def section(now: Draft, depth: str) -> None:
         ladder(now.info.groups, now.positions, draft.change_positions, head=head, single=depth != "simple")
         _anchor(now)
     with right:
-        price(now)
+        price.section(now, depth != "simple")
 
 
 def _presets(now: Draft) -> None:
@@ -64,24 +65,3 @@ def ends(low: str, high: str) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", wrap=False):
         st.caption(f"← {low}", width="content")
         st.caption(f"{high} →", width="content", text_alignment="right")
-
-
-def price(now: Draft) -> None:
-    """What the recipe costs on this machine, before anybody waits for it."""
-    speed = estimate.speeds(backend.home()).get(now.info.name)
-    cost = estimate.estimate(now.recipe, now.info, now.images, speed, classes=now.classes or 10)
-    with st.container(border=True, key="price"):
-        st.markdown(f"**{t('model.price')}**")
-        with st.grid(columns="auto", min_column_width=140, gap="small", key="price-tags"):
-            st.metric(t("model.trainable"), short(cost.trainable_parameters), help=t("model.trainable_help"))
-            known = bool(cost.seconds and now.images)
-            st.metric(t("model.minutes"), duration(cost.seconds) if known else "–", help=t("model.minutes_help"))
-            st.metric(t("model.memory"), size(cost.memory_bytes), help=t("model.memory_help"))
-            if now.recipe.weights == "pretrained" and catalog.weights_at(now.info.name, backend.home()) == "download":
-                st.metric(t("model.download"), size(cost.download_bytes), help=t("model.download_help"))
-        share = cost.trainable_parameters / max(1, cost.total_parameters)
-        st.progress(min(1.0, share), t("model.trainable_share", share=digits(100 * share), total=short(cost.total_parameters)))
-        if not now.images:
-            st.caption(t("model.minutes_need_photos"))
-        elif speed is None:
-            st.caption(t("model.minutes_need_speed"))

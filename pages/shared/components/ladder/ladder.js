@@ -26,7 +26,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
     view.positions = data.rungs.map((rung) => rung.position);
     paint(view);
   }
-  return () => clearTimeout(view.timer);
+  // Streamlit cleans up before each call, not only at the end: a pause that is running must end, or nothing is said again.
+  return () => setTimeout(() => { if (!root.isConnected) clearTimeout(view.timer); }, 0);
 }
 
 function build(root, view, { rungs, words, head, single }) {
@@ -101,6 +102,7 @@ function legend(words) {
 }
 
 function paint(view) {
+  document.dispatchEvent(new CustomEvent("studio-ladder", { detail: view.positions }));  // the price listens
   const { bars, strip, slider, value, words, radios } = view.parts;
   const first = frozen(view.positions), all = view.positions.length;
   const text = first === 0 ? words.slider_none : first === all ? words.slider_all
