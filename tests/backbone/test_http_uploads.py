@@ -11,8 +11,9 @@ from starlette.requests import ClientDisconnect
 
 from transfer_core.datasets import read_entries
 from transfer_core.errors import BadInput
-from transfer_core.http import uploads
-from transfer_core.http.uploads import Desk, Limits, Upload, sweep
+from transfer_core.http import arrivals, uploads
+from transfer_core.http.arrivals import Upload
+from transfer_core.http.uploads import Desk, Limits, sweep
 
 
 def index(store, upload):
@@ -30,6 +31,14 @@ def put(client, upload, path, content=b"x"):
     return client.put(f"/api/uploads/{upload}", params={"path": path}, content=content)
 
 
+def bundle(files: dict[str, bytes]) -> bytes:
+    return json.dumps([[path, len(data)] for path, data in files.items()]).encode() + b"\n" + b"".join(files.values())
+
+
+def put_many(client, upload, files):
+    return client.post(f"/api/uploads/{upload}/files", content=bundle(files))
+
+
 def test_files_arrive_under_numbers_and_are_listed(client, store, upload):
     assert put(client, upload, "hat/a.jpg", b"123").json() == {"files": 1, "bytes": 3}
     assert put(client, upload, "衣服/é.jpg", b"12345").json() == {"files": 2, "bytes": 8}
@@ -43,6 +52,13 @@ def test_a_hostile_name_is_only_data(client, store, upload, path):
     assert put(client, upload, path, b"evil").status_code == 200
     assert index(store, upload)[0]["path"] == path
     assert sorted(file.name for file in (store.home.uploads / upload).iterdir()) == ["0", "index.jsonl"]
+
+
+@pytest.mark.parametrize("path", ["👨\u200d👩\u200d👧/猫.jpg", "春\u3000游/a\u00a0b.jpg", "\u200f.jpg"])
+def test_a_name_with_joined_emoji_or_wide_spaces_is_a_name(client, store, upload, path):
+    assert put(client, upload, path).status_code == 200
+    assert put_many(client, upload, {f"more/{path}": b"1"}).status_code == 200
+    assert [line["path"] for line in index(store, upload)] == [path, f"more/{path}"]
 
 
 @pytest.mark.parametrize("path", ["", "a" * 1001, "a\nb", "a\x00b"])
@@ -72,15 +88,15 @@ def test_an_upload_goes_on_after_the_server_restarted(client, store, upload):
 
 def test_a_file_whose_write_failed_is_not_counted_and_its_retry_is_listed(client, store, upload, monkeypatch):
     put(client, upload, "a.jpg", b"123")
-    line = uploads._line
+    lines = arrivals._lines
 
     def breaks(*_):
         raise BadInput("bad_upload_path", longest=1)
 
-    monkeypatch.setattr(uploads, "_line", breaks)
+    monkeypatch.setattr(arrivals, "_lines", breaks)
     assert put(client, upload, "b.jpg", b"12345").status_code == 400
     assert client.get(f"/api/uploads/{upload}").json() == {"files": 1, "bytes": 3}
-    monkeypatch.setattr(uploads, "_line", line)
+    monkeypatch.setattr(arrivals, "_lines", lines)
     assert put(client, upload, "b.jpg", b"12345").json() == {"files": 2, "bytes": 8}
     assert index(store, upload)[1] == {"n": 1, "path": "b.jpg", "bytes": 5}
 
@@ -160,3 +176,73 @@ def test_the_janitor_removes_what_is_a_day_old_and_not_needed(client, store):
     assert sweep(store.home, busy=frozenset({busy})) == [old]
     assert {folder.name for folder in store.home.uploads.iterdir()} == {new, busy}
     assert client.get(f"/api/uploads/{old}").status_code == 404
+
+
+# Many small files in one request
+
+
+@pytest.mark.parametrize("buffer", [1, 7, 1_000_000])
+def test_many_files_arrive_in_one_request(client, store, upload, monkeypatch, buffer):
+    monkeypatch.setattr(uploads, "BUFFER", buffer)
+    put(client, upload, "c.jpg", b"before")
+    files = {"a.jpg": b"", "衣服/b.jpg": b"12\n45", "c.jpg": b"1234567890", "d/../../e": b"", "f.jpg": b"\n", "g.jpg": b""}
+
+    def in_pieces():  # however the network cuts them
+        body = bundle(files)
+        yield from (body[at:at + 3] for at in range(0, len(body), 3))
+
+    answer = client.post(f"/api/uploads/{upload}/files", content=in_pieces())
+    assert answer.json() == {"files": 6, "bytes": 16}
+    listed = {line["path"]: line for line in index(store, upload)}
+    folder = store.home.uploads / upload
+    assert {path: (folder / str(line["n"])).read_bytes() for path, line in listed.items()} == files
+    assert {path: line["bytes"] for path, line in listed.items()} == {path: len(data) for path, data in files.items()}
+    assert sorted(file.name for file in folder.iterdir()) == ["0", "1", "2", "3", "4", "5", "index.jsonl"]
+    assert put_many(client, upload, files).json() == {"files": 6, "bytes": 16}, "a retry changes nothing"
+    assert {line["path"]: line for line in index(store, upload)} == listed
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"[]\n", b"{}\n", b"nonsense\n", b'[["a"]]\n', b'["ab"]\nb', b"[" * 100_000 + b"\n",
+    b'[["a", 3]]', b'[["a", 3]]\n12', b'[["a", 3]]\n1234',
+    b'[["a", -1]]\n', b'[["a", 1.0]]\n1', b'[["a", true]]\n1', b'[[1, 1]]\n1', b'[["", 1]]\n1', b'[["a\\n", 1]]\n1',
+    b'[["\\ud800", 1]]\n1', bundle({f"{n}": b"" for n in range(1001)}), b" " * 4_000_001 + b'[["a", 1]]\n1'])
+def test_a_bundle_that_is_none_leaves_nothing(client, store, upload, body):
+    answer = client.post(f"/api/uploads/{upload}/files", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["code"] in ("bad_bundle", "bad_upload_path")
+    assert [file.name for file in (store.home.uploads / upload).iterdir()] == ["index.jsonl"]
+    assert index(store, upload) == []
+    assert client.get(f"/api/uploads/{upload}").json() == {"files": 0, "bytes": 0}
+
+
+def test_a_bundle_keeps_to_the_limits_as_a_whole(visitor, store, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_MAX_UPLOAD", "100")
+    monkeypatch.setenv("TRANSFER_STUDIO_MAX_FILES", "3")
+    client = visitor()
+    upload = client.post("/api/uploads").json()["upload"]
+    assert put_many(client, upload, {"a": b"1", "b": b"2"}).status_code == 200
+    assert put_many(client, upload, {"c": b"1", "d": b"2"}).json()["code"] == "upload_too_many"
+    assert put_many(client, upload, {"c": b"1" * 99}).json()["code"] == "upload_too_big"
+    assert put_many(client, upload, {"b": b"3", "c": b"4"}).json() == {"files": 3, "bytes": 3}
+    assert [line["path"] for line in index(store, upload)] == ["a", "b", "c"]
+
+
+def test_a_bundle_needs_the_token_as_everything_that_writes(stranger, client, store, upload):
+    assert put_many(stranger(), upload, {"a": b"1"}).status_code == 403
+    assert index(store, upload) == []
+
+
+def test_an_upload_nobody_sends_to_is_not_kept_in_memory(store, in_a_loop, monkeypatch):
+    async def one() -> list[str]:
+        desk = Desk(store.home, Limits())
+        made = [json.loads((await desk.create(None)).body)["upload"] for _ in range(3)]
+        busy, idle, asked = (desk._find(SimpleNamespace(path_params={"upload": upload})) for upload in made)
+        for each in (busy, idle, asked):
+            each.used -= 2 * uploads.IDLE
+        with busy.in_use():  # its request goes on for longer than that
+            desk._find(SimpleNamespace(path_params={"upload": made[2]}))
+            busy.used -= 2 * uploads.IDLE
+            return [made.index(name) for name in desk._open]
+
+    assert in_a_loop(one()) == [0, 2]

@@ -186,11 +186,13 @@ def test_class_by_class_the_names_become_folders(page, studio, tmp_path):
 
 
 def test_an_upload_that_breaks_off_is_tried_again_and_can_be_gone_on_with(page, studio, tmp_path):
-    # The server cannot be reached for one of the files, ever: three more tries, then the person decides.
-    page.route("**/api/uploads/*?path=*0001.jpg", lambda route: route.abort())
+    # All files together do not arrive, so each goes alone; and one of them cannot be sent, ever: the person decides.
+    page.route("**/api/uploads/*/files", lambda route: route.abort())
+    page.route("**/api/uploads/*?path=*a%2F0001.jpg", lambda route: route.abort())
     bring(page, studio.url, folder(tmp_path / "set", a=2, b=2))
-    expect(page.get_by_role("alert")).to_have_text(say("data.upload.no_answer"))
-    page.unroute("**/api/uploads/*?path=*0001.jpg")
+    expect(page.get_by_role("alert")).to_have_text(say("data.upload.unreadable", file="set/a/0001.jpg"))
+    expect(page.get_by_role("status")).to_have_text(say("data.upload.failed", failed=1, total=4))
+    page.unroute("**/api/uploads/*?path=*a%2F0001.jpg")
     page.get_by_role("button", name=say("data.upload.retry")).click()
     expect(page.locator(".tree .count").first).to_have_text("2")
 

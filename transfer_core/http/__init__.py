@@ -2,6 +2,7 @@
 
     POST /api/uploads                    a new upload                     → {"upload": id}
     PUT  /api/uploads/{id}?path=a/b.jpg  one file of it, streamed to disk → {"files", "bytes"}
+    POST /api/uploads/{id}/files         many small files of it: a line of JSON [[path, bytes], …], then their bytes
     GET  /api/uploads/{id}               what has arrived                 → {"files", "bytes"}
     GET  /api/uploads/{id}/{n}/preview.webp   a small picture of its file number n
     GET  /api/jobs/{id}/events           server-sent events; goes on after Last-Event-ID

@@ -17,7 +17,7 @@ from pages.shared.text import t
 _HERE = Path(__file__).parent
 _WORDS = ("how", "tab_drop", "tab_classes", "drop", "drop_hint", "choose_folder", "choose_files", "classes_hint", "class_name",
           "class_example_1", "class_example_2", "add_photos", "photos", "remove_class", "another_class", "send_classes",
-          "sending", "failed", "done", "no_answer", "retry", "go_on", "cancel", "again")
+          "collecting", "nothing", "unreadable", "sending", "failed", "done", "no_answer", "retry", "go_on", "cancel", "again")
 
 
 class Upload(TypedDict):

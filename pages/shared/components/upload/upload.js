@@ -1,9 +1,11 @@
-// Takes files from a person and sends them to the studio one by one, straight from disk to disk.
+// Takes files from a person and sends them to the studio, straight from disk to disk.
 // Nothing is held in memory: the browser streams each File, the server writes each stream.
 // States: idle → collecting (reading dropped folders) → sending → failed (some files) → done (Python takes over).
 
 const LANES = 4; // browsers open six connections to one host; the page needs some for itself
 const ATTEMPTS = 4;
+// Small files share a request: 2,100 files a second instead of 69 (files of 270 bytes, two cores).
+const SMALL = 1e6, PARCEL_BYTES = 4e6, PARCEL_FILES = 250;
 const ICON = `<svg viewBox="0 0 64 48" aria-hidden="true"><path d="M4 12h18l5 5h33v27H4z" class="folder"/>
   <rect x="16" y="3" width="22" height="17" rx="2" class="photo" transform="rotate(-7 27 11)"/>
   <rect x="29" y="1" width="22" height="18" rx="2" class="photo" transform="rotate(8 40 10)"/>
@@ -17,9 +19,17 @@ export default function ({ parentElement, data, setTriggerValue }) {
   studio.numbers = new Intl.NumberFormat(data.language);
   studio.done = (upload) => setTriggerValue("uploaded", upload);
   studio.draw = () => draw(root, studio);
+  studio.here = () => root.isConnected;
+  studio.begin = (entries) => start(studio, entries);
+  studio.deaf ??= takesStrayDrops(root, studio);
   if (!studio.job) studio.draw();
   // Streamlit also calls this when two updates overtake each other; only a component that has left the page gives up its upload.
-  return () => setTimeout(() => { if (!root.isConnected && studio.job?.state !== "done") studio.job?.stop(); });
+  return () => setTimeout(() => {
+    if (root.isConnected) return;
+    studio.deaf?.();
+    studio.deaf = null;
+    if (studio.job?.state !== "done") studio.job?.stop();
+  });
 }
 
 const newClass = () => ({ name: "", files: [] });
@@ -57,11 +67,13 @@ function drawZone(panel, studio) {
   const buttons = make("div", { class: "buttons" });
   const choose = make("button", { type: "button", class: "primary" }, words.choose_folder);
   const files = make("button", { type: "button" }, words.choose_files);
-  choose.onclick = () => ask({ directory: true }, (list) => start(studio, pathsOf(list)));
-  files.onclick = () => ask({}, (list) => start(studio, pathsOf(list)));
+  choose.onclick = () => ask({ directory: true }, (list) => studio.begin(pathsOf(list)));
+  files.onclick = () => ask({}, (list) => studio.begin(pathsOf(list)));
   buttons.append(choose, files);
   zone.append(art, make("p", { class: "title" }, words.drop), make("p", { class: "hint" }, words.drop_hint), buttons);
-  takesDrops(zone, studio, (entries) => start(studio, entries));
+  if (studio.notice) zone.append(make("p", { class: "reason", role: "alert" }, studio.notice));
+  studio.notice = "";
+  takesDrops(zone, studio, studio.begin);
   panel.append(zone);
 }
 
@@ -89,7 +101,7 @@ function drawClasses(panel, studio) {
     // A dropped folder names the class when nobody has.
     const folder = entries[0]?.path.split("/").slice(-2, -1)[0];
     if (!each.name.trim() && folder) each.name = folder;
-    each.files.push(...entries.map((entry) => entry.file));
+    each.files = each.files.concat(entries.map((entry) => entry.file).filter(Boolean));
     studio.draw();
   };
   const more = make("button", { type: "button", class: "bare" }, `+ ${words.another_class}`);
@@ -117,7 +129,7 @@ function drawJob(root, studio) {
   const buttons = make("div", { class: "buttons" });
   const button = (label, click, kind = "") => { const made = make("button", { type: "button", class: kind }, label); made.onclick = click; buttons.append(made); };
   if (job.state === "failed") {
-    panel.append(make("p", { class: "reason", role: "alert" }, job.reason || words.no_answer));
+    panel.append(make("p", { class: "reason", role: "alert" }, job.reason));
     button(words.retry, () => job.retry(), "primary");
     if (job.sent) button(words.go_on, () => job.finish());
   }
@@ -131,10 +143,11 @@ function drawJob(root, studio) {
 function drawProgress({ view, job, words, numbers }) {
   view.line.textContent = words[job.state].replace("{done}", numbers.format(job.sent)).replace("{total}", numbers.format(job.total))
     .replace("{failed}", numbers.format(job.failed.length));
-  view.bar.max = Math.max(1, job.bytes);
-  view.bar.value = job.state === "done" ? view.bar.max : job.arrived;
   view.bar.setAttribute("aria-label", view.line.textContent);
-  view.size.textContent = `${size(job.arrived, numbers)} / ${size(job.bytes, numbers)}`;
+  if (job.state === "collecting") return view.bar.removeAttribute("value"); // how many there will be is not known yet
+  view.bar.max = Math.max(1, job.bytes);
+  view.bar.value = job.state === "done" ? view.bar.max : Math.min(job.bytes, job.arrived);
+  view.size.textContent = `${size(Math.min(job.bytes, job.arrived), numbers)} / ${size(job.bytes, numbers)}`;
 }
 
 function make(tag, attributes = {}, text) {
@@ -170,51 +183,80 @@ function takesDrops(element, studio, then) {
     event.preventDefault();
     inside = 0;
     element.classList.remove("over");
-    const entries = await dropped(event.dataTransfer);
-    if (entries.length) then(entries);
+    await take(event.dataTransfer, studio, then);
   };
 }
 
-async function dropped(transfer) {
-  // The list is emptied when this handler returns, so everything is asked for before the first await.
-  const items = [...transfer.items].filter((item) => item.kind === "file");
-  const roots = items.map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
-  const found = [];
-  for (const each of roots) await walk(each, "", found);
-  return found;
+/** Beside the zone a browser would open what is dropped, and leave the page. Returns how to stop listening. */
+function takesStrayDrops(root, studio) {
+  const hasFiles = (event) => !event.defaultPrevented && event.dataTransfer?.types.includes("Files");
+  const free = () => root.isConnected && !studio.job && studio.mode === "drop";
+  const over = (event) => { if (hasFiles(event)) { event.preventDefault(); event.dataTransfer.dropEffect = free() ? "copy" : "none"; } };
+  const drop = (event) => { if (hasFiles(event)) { event.preventDefault(); if (free()) take(event.dataTransfer, studio, studio.begin); } };
+  addEventListener("dragover", over);
+  addEventListener("drop", drop);
+  return () => { removeEventListener("dragover", over); removeEventListener("drop", drop); };
 }
 
-async function walk(entry, folder, found) {
-  if (!entry) return;
+/** Read what was dropped, folders to their ends, and hand it on. A large folder takes seconds: the page says so. */
+async function take(transfer, studio, then) {
+  // The list is emptied when the drop's handler returns, so everything is asked for before the first await.
+  const items = [...transfer.items].filter((item) => item.kind === "file");
+  const roots = items.map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile()).filter(Boolean);
+  const found = [];
+  const job = { state: "collecting", stopped: false, failed: [], bytes: 0, arrived: 0, sent: 0, get total() { return found.length; }, stop() { this.stopped = true; } };
+  studio.job = job;
+  studio.draw();
+  let drawn = performance.now();
+  const moved = () => { if (performance.now() - drawn > 120) { drawn = performance.now(); drawProgress(studio); } return !job.stopped; };
+  for (const each of roots) await walk(each, "", found, moved);
+  if (job.stopped) return;
+  studio.job = null;
+  if (!found.length) studio.notice = studio.words.nothing;
+  studio.draw();
+  if (found.length) then(found);
+}
+
+async function walk(entry, folder, found, moved) {
   if (entry instanceof File) found.push({ file: entry, path: entry.name });
-  else if (entry.isFile) found.push({ file: await new Promise((ok, bad) => entry.file(ok, bad)), path: folder + entry.name });
+  else if (entry.isFile) found.push(await fileOf(entry, folder));
   else {
+    const below = `${folder}${entry.name}/`;
     const reader = entry.createReader();
-    for (;;) {
-      // A reader gives at most 100 entries at a time.
-      const some = await new Promise((ok, bad) => reader.readEntries(ok, bad));
-      if (!some.length) break;
-      for (const child of some) await walk(child, `${folder}${entry.name}/`, found);
+    for (let some = []; moved();) {
+      // A reader gives at most 100 entries at a time, and an empty list at the end.
+      try { some = await new Promise((ok, bad) => reader.readEntries(ok, bad)); } catch { return; } // a folder that may not be read
+      if (!some.length) return;
+      found.push(...await Promise.all(some.filter((child) => child.isFile).map((child) => fileOf(child, below))));
+      for (const child of some) if (child.isDirectory) await walk(child, below, found, moved);
     }
   }
+}
+
+/** Without `file` when it cannot be read now: it is tried again when it is sent, and counts as failed then. */
+async function fileOf(entry, folder) {
+  const file = await new Promise((ok) => entry.file(ok, () => ok(null)));
+  return { file, entry, path: folder + entry.name };
 }
 
 // ---- Sending
 
 function start(studio, entries) {
   const used = new Set();
-  const files = entries.map(({ file, path }) => ({ file, path: unused(path, used), sent: 0 }));
+  const files = entries.map(({ file, entry, path }) => ({ file, entry, path: unused(path, used) }));
   const job = {
     state: "sending", language: studio.language, total: files.length, sent: 0, failed: [], reason: "", upload: null, stopped: false, requests: new Set(),
-    bytes: files.reduce((sum, each) => sum + each.file.size, 0),
-    get arrived() { return Math.min(this.bytes, files.reduce((sum, each) => sum + each.sent, 0)); },
+    bytes: files.reduce((sum, each) => sum + (each.file?.size ?? 0), 0), arrived: 0,
     stop() { this.stopped = true; removeEventListener("beforeunload", warn); for (const request of this.requests) request.abort(); },
-    retry() { const again = this.failed.length ? this.failed : files; this.failed = []; run(again); },
+    retry() { const again = this.failed; this.failed = []; run(again); },
     finish() {
       removeEventListener("beforeunload", warn);
       this.state = "done";
       studio.draw();
-      studio.done({ upload: this.upload, files: this.sent, bytes: this.bytes, name: nameOf(files) });
+      const upload = { upload: this.upload, files: this.sent, bytes: this.bytes, name: nameOf(files) };
+      studio.done(upload);
+      // Said to a server that just restarted it is lost; the page goes on, and this component goes away, once it was heard.
+      const again = setInterval(() => { if (studio.job === job && studio.here()) studio.done(upload); else clearInterval(again); }, 5000);
     },
   };
   studio.job = job;
@@ -227,20 +269,27 @@ function start(studio, entries) {
     drawProgress(studio);
   };
 
-  async function run(queue) {
+  async function run(again) {
     job.state = "sending";
     studio.draw();
-    queue = [...queue];
+    const queue = parcels(again).reverse();
+    let halted = false;
     const lane = async () => {
-      while (queue.length && !job.stopped) {
-        const next = queue.shift();
+      while (queue.length && !job.stopped && !halted) {
+        const parcel = queue.pop();
         try {
-          await send(job, next, progress);
-          job.sent += 1;
+          await send(job, parcel, progress);
+          job.sent += parcel.length;
         } catch (error) {
-          next.sent = 0;
-          job.failed.push(next);
-          job.reason = error.reason ?? "";
+          if (job.stopped) return;
+          if (await hopeless(job, error)) {
+            halted = true;
+            job.failed.push(...parcel);
+          } else if (parcel.length > 1) {
+            queue.push(...parcel.map((each) => [each])); // one of them is to blame
+            continue;
+          } else job.failed.push(...parcel);
+          job.reason = error.reason || (halted ? studio.words.no_answer : studio.words.unreadable.replace("{file}", parcel[0].path));
         }
         progress();
       }
@@ -249,13 +298,33 @@ function start(studio, entries) {
       job.upload ??= (await post(job)).upload;
       await Promise.all(Array.from({ length: LANES }, lane));
     } catch (error) {
-      job.failed = queue;
-      job.reason = error.reason ?? "";
+      job.reason = error.reason || studio.words.no_answer;
     }
     if (job.stopped) return;
+    for (const parcel of queue) job.failed = job.failed.concat(parcel);
     if (job.failed.length) { job.state = "failed"; studio.draw(); } else job.finish();
   }
   run(files);
+}
+
+/** Lists of files, each to be sent in one request. */
+function parcels(files) {
+  const made = [];
+  let bytes = Infinity;
+  for (const each of files) {
+    const size = each.file?.size ?? Infinity;
+    bytes += size;
+    if (bytes > PARCEL_BYTES || made.at(-1).length >= PARCEL_FILES) { made.push([]); bytes = size > SMALL ? Infinity : size; }
+    made.at(-1).push(each);
+  }
+  return made;
+}
+
+/** Whether every other file would fail, too: the studio is away, full or does not know this upload. */
+async function hopeless(job, { status }) {
+  if (status) return status !== 400;
+  // No answer: either there is nobody, or the browser could not read the file it was to send.
+  try { await request(job, "GET", `/api/uploads/${job.upload}`); return false; } catch { return true; }
 }
 
 function unused(path, used) {
@@ -277,17 +346,28 @@ const token = () => document.cookie.match(/(?:^|; )studio_token=([^;]*)/)?.[1] ?
 
 function post(job) { return request(job, "POST", "/api/uploads"); }
 
-async function send(job, each, progress) {
+/** One file as it is; several as a line of JSON (names and sizes) and their bytes in a row. */
+async function send(job, parcel, progress) {
+  for (const each of parcel) {
+    each.file ??= (await fileOf(each.entry, "")).file;
+    if (!each.file) throw { status: 0 };
+  }
+  const [first] = parcel, one = parcel.length === 1;
+  const head = JSON.stringify(parcel.map(({ path, file }) => [path, file.size])) + "\n";
+  const [method, address, body] = one ? ["PUT", `?path=${encodeURIComponent(first.path)}`, first.file]
+    : ["POST", "/files", new Blob([head, ...parcel.map(({ file }) => file)])];
+  const bytes = parcel.reduce((sum, { file }) => sum + file.size, 0);
+  let counted = 0;
+  const count = (now) => { job.arrived += now - counted; counted = now; progress(); };
   for (let attempt = 1; ; attempt += 1) {
     try {
-      await request(job, "PUT", `/api/uploads/${job.upload}?path=${encodeURIComponent(each.path)}`, each.file,
-                    (bytes) => { each.sent = bytes; progress(); });
-      each.sent = each.file.size;
-      return;
+      await request(job, method, `/api/uploads/${job.upload}${address}`, body, (sent) => count(Math.min(sent, bytes)));
+      return count(bytes);
     } catch (error) {
+      count(0);
       // A refusal (4xx) will not change; an absent server or a busy one may come back.
       const final = error.status >= 400 && error.status < 500 && error.status !== 408 && error.status !== 429;
-      if (job.stopped || final || attempt === ATTEMPTS) throw error;
+      if (job.stopped || final || attempt === (one ? ATTEMPTS : 2)) throw error;
       await new Promise((wake) => setTimeout(wake, 400 * 2 ** attempt));
     }
   }
