@@ -179,10 +179,11 @@ def _model() -> tuple[catalog.ModelInfo, StudioError | None]:
 
 def _changed(usual: Recipe, groups: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
     """The usual recipe with what the URL says, and the names of what had to be left out."""
+    said = place.asked()
     asked: dict[str, Any] = {}
     dropped: list[str] = []
     for name in SETTINGS:
-        if name != "model" and (text := place.get(name)) is not None:
+        if name != "model" and (text := said.get(name)) is not None:
             try:
                 asked[name] = _parse(name, text)
             except ValueError:

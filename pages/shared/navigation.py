@@ -54,13 +54,13 @@ def done() -> dict[str, bool]:
 
 def steps(here: StreamlitPage) -> None:
     """The journey as a row of links. A step says by its icon and its tooltip whether it is done, open or not yet possible."""
-    finished = done()
+    finished, where = done(), place.link()
     with st.container(horizontal=True, key="steps", gap="small", wrap=False):
         for number, name in enumerate(STEPS, start=1):
             is_here = here.url_path == name
             ready = number == 1 or finished["data"] if number <= 3 else finished["train"]
             state = "here" if is_here else "done" if finished[name] else "open" if ready else "later"
             with st.container(key=f"step-{state}-{name}", width="content"):
-                st.page_link(page(name), label=f"{number} {t(f'nav.{name}')}", query_params=place.link(),
+                st.page_link(page(name), label=f"{number} {t(f'nav.{name}')}", query_params=where,
                              icon=":material/check_circle:" if state == "done" else _ICONS[name],
                              help=t(f"nav.step_{state}", missing=t("nav.data" if number <= 3 else "nav.train")))

@@ -158,6 +158,25 @@ def test_a_dataset_without_a_version_does_not_hide_the_others(store):
     assert [dataset.id for dataset in store.datasets()] == ["hats-1"]
 
 
+def test_a_dataset_is_found_by_id_before_name_and_the_newest_of_a_name(store):
+    for dataset_id, name in (("hats", "Coats"), ("coats-1", "hats"), ("coats-2", "Coats"), ("gone-1", "Coats")):
+        store.add_dataset(name, dataset_id, message("app.name"), {})
+    store.delete_dataset("gone-1")
+    assert [store.dataset(name).id for name in ("hats", "Coats", "coats-1")] == ["hats", "coats-2", "coats-1"]
+    with pytest.raises(NotFound) as refused:
+        store.dataset("gone-1")
+    assert refused.value.values["known"] == "Coats, hats, Coats"
+
+
+def test_finding_a_dataset_asks_twice_however_many_there_are(store):
+    for number in range(20):
+        store.add_dataset(f"Hats {number}", f"hats-{number}", message("app.name"), {})
+    asked = []
+    sa.event.listen(store._engine, "before_cursor_execute", lambda *query: asked.append(query[2]))
+    assert store.dataset("hats-7").latest.version == 1
+    assert len([query for query in asked if query.startswith("SELECT")]) == 2
+
+
 def test_migrations_run_once_and_in_order(tmp_path, monkeypatch):
     home = Home(tmp_path)
     Store(home).close()

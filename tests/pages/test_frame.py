@@ -46,6 +46,12 @@ def test_the_language_of_the_address_wins(visit):
     assert visit("runs", lang="en").title[0].value == say("runs.title", "en")
 
 
+def test_the_language_button_changes_the_whole_page_at_once(visit):
+    app = visit("runs", lang="en")
+    next(group for group in app.segmented_control if group.key == "language").set_value("zh").run()
+    assert app.title[0].value == say("runs.title", "zh")
+
+
 @pytest.mark.parametrize("text", ["<b>bold</b>", "a_b*c*", "[x](http://y)", ":smile:", "$x$", "line\nbreak", "![i](u)", "`c`",
                                   "~~s~~"])
 def test_a_strangers_text_is_never_markup(text):

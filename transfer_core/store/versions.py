@@ -35,6 +35,10 @@ class Dataset:
     latest: Version
 
 
+_THERE = datasets.c.deleted.is_(None) & sa.exists().where(versions.c.dataset == datasets.c.id)
+"""A row without any version is no dataset."""
+
+
 def new_id(name: str) -> str:
     """A readable, file-safe, unique id: `clothing-10-4f2a`. Names that are not ASCII become `dataset-…`."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
@@ -66,24 +70,22 @@ class Datasets:
         return added
 
     def datasets(self) -> list[Dataset]:
-        """All datasets, newest first. A row without any version is no dataset: one such row must not hide the others."""
-        imported = sa.exists().where(versions.c.dataset == datasets.c.id)
+        """All datasets, newest first. A row without any version must not hide the others."""
         with self._read() as connection:
-            rows = connection.execute(
-                sa.select(datasets).where(datasets.c.deleted.is_(None), imported).order_by(datasets.c.created.desc())
-            ).all()
+            rows = connection.execute(sa.select(datasets).where(_THERE).order_by(datasets.c.created.desc())).all()
         return [Dataset(row.id, row.name, row.created, self.version(row.id)) for row in rows]
 
     def dataset(self, name: str) -> Dataset:
         """A dataset by id, or the newest of that name. Raises `NotFound` with the names there are."""
-        known = self.datasets()
-        for dataset in known:
-            if dataset.id == name:
-                return dataset
-        for dataset in known:
-            if dataset.name == name:
-                return dataset
-        raise NotFound("no_dataset", name=name, known=", ".join(dataset.name for dataset in known) or "–")
+        # Every page asks for its dataset: two queries, however many datasets there are.
+        fitting = _THERE & sa.or_(datasets.c.id == name, datasets.c.name == name)
+        with self._read() as connection:
+            row = connection.execute(
+                sa.select(datasets).where(fitting).order_by((datasets.c.id == name).desc(), datasets.c.created.desc()).limit(1)
+            ).first()
+        if row is None:
+            raise NotFound("no_dataset", name=name, known=", ".join(dataset.name for dataset in self.datasets()) or "–")
+        return Dataset(row.id, row.name, row.created, self.version(row.id))
 
     def version(self, dataset: str, version: int | None = None) -> Version:
         """One version, or the latest."""

@@ -26,19 +26,19 @@ def offer(models: list[str]) -> None:
     The default model is measured without being asked, once in a data home: a price without minutes is half a price, and
     other models' speed is worked out from it.
     """
-    if not measured() and not backend.store().jobs(KIND):
-        _submit([DEFAULT_MODEL])
-    live = backend.store().jobs(KIND, "queued", "running")
-    if live:
+    known, jobs = measured(), backend.store().jobs(KIND)
+    if not known and not jobs:
+        jobs = [_submit([DEFAULT_MODEL])]
+    if live := [job for job in jobs if job.live]:
         _watch(live[0].id)
-    elif missing := [name for name in models if name not in measured()]:
+    elif missing := [name for name in models if name not in known]:
         st.button(t("model.measure"), icon=":material/speed:", key="measure", type="tertiary", help=t("model.measure_help"),
                   on_click=_submit, args=(missing,))
-        _failure()
+        _failure(next((job for job in jobs if job.state == "failed"), None))
 
 
-def _submit(models: list[str]) -> None:
-    backend.store().submit(KIND, {"models": models}, backend.device())
+def _submit(models: list[str]) -> Job:
+    return backend.store().submit(KIND, {"models": models}, backend.device())
 
 
 @st.fragment(run_every=1.0)
@@ -52,8 +52,7 @@ def _watch(job_id: str) -> None:
     st.caption(f":material/speed: {t('model.measure_waits') if backend.store().ahead(job) else t('model.measuring')}")
 
 
-def _failure() -> None:
-    last: Job | None = next(iter(backend.store().jobs(KIND, "failed")), None)
+def _failure(last: Job | None) -> None:
     if last:
         ends = [event for _, event in backend.store().events(last.id) if isinstance(event, Failed)]
         if ends:
