@@ -6,6 +6,7 @@ from pages.shared import needs
 from pages.shared.evaluate import confusions, score
 from pages.shared.evaluate.results import load
 from pages.shared.text import t
+from pages.shared.train.again import again
 from pages.shared.train.follow import follow
 
 st.title(t("evaluate.title"))
@@ -22,3 +23,4 @@ if run is not None:
         score.per_class(results)
         confusions.worst(results)
         needs.next_step("predict", t("evaluate.next"))
+        again(run)

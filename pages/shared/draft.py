@@ -76,10 +76,8 @@ def current() -> Draft:
     advised, why = presets.recommend(info, summary)
     asked = place.get("preset")
     preset = asked if asked in presets.PRESETS else advised
-    names = [group.name for group in info.groups]
-    where = {"dataset": dataset.id, "version": dataset.latest.version} if dataset else {"dataset": NO_DATASET}
-    usual = _canonical(Recipe(**where, **{**presets.PRESETS[preset](info, summary), "model": info.name}), names)
-    recipe, dropped = _changed(usual, names)
+    usual = _usual(preset, info, dataset)
+    recipe, dropped = _changed(usual, [group.name for group in info.groups])
     return Draft(dataset, info, preset, advised, why, usual, recipe, unknown, dropped)
 
 
@@ -106,6 +104,32 @@ def recipe() -> Recipe:
 def differences() -> list[str]:
     """Names of the settings that differ from the recommended ones."""
     return current().differences
+
+
+def address(recipe: Recipe) -> dict[str, str | None]:
+    """The changes of a URL after which the draft is this recipe (with the latest version of its dataset).
+
+    A recipe does not say which preset it began with: it is taken to be the one that leaves fewest settings changed.
+    """
+    try:
+        dataset = backend.store().dataset(recipe.dataset)
+    except NotFound:
+        dataset = None
+    try:
+        info = catalog.model(recipe.model)
+    except NotFound:  # the Model page will say so
+        return {**dict.fromkeys(SETTINGS), "preset": None, "model": recipe.model}
+    wanted = _canonical(recipe, [group.name for group in info.groups])
+    advised, _ = presets.recommend(info, dataset.latest.summary if dataset else {})
+
+    def changed(preset: str) -> dict[str, str | None]:
+        usual, settings = _usual(preset, info, dataset), ((name, getattr(wanted, name)) for name in SETTINGS)
+        return {name: None if getattr(usual, name) == value else _format(value) for name, value in settings}
+
+    # `min` takes the first of equals.
+    names = [advised, *(name for name in presets.PRESETS.names() if name != advised)]
+    preset = min(names, key=lambda name: sum(value is not None for value in changed(name).values()))
+    return {**changed(preset), "preset": preset, "model": info.name}
 
 
 def change(**settings: Any) -> None:
@@ -168,6 +192,13 @@ def bind_to(widget: str, value: Any, on_change: Any) -> dict[str, Any]:
     if st.session_state.get(widget, _UNSET) != value:
         st.session_state[widget] = value
     return {"key": widget, "on_change": lambda: on_change(st.session_state[widget])}
+
+
+def _usual(preset: str, info: catalog.ModelInfo, dataset: Dataset | None) -> Recipe:
+    """A preset's recipe for a model and a dataset."""
+    where = {"dataset": dataset.id, "version": dataset.latest.version} if dataset else {"dataset": NO_DATASET}
+    settings = presets.PRESETS[preset](info, dataset.latest.summary if dataset else {})
+    return _canonical(Recipe(**where, **{**settings, "model": info.name}), [group.name for group in info.groups])
 
 
 def _model() -> tuple[catalog.ModelInfo, StudioError | None]:

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.shared import draft
 from pages.shared.place import SETTINGS
-from transfer_core import presets
+from transfer_core import catalog, presets
 from transfer_core.recipe import Recipe
 
 EFFICIENTNET = ["stem", *(f"blocks.{number}" for number in range(7))]
@@ -125,6 +125,37 @@ def test_every_setting_survives_the_url(home, name):
     app, seen = look(home, f"draft.change(**{{{name!r}: {other!r}}})", preset="everything")
     assert getattr(seen.recipe, name) == other
     assert name in app.session_state["url"]
+
+
+OTHER = {"epochs": 7, "learning_rate": 1e-5, "flip": False, "regularizer": None, "image_size": 160, "source_loss": "lwf"}
+
+
+@pytest.mark.parametrize("settings", [
+    {"freeze": "all"}, {"freeze": 0}, OTHER, {"freeze": 3, "positions": {"blocks.5": "anchor"}},
+    {"model": "resnet18.a1_in1k", "freeze": 2},
+    {"weights": "file", "weights_file": "a" * 64, "patience": 0, "class_balance": "sampler"}, {"positions": {"stem": "freeze"}},
+])
+def test_the_address_of_a_recipe_is_that_recipe_again(home, settings):
+    wanted = Recipe(dataset=draft.NO_DATASET, **settings)
+    address = {key: value for key, value in draft.address(wanted).items() if value is not None}
+    _, seen = look(home, **address)
+    assert seen.dropped == () and seen.unknown_model is None
+    info = catalog.model(wanted.model)
+    assert seen.recipe.but(freeze=0, positions={}) == wanted.but(freeze=0, positions={}, model=info.name)
+    assert seen.positions == [wanted.position(group.name, index, len(info.groups)) for index, group in enumerate(info.groups)]
+
+
+def test_the_address_of_a_recommended_recipe_names_nothing_but_model_and_preset(home):
+    for preset in presets.PRESETS.names():
+        _, seen = look(home, preset=preset)
+        address = draft.address(seen.recipe)
+        assert {key: value for key, value in address.items() if value} == {"preset": preset, "model": seen.info.name}
+        assert set(SETTINGS) <= address.keys()
+
+
+def test_the_address_of_an_unknown_model_takes_no_setting_along(home):
+    address = draft.address(Recipe(dataset="gone", model="no_such", epochs=3))
+    assert {key for key, value in address.items() if value} == {"model"}
 
 
 def test_reset_brings_back_one_or_all(home):

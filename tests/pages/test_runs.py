@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl
+
 import pytest
 import stories
 
@@ -68,3 +70,13 @@ def test_a_deleted_run_can_be_taken_back(visit, store):
     assert not app.exception and not store.jobs("train")
     press(app, "undo-delete")
     assert not app.exception and [job.id for job in store.jobs("train")] == [run.id]
+
+
+def test_the_next_training_starts_with_the_settings_of_the_chosen_run(visit, store):
+    stories.dataset(store)
+    stories.finished(store, freeze=3, patience=9, seed=5)
+    app = choose(visit("runs", epochs="12", lang="zh"), 0)
+    link = next(link for link in app.get("page_link") if link.proto.label == say("train.another", "zh"))
+    query = dict(parse_qsl(link.proto.query_string))
+    assert (query["epochs"], query["patience"], query["seed"], query["freeze"]) == ("10", "9", "5", "3")
+    assert "run" not in query and (query["lang"], query["dataset"]) == ("zh", "colours-1")

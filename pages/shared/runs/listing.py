@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.shared import backend, navigation
 from pages.shared.text import t
+from pages.shared.train.again import again
 from transfer_core.store import Job
 
 
@@ -76,6 +77,7 @@ def _actions(run: Job) -> None:
             navigation.go("evaluate" if run.result else "train", run=run.id, dataset=run.payload["recipe"]["dataset"])
         st.button(t("runs.delete"), icon=":material/delete:", key="delete-run", on_click=_delete, args=(run.id,),
                   disabled=run.live)
+        again(run)
 
 
 def _delete(run_id: str) -> None:

@@ -11,6 +11,7 @@ from pages.shared.components.live import live
 from pages.shared.model.numbers import decimal, digits
 from pages.shared.text import plain, t, told
 from pages.shared.train import card
+from pages.shared.train.again import again
 from pages.shared.train.follow import follow
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed, Finished
@@ -34,7 +35,7 @@ def show(run: Job) -> None:
     with st.expander(t("train.receipt"), icon=":material/receipt_long:", key="receipt"):
         card.describe(recipe, dataset, receipt=run)
         st.caption(t("train.receipt_id", run=run.id, fingerprint=recipe.fingerprint))
-    navigation.link("model", t("train.another"), ":material/add:", run=None, dataset=recipe.dataset)
+    again(run)
 
 
 def _dataset(recipe: Recipe) -> Dataset | None:
