@@ -45,9 +45,8 @@ def run() -> Job | None:
     return job if job.kind == "train" else None
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
 def manifest(dataset_id: str, version: int) -> Manifest:
-    """A manifest never changes, so it may be kept."""
+    """The core keeps those read lately. (`st.cache_data` would copy 30,000 images at every look: 0.1 s.)"""
     return Manifest.read(home(), dataset_id, version)
 
 

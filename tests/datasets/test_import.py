@@ -16,9 +16,9 @@ from transfer_core.datasets import (
     merge_classes,
     move_images,
     rename_class,
-    resplit,
     restore_version,
 )
+from transfer_core.datasets import manifest as manifest_module
 from transfer_core.datasets.check import phash
 from transfer_core.datasets.manifest import Image
 from transfer_core.datasets.summary import describe
@@ -141,6 +141,41 @@ def test_an_editor_who_was_overtaken_changes_nothing(store, zipped):
     assert Manifest.read(store.home, name, 2).counts() == store.version(name).summary["classes"] == {"cap": 4, "shoes": 4}
 
 
+def test_an_edit_writes_anew_only_what_it_changes(store, zipped, monkeypatch):
+    """30,000 images: 400 ms to write all of them, 20 to copy their lines."""
+    name = run(store, zipped(files_of(hat=40, shoes=40)))["dataset"]
+    written = []
+    line = manifest_module._line
+    monkeypatch.setattr(manifest_module, "_line", lambda image: written.append(image.file) or line(image))
+    move_images(store, name, ["hat/3.png"], "shoes")
+    delete_images(store, name, ["hat/4.png"])
+    rename_class(store, name, "hat", "cap")
+    restore_version(store, name, 1)
+    assert sorted(written) == sorted(["hat/3.png", *(f"hat/{n}.png" for n in range(40) if n not in (3, 4))])
+    for version in range(1, 6):
+        path = store.home.manifest(name, version)
+        kept = Manifest.read(store.home, name, version)
+        assert path.read_bytes() == b"".join(map(line, kept.images))
+        manifest_module._memory.clear()
+        assert Manifest.read(store.home, name, version) == kept
+    assert store.home.manifest(name, 5).read_bytes() == store.home.manifest(name, 1).read_bytes()
+
+
+def test_manifests_read_lately_are_kept_up_to_a_number_of_images(store, zipped, monkeypatch):
+    monkeypatch.setattr(manifest_module, "_MOST_IMAGES", 20)
+    name = run(store, zipped(files_of(hat=4, shoes=4)))["dataset"]
+    rename_class(store, name, "hat", "cap")
+    first, second = (Manifest.read(store.home, name, version) for version in (1, 2))
+    assert Manifest.read(store.home, name, 1) is first
+    rename_class(store, name, "cap", "hood")
+    assert Manifest.read(store.home, name, 2) is second, "read by the edit"
+    assert len(manifest_module._memory) == 2
+    assert Manifest.read(store.home, name, 1) is not first
+    path = store.home.manifest(name, 1)  # copied back from elsewhere, say
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:5]))
+    assert len(Manifest.read(store.home, name, 1).images) == 5
+
+
 def test_edits_that_make_no_sense_are_refused(store, zipped):
     name = run(store, zipped(files_of(hat=4, shoes=4)))["dataset"]
     with pytest.raises(BadInput, match="merge"):
@@ -151,8 +186,6 @@ def test_edits_that_make_no_sense_are_refused(store, zipped):
         delete_images(store, name, ["no such picture"])
     with pytest.raises(BadInput, match="Two classes"):
         delete_class(store, name, "hat")
-    with pytest.raises(BadInput):
-        resplit(store, name, test=1.0)
     assert store.version(name).version == 1
 
 
@@ -180,12 +213,6 @@ def images_of_conflicts() -> list[Image]:
                for n in range(60) for label in ("hat", "shoes")]
     copy = [Image("f" * 64, f"{split}/a.png", "hat", split, 60, 64, 64) for split in ("left_out", "test")]
     return at_odds + copy
-
-
-def test_resplit_draws_anew(store, zipped):
-    summary = run(store, zipped(files_of(hat=40, shoes=40)))
-    new = resplit(store, summary["dataset"], seed=9, validation=0.25, test=0.25).summary
-    assert new["split"] == {"train": 40, "validation": 20, "test": 20}
 
 
 def test_phash_is_imagehash_phash():

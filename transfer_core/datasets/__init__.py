@@ -6,7 +6,6 @@ from transfer_core.datasets.editing import (
     merge_classes,
     move_images,
     rename_class,
-    resplit,
     restore_version,
 )
 from transfer_core.datasets.entries import Entries, Entry, Refused, read_entries
@@ -18,5 +17,5 @@ from transfer_core.datasets.understanding import Answers, Question, Understandin
 __all__ = [
     "SPLITS", "Answers", "Entries", "Entry", "Image", "Manifest", "Question", "Refused", "Split", "Understanding",
     "delete_class", "delete_images", "import_dataset", "merge_classes", "move_images", "read_entries", "rename_class",
-    "resplit", "restore_version", "understand",
+    "restore_version", "understand",
 ]

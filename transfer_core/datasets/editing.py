@@ -5,15 +5,13 @@ An image is named by its `sha256` (all its copies) or by its `file` (that one).
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from sqlalchemy.exc import IntegrityError
 
 from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.datasets.names import clean
-from transfer_core.datasets.split import SHARES, Item, split
-from transfer_core.datasets.summary import describe
+from transfer_core.datasets.summary import conflicts_of, describe
 from transfer_core.errors import BadInput, Busy, NotFound
 from transfer_core.store import Store, Version
 from transfer_core.words import Message, message
@@ -68,22 +66,7 @@ def restore_version(store: Store, dataset_id: str, version: int) -> Version:
     """Make an old version the latest again, as a new version."""
     store.version(dataset_id, version)
     old = list(Manifest.read(store.home, dataset_id, version).images)
-    return _write(store, store.version(dataset_id), old, message("import.changes.restored", version=version))
-
-
-def resplit(store: Store, dataset_id: str, seed: int = 0, validation: float = SHARES["validation"],
-            test: float = SHARES["test"]) -> Version:
-    """Draw the split anew, also where one was given. Shares of each class; train gets the rest."""
-    if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
-        raise BadInput("bad_shares", validation=validation, test=test)
-    base, images = _latest(store, dataset_id)
-    at_odds = _at_odds(images)
-    clear = [i for i, image in enumerate(images) if image.sha256 not in at_odds]
-    shares = {"validation": validation, "test": test}
-    divided = split([Item(images[i].label, images[i].group) for i in clear], seed, shares)
-    where = dict(zip(clear, divided.splits, strict=True))
-    changed = [image.but(split=where.get(i, "left_out")) for i, image in enumerate(images)]
-    return _write(store, base, changed, message("import.changes.resplit", seed=seed), drop_warnings=True)
+    return _write(store, store.version(dataset_id), old, message("import.changes.restored", version=version), version)
 
 
 def _latest(store: Store, dataset_id: str) -> tuple[Version, list[Image]]:
@@ -110,10 +93,7 @@ def _chosen(images: Sequence[Image], which: Collection[str]) -> set[int]:
 
 def _at_odds(images: Sequence[Image]) -> set[str]:
     """Pictures that lie in two classes."""
-    labels: dict[str, set[str]] = defaultdict(set)
-    for image in images:
-        labels[image.sha256].add(image.label)
-    return {sha256 for sha256, names in labels.items() if len(names) > 1}
+    return {group[0]["sha256"] for group in conflicts_of(images)}
 
 
 def _commit(store: Store, base: Version, before: Sequence[Image], after: Sequence[Image], change: Message) -> Version:
@@ -121,26 +101,30 @@ def _commit(store: Store, base: Version, before: Sequence[Image], after: Sequenc
     if len({image.label for image in after}) < 2:
         raise BadInput("two_classes_needed", name=next((image.label for image in after), "–"))
     was, now = _at_odds(before), _at_odds(after)
+    if not was and not now:
+        return _write(store, base, after, change)
     where = {image.group: image.split for image in after if image.split != "left_out"}
     settled = []
     for image in after:
         if image.sha256 in now:
-            image = image.but(split="left_out")
+            image = image.but(split="left_out") if image.split != "left_out" else image
         elif image.sha256 in was and image.split == "left_out":
             image = image.but(split=where.get(image.group, "train"))
         settled.append(image)
     return _write(store, base, settled, change)
 
 
-def _write(store: Store, base: Version, images: Sequence[Image], change: Message, drop_warnings: bool = False) -> Version:
-    """The version after `base`. Raises `Busy` when there is one already: somebody else edited the same dataset meanwhile."""
+def _write(store: Store, base: Version, images: Sequence[Image], change: Message, taken_from: int | None = None) -> Version:
+    """The version after `base`, made of the images of that version (or another one, `taken_from`).
+
+    Raises `Busy` when there is one already: somebody else edited the same dataset meanwhile.
+    """
     dataset_id, number = base.dataset, base.version + 1
     found = {name: base.summary[name] for name in _FOUND if name in base.summary}
-    if drop_warnings:
-        found["carried_warnings"] = []
     summary = {"dataset": dataset_id, "version": number, **describe(images, found)}
     manifest = Manifest.of_images(dataset_id, number, images)
+    source = Manifest.read(store.home, dataset_id, taken_from or base.version)
     try:
-        return store.add_version(dataset_id, number, change, summary, before_commit=lambda: manifest.write(store.home))
+        return store.add_version(dataset_id, number, change, summary, before_commit=lambda: manifest.write(store.home, source))
     except IntegrityError:
         raise Busy("version_exists", dataset=dataset_id, version=number) from None

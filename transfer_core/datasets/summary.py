@@ -21,8 +21,7 @@ _SHOWN = 50
 
 def describe(images: Sequence[Image], found: dict[str, Any]) -> dict[str, Any]:
     """The summary of one version. `found` is what only the import could see (quarantine, layout, …)."""
-    copies = len(images) - len({image.sha256 for image in images})
-    distinct = {(image.group, image.sha256) for image in images}
+    distinct = len({image.sha256 for image in images})
     converted = [reason for image in images for reason in image.converted]
     splits = Counter(image.split for image in images)
     conflicts = conflicts_of(images)
@@ -32,8 +31,8 @@ def describe(images: Sequence[Image], found: dict[str, Any]) -> dict[str, Any]:
         "imported": len(images),
         "converted": sum(bool(image.converted) for image in images),
         "conversions": dict(sorted(Counter(converted).items())),
-        "duplicates": copies,
-        "near_duplicates": len(distinct) - len({image.group for image in images}),
+        "duplicates": len(images) - distinct,
+        "near_duplicates": distinct - len({image.group for image in images}),
         "conflicts": conflicts[:_SHOWN],
         "conflict_count": len(conflicts),
         "split": {name: splits[name] for name in SPLITS},
@@ -46,9 +45,12 @@ def describe(images: Sequence[Image], found: dict[str, Any]) -> dict[str, Any]:
 
 def conflicts_of(images: Sequence[Image]) -> list[list[dict[str, str]]]:
     """The same picture (byte for byte) in two classes: each with one example a class."""
+    seen: set[str] = set()
+    twice = {image.sha256 for image in images if image.sha256 in seen or seen.add(image.sha256)}
     places: dict[str, dict[str, Image]] = defaultdict(dict)
     for image in images:
-        places[image.sha256].setdefault(image.label, image)
+        if image.sha256 in twice:
+            places[image.sha256].setdefault(image.label, image)
     return [[{"file": image.file, "label": image.label, "sha256": image.sha256} for image in labels.values()]
             for labels in places.values() if len(labels) > 1]
 
@@ -61,19 +63,19 @@ def _warnings(images: Sequence[Image], conflicts: list) -> list[Message]:
         warnings.append(message("import.warnings.conflicts", count=len(conflicts), left_out=count))
     if not any(image.split == "train" for image in images):
         warnings.append(message("import.warnings.nothing_left"))
-    by_class: dict[str, Counter] = defaultdict(Counter)
-    for image in images:
-        by_class[image.label][image.split] += 1
+    by_class: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(SPLITS, 0))
+    for (label, split), count in Counter((image.label, image.split) for image in images).items():
+        by_class[label][split] = count
     untested = [label for label, count in sorted(by_class.items()) if not all(count[name] for name in SPLITS)]
     few = [label for label, count in sorted(by_class.items()) if label not in untested and count["train"] < FEW]
     if untested:
         warnings.append(message("import.warnings.too_small_to_split", count=len(untested), classes=_listed(untested)))
     if few:
         warnings.append(message("import.warnings.few_images", count=len(few), classes=_listed(few), few=FEW))
-    extreme = [image.file for image in images if max(image.width, image.height) > EXTREME * min(image.width, image.height)]
+    extreme = [image.file for image in images if image.width > EXTREME * image.height or image.height > EXTREME * image.width]
     if extreme:
         warnings.append(message("import.warnings.extreme_shape", count=len(extreme), files=_listed(extreme)))
-    small = sum(max(image.width, image.height) < SMALL for image in images)
+    small = sum(image.width < SMALL and image.height < SMALL for image in images)
     if small:
         warnings.append(message("import.warnings.small_images", count=small, pixels=SMALL))
     return warnings

@@ -19,10 +19,11 @@ _PARTS = (*SPLITS, "left_out")
 @st.cache_data(max_entries=32, show_spinner=False)
 def by_class(dataset: str, version: int) -> dict[str, dict[str, int]]:
     """Class → split → number of photos, the largest class first."""
-    found: dict[str, Counter[str]] = {}
-    for image in backend.manifest(dataset, version).images:
-        found.setdefault(image.label, Counter())[image.split] += 1
-    return {label: dict(found[label]) for label in sorted(found, key=lambda label: (-found[label].total(), label))}
+    found: dict[str, dict[str, int]] = {}
+    counted = Counter((image.label, image.split) for image in backend.manifest(dataset, version).images)
+    for (label, split), count in counted.items():
+        found.setdefault(label, {})[split] = count
+    return {label: found[label] for label in sorted(found, key=lambda label: (-sum(found[label].values()), label))}
 
 
 def show(dataset: Dataset) -> None:
