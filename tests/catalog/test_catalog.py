@@ -78,6 +78,17 @@ def test_search_forgives_a_slip():
     assert catalog.search("qqqqqqqq") == []
 
 
+@pytest.mark.parametrize("text", ["", "resnet", "vit", "<1M", "efficientnet in1k"])
+def test_toys_for_tests_are_last(text):
+    toys = [info.toy for info in catalog.search(text)]
+    assert any(toys) and toys == sorted(toys)
+
+
+def test_toys_for_tests_are_found_by_their_name():
+    assert all(info.toy for info in catalog.search("test_")[:5])
+    assert catalog.search("test_vit")[0].name == "test_vit.r160_in1k"
+
+
 def test_search_limits_in_the_text_and_as_filters():
     small = catalog.search("resnet < 12 M")
     assert small and all(info.parameters < 12e6 and "resnet" in info.name + info.family for info in small)

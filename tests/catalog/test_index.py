@@ -75,9 +75,16 @@ def test_counts_agree_with_published_ones(name, gmacs, millions):
 
 @pytest.mark.parametrize(("tag", "dataset"), [
     ("sw_in12k_ft_in1k", "in12k → in1k"), ("in1k", "in1k"), ("openai_ft_in12k_in1k", "openai → in12k → in1k"),
-    ("lvd142m", "lvd142m"), ("mae", "unknown"), ("", "unknown"), ("metaclip_400m", "metaclip_400m")])
+    ("lvd142m", "lvd142m"), ("seer", "unknown"), ("", "unknown"), ("metaclip_400m", "metaclip_400m"),
+    ("dino", "in1k"), ("fb_dino", "in1k"), ("mae", "in1k"), ("mae_in1k_ft_in1k", "in1k"),
+    ("fcmae_ft_in22k_in1k_384", "in1k → in22k → in1k"), ("in1k_ft_in22k_in1k", "in1k → in22k → in1k")])
 def test_datasets_are_read_from_tags(tag, dataset):
     assert index.trained_on(tag) == dataset
+
+
+def test_the_index_says_what_the_tags_say():
+    assert [info.name for info in catalog.models() if info.trained_on != index.trained_on(info.tag)] == []
+    assert catalog.model("vit_small_patch16_224.dino").trained_on == "in1k"
 
 
 def test_a_partial_file_is_gone_on_from(tmp_path):

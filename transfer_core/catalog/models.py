@@ -47,7 +47,7 @@ class ModelInfo:
     """The timm module that defines it: `resnet`, `vision_transformer`, …"""
     licence: str
     trained_on: str
-    """What the weights saw, in order: `in12k → in1k`; "unknown" when timm's tag does not say."""
+    """What the weights saw, in order: `in12k → in1k`; "unknown" when the tag does not say."""
     source_classes: int
     """Of the classifier it was published with; 0 when it has none."""
     parameters: int
@@ -75,6 +75,11 @@ class ModelInfo:
     @property
     def pretrained(self) -> bool:
         return bool(self.tag)
+
+    @property
+    def toy(self) -> bool:
+        """Whether timm made it for its own tests: a thousandth of a real model, and of no use for photos."""
+        return self.name.startswith("test_")
 
     @property
     def image_size(self) -> int:

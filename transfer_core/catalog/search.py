@@ -104,13 +104,16 @@ def _limit(sign: str, number: float, unit: str) -> Callable[[ModelInfo], bool]:
 
 
 def _rank(words: str) -> Callable[[ModelInfo], tuple]:
-    """Exact architecture, then suggested, then names that begin with the words, then timm's default tags, then smaller models."""
+    """Exact architecture, then suggested, then names that begin with the words, then timm's default tags, then smaller models.
+
+    timm's toys for tests are last, unless they are asked for.
+    """
     advised = {suggestion.model.name for suggestion in suggested()}
 
     def key(info: ModelInfo) -> tuple:
-        architecture = _plain(info.architecture)
-        return (words not in (architecture, _plain(info.name)), info.name not in advised, not architecture.startswith(words),
-                words not in architecture, not info.default, info.parameters, info.name)
+        architecture, unwanted = _plain(info.architecture), info.toy and not words.startswith("test")
+        return (unwanted, words not in (architecture, _plain(info.name)), info.name not in advised,
+                not architecture.startswith(words), words not in architecture, not info.default, info.parameters, info.name)
 
     return key
 
@@ -119,4 +122,4 @@ def _alike(word: str, infos: list[ModelInfo]) -> list[ModelInfo]:
     names = {_plain(info.architecture): None for info in infos}
     order = {name: place for place, name in enumerate(difflib.get_close_matches(word, names, 8, 0.7))}
     close = [info for info in infos if _plain(info.architecture) in order]
-    return sorted(close, key=lambda info: (order[_plain(info.architecture)], not info.default, info.name))
+    return sorted(close, key=lambda info: (info.toy, order[_plain(info.architecture)], not info.default, info.name))
