@@ -100,6 +100,38 @@ def test_search_finds_and_takes_a_model(visit, dataset):
     assert any("zzzzqq" in info.value for info in app.info) and not app.exception
 
 
+def found(app) -> list[str]:
+    """Names of the models the search shows."""
+    return [button.key.removeprefix("take-") for button in app.button if button.key.startswith("take-") and "." in button.key]
+
+
+def test_a_search_lies_in_the_address(visit, dataset):
+    asked = {"find": "resnet", "family": "resnet", "most": "30M", "order": "small", "commercial": "true"}
+    app = visit("model", dataset=dataset, **asked)
+    expected = sorted(catalog.search("resnet", family="resnet", max_parameters=30_000_000, commercial=True),
+                      key=lambda info: (info.toy, info.parameters))
+    assert found(app) == [info.name for info in expected[:10]] and not any(name.startswith("test_") for name in found(app))
+    press(app, "search-more")
+    assert settings_of(app)["shown"] == "30" and found(app) == [info.name for info in expected[:30]]
+    next(field for field in app.text_input if field.key == "search-text").set_value("resnet 18").run()
+    assert settings_of(app)["find"] == "resnet 18" and "shown" not in settings_of(app)
+    next(box for box in app.checkbox if box.key == "search-commercial").set_value(False).run()
+    next(box for box in app.selectbox if box.key == "search-order").set_value("match").run()
+    assert not {"commercial", "order"} & settings_of(app).keys()
+    assert found(visit("model", **settings_of(app))) == found(app)
+
+
+@pytest.mark.parametrize("broken", [{"most": "7"}, {"family": "<b>"}, {"order": "up"}, {"shown": "-3"}, {"shown": "9" * 30},
+                                    {"find": "*_[x](y)", "here": "maybe"}])
+def test_a_broken_search_in_the_address_is_no_error(visit, dataset, broken):
+    assert not visit("model", dataset=dataset, **broken).exception
+
+
+def test_presets_without_a_search_leave_it_folded(visit, dataset):
+    app = visit("model", dataset=dataset, preset="everything")
+    assert not [field for field in app.text_input if field.key == "search-text"]
+
+
 def priced(app) -> dict:
     """What the page hands to the browser's price."""
     return next(json.loads(part.proto.json) for part in app.get("bidi_component") if part.proto.component_name == "studio_price")

@@ -1,12 +1,14 @@
-"""Search over every pretrained timm classifier."""
+"""Search over every pretrained timm classifier. What was asked lies in the URL, in the keys of `KEYS`."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from html import escape
+from typing import Any
 
 import streamlit as st
 
-from pages.shared import backend, draft
+from pages.shared import backend, draft, place
 from pages.shared.draft import Draft
 from pages.shared.model.facts import datasets
 from pages.shared.model.numbers import digits, short
@@ -16,17 +18,26 @@ from transfer_core.catalog import ModelInfo
 
 PAGE = 10
 ANY = ""
-_SIZES = (ANY, 3e6, 10e6, 30e6, 100e6)
+KEYS = ("find", "family", "most", "order", "commercial", "here", "shown")
+_SIZES = {ANY: None, "3M": 3e6, "10M": 10e6, "30M": 30e6, "100M": 100e6}
 _ORDERS = {"match": None, "small": lambda info: info.parameters, "light": lambda info: info.macs,
            "large": lambda info: -info.parameters}
 
 
 def panel(now: Draft) -> None:
     """The search, folded until somebody asks for it: its work is done only while it is open."""
-    found = st.expander(t("model.search.open", count=_count()), icon=":material/search:", key="search-panel", on_change="rerun")
+    if any(place.get(key) for key in KEYS):
+        st.session_state.setdefault("search-panel", True)
+    found = st.expander(t("model.search.open", count=_count()), icon=":material/search:", key="search-panel", on_change=_folded)
     if found.open:
         with found:
             _search(now)
+
+
+def _folded() -> None:
+    """A search folded away is over: a refresh does not unfold it."""
+    if not st.session_state["search-panel"]:
+        place.put(**dict.fromkeys(KEYS))
 
 
 @st.cache_data(show_spinner=False)
@@ -36,31 +47,50 @@ def _count() -> int:
 
 def _search(now: Draft) -> None:
     with st.grid(columns="auto", min_column_width=200, gap="small", vertical_alignment="bottom", key="search-filters"):
-        text = st.text_input(t("model.search.text"), key="search-text", on_change=_first_page,
-                             placeholder=t("model.search.placeholder"))
-        family = st.selectbox(t("model.search.family"), [ANY, *_families()], key="search-family", on_change=_first_page,
-                              format_func=lambda name: name or _any())
-        size = st.selectbox(t("model.search.size"), _SIZES, key="search-size", on_change=_first_page,
-                            format_func=lambda most: t("model.search.at_most", size=short(most)) if most else _any())
-        order = st.selectbox(t("model.search.order"), list(_ORDERS), key="search-order", on_change=_first_page,
+        text = st.text_input(t("model.search.text"), placeholder=t("model.search.placeholder"), **_bind("text", "find"))
+        family = st.selectbox(t("model.search.family"), [ANY, *_families()], format_func=lambda name: name or _any(),
+                              **_bind("family", "family", _families()))
+        size = st.selectbox(t("model.search.size"), list(_SIZES), **_bind("size", "most", _SIZES),
+                            format_func=lambda most: t("model.search.at_most", size=short(_SIZES[most])) if most else _any())
+        order = st.selectbox(t("model.search.order"), list(_ORDERS), **_bind("order", "order", _ORDERS, "match"),
                              format_func=lambda name: t(f"model.search.order_{name}"))
     with st.container(horizontal=True, key="search-switches"):
-        commercial = st.checkbox(t("model.search.commercial"), key="search-commercial", on_change=_first_page)
-        here = st.checkbox(t("model.search.here"), key="search-here", on_change=_first_page)
-    found = catalog.search(text, family=family or None, max_parameters=int(size) if size else None, commercial=commercial,
-                           here=backend.home() if here else None)
-    if _ORDERS[order]:
-        found = sorted(found, key=_ORDERS[order])
+        commercial = st.checkbox(t("model.search.commercial"), **_bind("commercial", "commercial"))
+        here = st.checkbox(t("model.search.here"), **_bind("here", "here"))
+    found = catalog.search(text, family=family or None, max_parameters=int(_SIZES[size]) if size else None,
+                           commercial=commercial, here=backend.home() if here else None)
+    if by := _ORDERS[order]:
+        found = sorted(found, key=lambda info: (info.toy, by(info)))
     if not found:
         st.info(t("model.search.nothing", text=plain(text)), icon=":material/search_off:")
         return
-    shown = st.session_state.setdefault("search-shown", PAGE)
+    shown = _shown()
     st.caption(t("model.search.found", count=len(found), shown=min(shown, len(found))))
     with st.container(key="search-results", gap="xxsmall"):
         for info in found[:shown]:
             _row(info, info.name == now.info.name)
     if shown < len(found):
         st.button(t("model.search.more"), icon=":material/expand_more:", key="search-more", type="tertiary", on_click=_more)
+
+
+def _bind(widget: str, key: str, allowed: Collection[str] | None = None, usual: str = ANY) -> dict[str, Any]:
+    """A widget whose value lies in the URL under `key` while it is not the usual one. A new question starts at page one."""
+    asked = place.get(key) or usual
+    value: Any = asked if allowed is None or asked in allowed else usual
+    if key in ("commercial", "here"):
+        value = asked == "true"
+    return draft.bind_to(f"search-{widget}", value, lambda given: place.put(shown=None, **{key: _said(given, usual)}))
+
+
+def _said(given: str | bool, usual: str) -> str | None:
+    if isinstance(given, bool):
+        return "true" if given else None
+    return given.strip() if given.strip() and given != usual else None
+
+
+def _shown() -> int:
+    asked = place.get("shown") or ""
+    return min(int(asked), 2000) if asked.isdecimal() and len(asked) < 6 else PAGE
 
 
 def _any() -> str:
@@ -87,8 +117,4 @@ def _row(info: ModelInfo, chosen: bool) -> None:
 
 
 def _more() -> None:
-    st.session_state["search-shown"] += 2 * PAGE
-
-
-def _first_page() -> None:
-    st.session_state["search-shown"] = PAGE
+    place.put(shown=str(_shown() + 2 * PAGE))
