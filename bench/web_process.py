@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,13 +39,17 @@ PRICE = ".price-value"
 WATCH = """() => {
   const price = () => document.querySelector('.st-key-price-tags').innerText
   window.answer = new Promise((resolve, reject) => {
-    let begun, before
-    document.addEventListener('keydown', () => { begun = performance.now(); before = price() }, {capture: true, once: true})
-    const seen = new MutationObserver(() => {
-      if (begun && price() !== before) { seen.disconnect(); resolve(performance.now() - begun) }
-    })
-    seen.observe(document.body, {subtree: true, childList: true, characterData: true})
-    setTimeout(() => { seen.disconnect(); reject(new Error('no answer in 10 s')) }, 10000)
+    let begun, before, address, shown
+    document.addEventListener('keydown', () => {
+      begun = performance.now(); before = price(); address = location.search
+    }, {capture: true, once: true})
+    const look = () => {
+      if (begun && !shown && price() !== before) shown = performance.now() - begun
+      if (shown && location.search !== address) resolve([shown, performance.now() - begun])
+      else setTimeout(look, 1)
+    }
+    look()
+    setTimeout(() => reject(new Error('no answer in 10 s')), 10000)
   })
 }"""
 
@@ -91,8 +95,8 @@ def resident(pid: int) -> float:
     return round(int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024, 1)
 
 
-def answers(page: Page, url: str, dataset: str, presses: int) -> list[float]:
-    """Milliseconds from the slider to the new price, `presses` times; the first two draws are not counted."""
+def answers(page: Page, url: str, dataset: str, presses: int) -> dict[str, dict[str, float]]:
+    """Milliseconds from the slider to the new price and to the answer, `presses` times; the first two are not counted."""
     page.goto(f"{url}/model?dataset={dataset}&preset=everything")
     slider = page.locator(".st-key-ladder .slider")
     slider.wait_for()
@@ -105,10 +109,11 @@ def answers(page: Page, url: str, dataset: str, presses: int) -> list[float]:
         slider.press("ArrowRight" if number % 12 < 6 else "ArrowLeft")
         times.append(page.evaluate("() => window.answer"))
         page.wait_for_timeout(400)  # as a person pauses: the script has ended
-    return times[2:]
+    shown, answered = zip(*times[2:], strict=True)
+    return {"price": summed(shown), "answer": summed(answered)}
 
 
-def summed(times: list[float]) -> dict[str, float]:
+def summed(times: Sequence[float]) -> dict[str, float]:
     ordered = sorted(times)
     return {"median": round(statistics.median(times)), "p90": round(ordered[int(0.9 * len(ordered))]),
             "worst": round(ordered[-1]), "n": len(times)}
@@ -146,7 +151,7 @@ def walk(page: Page, url: str, pid: int, dataset: str, found: dict, asked: argpa
     visit("home", "", "use-photos")
     visit("photos", f"data?dataset={dataset}", "next-model")
     visit("model", f"model?dataset={dataset}", "model-go")
-    found["idle_ms"] = summed(answers(page, url, dataset, asked.presses))
+    found["idle_ms"] = answers(page, url, dataset, asked.presses)
     visit("run card", f"train?dataset={dataset}&preset=last_stages", "start")
     page.locator(".st-key-start button").click()
     page.wait_for_url(re.compile("run=train-"))
@@ -154,7 +159,7 @@ def walk(page: Page, url: str, pid: int, dataset: str, found: dict, asked: argpa
     until(lambda: any(isinstance(event, Epoch) for _, event in store.events(run)))
     memory["training, watched"] = resident(pid)
     other = page.context.new_page()
-    found["training_ms"] = summed(answers(other, url, dataset, asked.presses))
+    found["training_ms"] = answers(other, url, dataset, asked.presses)
     memory["training, second visitor"] = resident(pid)
     other.close()
     found["load_average"] = os.getloadavg()[0]
