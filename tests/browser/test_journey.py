@@ -137,7 +137,7 @@ def try_it(page: Page, studio, run: str, photo: Path) -> list[float]:
         page.get_by_role("button", name=say("photos.choose")).click()
     chooser.value.set_files(photo)
     expect(page.locator(".st-key-answer .bars li")).to_have_count(2)
-    bars = {line.locator(".name").inner_text(): float(line.locator("b").inner_text().rstrip(" %")) / 100
+    bars = {line.locator(".name").inner_text(): float(line.locator("b").inner_text().strip("<> %")) / 100
             for line in page.locator(".st-key-answer .bars li").all()}
     classes = json.loads((studio.home.run(run) / "classes.json").read_text())
     shown = [bars[name] for name in classes]

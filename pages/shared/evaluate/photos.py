@@ -6,6 +6,7 @@ from html import escape
 
 import streamlit as st
 
+from pages.shared.model.numbers import percent
 from pages.shared.text import t
 
 PAGE = 48
@@ -23,7 +24,7 @@ def _card(image: dict, classes: list[str]) -> str:
     ranked = sorted(zip(image["probabilities"], classes, strict=True), reverse=True)[:3]
     bars = "".join(
         f'<li><span class="bar" style="width:{100 * share:.0f}%"></span>'
-        f"<span>{escape(name)}</span><b>{100 * share:.0f} %</b></li>"
+        f"<span>{escape(name)}</span><b>{escape(percent(share))}</b></li>"
         for share, name in ranked
     )
     mark = "✓" if right else "✗"

@@ -15,6 +15,15 @@ def decimal(number: float) -> str:
     return f"{number:.12f}".rstrip("0").rstrip(".")
 
 
+def percent(probability: float, places: int = 0) -> str:
+    """A model's probability: `87 %`. It is never certain and never excludes: what rounds to that is `> 99 %` or `< 1 %`."""
+    text = f"{100 * probability:.{places}f}"
+    least = f"{10 ** -places:.{places}f}"
+    if float(text) >= 100:
+        return f"> {100 - float(least):.{places}f} %"
+    return f"{text} %" if float(text) else f"< {least} %"
+
+
 def short(number: float) -> str:
     """Three digits and a letter: `4.65 M`, `12.8 k`, `640`."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
