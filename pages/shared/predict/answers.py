@@ -13,6 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.shared import backend, place
+from pages.shared.model.numbers import percent
 from pages.shared.text import plain, t, told
 from transfer_core.prediction_batch import BatchState, PredictionBatch
 from transfer_core.predictor import predictor_for
@@ -86,7 +87,7 @@ def _one(row: dict, classes: list[str], upload: str) -> None:
         bars = "".join(
             f'<li><span class="name">{escape(name)}</span>'
             f'<span class="track"><span style="width:{100 * value:.1f}%"></span></span>'
-            f"<b>{100 * value:.1f} %</b></li>" for value, name in ranked[:10])
+            f"<b>{escape(percent(value, 1))}</b></li>" for value, name in ranked[:10])
         st.html(f'<ol class="bars">{bars}</ol>')
         st.caption(t("predict.always_a_class"))
 
@@ -122,7 +123,7 @@ def _whole(file: str, written: int, classes: list[str], _batch: PredictionBatch)
 def _card(row: dict, classes: list[str], upload: str) -> str:
     ranked = _ranked(row, classes)[:3]
     bars = "".join(f'<li><span class="bar" style="width:{100 * value:.0f}%"></span><span>{escape(name)}</span>'
-                   f"<b>{100 * value:.0f} %</b></li>" for value, name in ranked)
+                   f"<b>{escape(percent(value))}</b></li>" for value, name in ranked)
     unsure = "" if ranked[0][0] >= UNSURE else "? "
     return (f'<figure><img loading="lazy" src="/api/uploads/{upload}/{row["n"]}/preview.webp" alt="{escape(_name(row))}" '
             f'title="{escape(_name(row))}"><figcaption>{unsure}<b>{escape(row["label"])}</b></figcaption><ol>{bars}</ol></figure>')
