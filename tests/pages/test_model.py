@@ -278,7 +278,8 @@ def test_numbers_are_short(number, text):
 
 @pytest.mark.parametrize(("probability", "places", "text"), [
     (0.873, 0, "87 %"), (0.8734, 1, "87.3 %"), (1.0, 1, "> 99.9 %"), (0.9995, 1, "> 99.9 %"), (0.9994, 1, "99.9 %"),
-    (0.0, 1, "< 0.1 %"), (0.0004, 1, "< 0.1 %"), (0.0006, 1, "0.1 %"), (0.996, 0, "> 99 %"), (0.004, 0, "< 1 %"), (0.006, 0, "1 %")])
+    (0.0, 1, "< 0.1 %"), (0.0004, 1, "< 0.1 %"), (0.0006, 1, "0.1 %"), (0.996, 0, "> 99 %"), (0.004, 0, "< 1 %"),
+    (0.006, 0, "1 %")])
 def test_a_probability_is_never_certain(probability, places, text):
     assert numbers.percent(probability, places) == text
 
