@@ -86,11 +86,6 @@ def model_info() -> catalog.ModelInfo:
     return _model()[0]
 
 
-def preset_name() -> str:
-    """The preset the visitor chose, else the one that fits the dataset."""
-    return current().preset
-
-
 def recommended() -> Recipe:
     """The recipe before the visitor changed anything but the model and the preset."""
     return current().usual

@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer_core.errors import NotFound
+from transfer_core.errors import BadInput, NotFound
 from transfer_core.events import Note, Progressed, Step, from_json
 from transfer_core.paths import Home
 from transfer_core.store import Store, schema
+from transfer_core.store.versions import new_id
 from transfer_core.words import message
 
 
@@ -222,3 +223,18 @@ def test_an_empty_variable_names_no_home(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRANSFER_STUDIO_HOME", "")
     assert Home.default().root == tmp_path.resolve() / "studio-data"
+
+
+def test_a_dataset_gets_another_name_but_never_none(store):
+    store.add_dataset("Hats", "hats-1", message("app.name"), {})
+    store.rename_dataset("hats-1", "  Caps  and hats ")
+    assert store.dataset("hats-1").name == "Caps and hats"
+    with pytest.raises(BadInput):
+        store.rename_dataset("hats-1", " \n ")
+    assert store.dataset("hats-1").name == "Caps and hats"
+
+
+def test_ids_of_datasets_are_readable_and_the_same_for_the_same_key():
+    assert new_id("Hüte & Mützen", "import-1").startswith("hute-mutzen-")
+    assert new_id("Hats", "import-1") == new_id("Hats", "import-1") != new_id("Hats", "import-2")
+    assert new_id("帽子").startswith("dataset-") and len({new_id("Hats") for _ in range(1000)}) == 1000

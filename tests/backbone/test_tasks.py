@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+from imported import photo
+
 from transfer_core.events import Epoch, Evaluated, Losses, Started
 from transfer_core.jobs.run import run_job
-from transfer_core.jobs.tasks import Result, _dataset_name
+from transfer_core.jobs.tasks import TASKS, Result, _dataset_name
 from transfer_core.words import message
 
 LOSS = Losses(total=1.0, target=1.0)
@@ -32,6 +34,28 @@ def test_an_import_whose_worker_died_after_it_is_not_done_twice(store):
         store.requeue(job.id)
     assert (len(store.datasets()), len(store.jobs("train"))) == (1, 1)
     assert store.job(job.id).result == store.datasets()[0].latest.summary
+
+
+def test_an_import_whose_worker_died_before_it_could_say_so_is_not_done_twice(store):
+    """It was killed within the quarter of a second that an event waits to be stored; its upload is gone already."""
+    upload = store.home.uploads / ("a" * 32)
+    for number in range(8):
+        file = upload / ("oak", "elm")[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(photo(number))
+    job = store.submit("import", {"upload": upload.name, "name": "Trees"})
+    store.claim(job.id, os.getpid())
+    for _ in TASKS["import"](store.job(job.id), store):
+        pass  # nobody stores what it reports
+    [made] = store.datasets()
+    assert not upload.exists() and store.events(job.id) == []
+
+    assert store.take_from(store.job(job.id), "queued")
+    store.claim(job.id, os.getpid())
+    assert run_job(store, store.job(job.id)) == "finished"
+    assert [each.id for each in store.datasets()] == [made.id]
+    [(_, imported)] = store.events(job.id, kinds=("imported",))
+    assert (imported.dataset, imported.summary) == (made.id, made.latest.summary) and store.job(job.id).result == imported.summary
 
 
 def test_a_run_of_a_deleted_dataset_is_named_after_its_id(store):

@@ -143,6 +143,23 @@ def test_classes_are_renamed_merged_and_the_dataset_deleted_and_taken_back(page,
     assert classes() == {"cat": 24, "dog": 12}
 
 
+def test_a_dataset_is_renamed_and_stays_what_it_is(page, studio, tmp_path):
+    made = list(import_dataset(folder(tmp_path / "set", cat=4, dog=4), "pets", studio.store))[-1].dataset
+    page.goto(f"{studio.url}/data?dataset={made}")
+    page.locator(".st-key-rename-dataset button").click()
+    expect(page.locator(".st-key-rename-dataset-yes button")).to_be_disabled()  # nothing was typed yet
+    name = page.locator(".st-key-new-dataset-name input")
+    name.fill("   ")
+    name.press("Enter")
+    expect(page.locator(".st-key-rename-dataset-yes button")).to_be_disabled()
+    name.fill(" Bäume *2* ")
+    name.press("Enter")
+    page.locator(".st-key-rename-dataset-yes button:enabled").click()
+    expect(page.locator("h1")).to_contain_text("Bäume *2*")
+    renamed = studio.store.dataset(made)
+    assert (renamed.name, renamed.id, renamed.latest.version) == ("Bäume *2*", made, 1)
+
+
 def test_a_refresh_in_the_middle_of_an_import_finds_it_again(page, studio, tmp_path):
     bring(page, studio.url, zipped(tmp_path / "many.zip", cat=300, dog=300))
     accept(page)

@@ -13,6 +13,7 @@ from typing import Any
 from transfer_core.datasets.check import Checked, check
 from transfer_core.datasets.duplicates import find_groups
 from transfer_core.datasets.entries import read_entries
+from transfer_core.datasets.garbage import holding_images
 from transfer_core.datasets.layout import Placed
 from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.datasets.names import extension
@@ -38,12 +39,19 @@ class _Good:
 
 
 def import_dataset(path: Path, name: str, store: Store, *, answers: Answers | dict[str, Any] | None = None,
-                   seed: int = 0) -> Iterator[Event]:
+                   seed: int = 0, dataset_id: str | None = None) -> Iterator[Event]:
     """Import a zip, folder or upload folder as version 1 of a new dataset. The last event is `Imported`.
 
     Raises `BadInput` (with the reason and the next step) when nothing can be made of it; single bad pictures are
     quarantined by name. Same input, answers and seed give the same split.
+    `dataset_id`: the id it is to get (from `store.versions.new_id`); one that is taken fails at the end, with nothing changed.
     """
+    with holding_images(store.home):
+        yield from _import(path, name, dataset_id or new_id(name), store, answers, seed)
+
+
+def _import(path: Path, name: str, dataset: str, store: Store, answers: Answers | dict[str, Any] | None,
+            seed: int) -> Iterator[Event]:
     yield Progressed(stage="reading", done=0)
     work = plan(read_entries(Path(path)), answers)
     if work.problem:
@@ -61,7 +69,6 @@ def import_dataset(path: Path, name: str, store: Store, *, answers: Answers | di
     yield Progressed(stage="splitting", done=0, total=len(good))
     images, divided = _divide(good, groups, seed)
     found = _facts(work, bad, divided)
-    dataset = new_id(name)
     summary = {"dataset": dataset, "version": 1, **describe(images, found)}
     for warning in summary["warnings"]:
         yield Note(level="warning", message=Message(**warning))

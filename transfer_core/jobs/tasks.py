@@ -21,6 +21,7 @@ from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.registry import Registry
 from transfer_core.store import Job, Store
+from transfer_core.store.versions import new_id
 
 Work = Generator[Event, None, dict[str, Any] | None]
 TASKS: Registry = Registry("task")
@@ -50,8 +51,14 @@ def understand(job: Job, store: Store) -> Work:
 def import_(job: Job, store: Store) -> Work:
     """Make a dataset of an upload, a folder, a zip or a bundled example."""
     # A worker that died after it had imported was replaced by this one: what it did must not be done twice.
-    earlier = store.events(job.id, kinds=("imported",))
-    imported = earlier[-1][1] if earlier else (yield from _import(job, store))
+    dataset = new_id(job.payload["name"], key=job.id)
+    made = store.first_version(dataset)
+    if made is None:
+        imported = yield from _import(job, store, dataset)
+    else:
+        imported = Imported(dataset=dataset, version=1, summary=made.summary)
+        if not store.events(job.id, kinds=("imported",)):
+            yield imported
     if upload := job.payload.get("upload"):
         with suppress(NotFound):
             shutil.rmtree(_upload(store.home, upload), ignore_errors=True)
@@ -60,7 +67,7 @@ def import_(job: Job, store: Store) -> Work:
     return imported.summary if imported else None
 
 
-def _import(job: Job, store: Store) -> Generator[Event, None, Imported | None]:
+def _import(job: Job, store: Store, dataset: str) -> Generator[Event, None, Imported | None]:
     from transfer_core import datasets
 
     payload, drawn = job.payload, store.home.uploads / f"example-{job.id}"
@@ -72,7 +79,8 @@ def _import(job: Job, store: Store) -> Generator[Event, None, Imported | None]:
 
             yield from make_example(example, drawn, payload.get("images_per_class"), seed)
         source = drawn if example else _source(job, store)
-        for event in datasets.import_dataset(source, payload["name"], store, answers=payload.get("answers"), seed=seed):
+        how = {"answers": payload.get("answers"), "seed": seed, "dataset_id": dataset}
+        for event in datasets.import_dataset(source, payload["name"], store, **how):
             imported = event if isinstance(event, Imported) else imported
             yield event
     finally:

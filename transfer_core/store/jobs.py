@@ -117,11 +117,6 @@ class Jobs:
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(heartbeat=time.time()))
         return row.stop if row else None
 
-    def silent(self) -> list[Job]:
-        """Running jobs whose worker has not been heard of for `SILENT_AFTER` seconds."""
-        limit = time.time() - SILENT_AFTER
-        return [job for job in self.jobs(None, "running") if (job.heartbeat or 0) < limit]
-
     def take_from(self, silent: Job, state: str) -> bool:
         """Take a running job from a worker that died. False when it spoke up meanwhile, or someone else was faster."""
         ended = None if state == "queued" else time.time()

@@ -8,11 +8,12 @@ import time
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
 
-from transfer_core.errors import NotFound
+from transfer_core.errors import BadInput, NotFound
 from transfer_core.store.schema import datasets, versions
 from transfer_core.words import Message
 
@@ -39,11 +40,14 @@ _THERE = datasets.c.deleted.is_(None) & sa.exists().where(versions.c.dataset == 
 """A row without any version is no dataset."""
 
 
-def new_id(name: str) -> str:
-    """A readable, file-safe, unique id: `clothing-10-4f2a`. Names that are not ASCII become `dataset-…`."""
+def new_id(name: str, key: str | None = None) -> str:
+    """A readable, file-safe, unique id: `clothing-10-4f2a91c3`. Names that are not ASCII become `dataset-…`.
+
+    The same name and key give the same id.
+    """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40] or "dataset"
-    return f"{slug}-{secrets.token_hex(2)}"
+    return f"{slug}-{sha256(key.encode()).hexdigest()[:8] if key else secrets.token_hex(4)}"
 
 
 class Datasets:
@@ -97,6 +101,13 @@ class Datasets:
             raise NotFound("no_version", dataset=dataset, version=version or "–")
         return Version(row.dataset, row.version, row.created, Message(**row.change), row.summary)
 
+    def first_version(self, dataset: str) -> Version | None:
+        """What was imported under this id, if anything was; also when the dataset was deleted since."""
+        try:
+            return self.version(dataset, 1)
+        except NotFound:
+            return None
+
     def versions(self, dataset: str) -> list[Version]:
         with self._read() as connection:
             rows = connection.execute(
@@ -105,6 +116,9 @@ class Datasets:
         return [Version(row.dataset, row.version, row.created, Message(**row.change), row.summary) for row in rows]
 
     def rename_dataset(self, dataset: str, name: str) -> None:
+        """Its id, its versions and the runs made from it stay as they are. Raises `BadInput("no_name")` for a name of spaces."""
+        if not (name := " ".join(name.split())):
+            raise BadInput("no_name")
         with self._write() as connection:
             connection.execute(sa.update(datasets).where(datasets.c.id == dataset).values(name=name))
 

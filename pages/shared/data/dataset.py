@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared import navigation
+from pages.shared import backend, navigation
 from pages.shared.data import classes, counts, pictures, report, versions
 from pages.shared.home.recent import ago
 from pages.shared.text import plain, t
@@ -15,6 +15,8 @@ def show(dataset: Dataset) -> None:
     latest = dataset.latest
     with st.container(horizontal=True, vertical_alignment="center", key="dataset-head"):
         st.title(plain(dataset.name))
+        if st.button(t("data.rename.button"), type="tertiary", icon=":material/edit:", key="rename-dataset"):
+            _rename(dataset)
         st.space("stretch")
         navigation.link("data", t("data.view.another"), ":material/add:", dataset=None, run=None)
     st.markdown(_sentence(latest.summary))
@@ -37,6 +39,18 @@ def show(dataset: Dataset) -> None:
     with st.expander(t("data.versions.title", count=latest.version), icon=":material/history:", key="versions"):
         versions.show(dataset)
     versions.delete_dataset(dataset)
+
+
+def _rename(dataset: Dataset) -> None:
+    @st.dialog(t("data.rename.title", name=plain(dataset.name)))
+    def ask() -> None:
+        name = st.text_input(t("data.classes.new_name"), dataset.name, key="new-dataset-name", max_chars=80).strip()
+        st.caption(t("data.rename.text"))
+        if st.button(t("data.rename.button"), type="primary", key="rename-dataset-yes", disabled=name in ("", dataset.name)):
+            backend.store().rename_dataset(dataset.id, name)
+            st.rerun()
+
+    ask()
 
 
 def _sentence(summary: dict) -> str:
