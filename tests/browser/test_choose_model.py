@@ -200,7 +200,7 @@ def test_a_native_slider_dragged_quickly_ends_where_it_was_left(page, studio, da
     for key in ["ArrowLeft"] * 3 + ["ArrowRight"] * 6:
         thumb.press(key)
     url_has(page, lambda_omega="0.3")
-    expect(page.locator(".st-key-setting-lambda_omega [data-testid=stSliderThumbValue]")).to_have_text("λ_Ω = 0.3")
+    expect(page.locator(".st-key-setting-lambda_omega [data-testid=stSliderThumbValue]")).to_have_text("λ = 0.3")
 
 
 def test_depth_changes_what_is_shown_and_no_value(page, studio, dataset):

@@ -98,7 +98,7 @@ def _omega_form(now: Draft) -> None:
     top = REGULARIZERS[chosen].facts["top"]
     st.select_slider(
         t("settings.lambda_omega"), plus(logarithmic(top * 1e-4, top), now.recipe.lambda_omega),
-        format_func=lambda value: f"λ_Ω = {decimal(value)}", help=t("settings.lambda_omega_help"),
+        format_func=lambda value: f"λ = {decimal(value)}", help=t("settings.lambda_omega_help"),
         **draft.bind("lambda_omega", now))
     ends(t("objective.free"), t(f"objective.omega_{chosen}_end"))
 
@@ -131,9 +131,9 @@ def formula(now: Draft) -> str:
 
 def _in_words(now: Draft) -> str:
     recipe: Recipe = now.recipe
-    parts = [t("objective.words_target")]
+    parts = [t("objective.words_target", target=r"$L_{\mathrm{target}}$")]
     if recipe.source_loss:
-        parts.append(t(f"objective.words_{recipe.source_loss}"))
+        parts.append(t(f"objective.words_{recipe.source_loss}", source=r"$L_{\mathrm{source}}$"))
     if recipe.regularizer and recipe.lambda_omega:
         parts.append(t(f"objective.words_{recipe.regularizer}"))
     if "anchor" in now.positions:
