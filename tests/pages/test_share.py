@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import stories
 
+from pages.shared.share import files
 from transfer_core.events import Finished
 from transfer_core.words import languages, say
 
@@ -22,11 +23,19 @@ def test_the_files_and_what_they_answered(visit, store, language):
     assert f'href="/files/{run.id}/My%20colours.zip" download' in links(app)
     assert f'href="/files/{run.id}/model.onnx" download' in links(app)
     assert say("share.download", language, size="27.1 MB") in links(app)
-    checked = say("share.replayed", language, n=18, difference="0.0000006")
+    checked = say("share.replayed", language, n=18, difference=say("share.below", language, value="0.001"))  # 6e-7
     assert any(checked in caption.value for caption in app.caption)
     # One of 18 answers differs: that is no small print.
-    assert app.warning[0].value == say("share.differs", language, n=18, same=17, difference="0.02")
+    apart = say("share.up_to", language, value="2")
+    assert app.warning[0].value == say("share.differs", language, n=18, same=17, difference=apart)
     assert app.code[0].value.startswith("unzip 'My colours.zip' -d my-model")
+
+
+@pytest.mark.parametrize(("difference", "key", "value"), [
+    (0.0, "below", "0.001"), (9e-7, "below", "0.001"), (1e-5, "below", "0.01"), (2e-4, "below", "0.1"), (0.001, "up_to", "0.1"),
+    (0.0234, "up_to", "2.3")])
+def test_a_difference_is_said_in_percentage_points(difference, key, value):
+    assert files._apart(difference) == say(f"share.{key}", value=value)
 
 
 def test_a_run_without_files_says_so(visit, store):

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import streamlit as st
 
-from pages.shared.model.numbers import decimal
+from pages.shared.model.numbers import decimal, digits
 from pages.shared.text import t
 from pages.shared.train.follow import follow
 from transfer_core.events import Exported
@@ -50,14 +50,17 @@ def _proof(file: Exported) -> None:
     if not file.replayed:
         st.caption(t("share.not_replayed"))
     elif file.same == file.replayed:
-        st.caption(":material/verified: " + t("share.replayed", n=file.replayed, difference=_small(file.largest_difference)))
+        st.caption(":material/verified: " + t("share.replayed", n=file.replayed, difference=_apart(file.largest_difference)))
     else:
-        st.warning(t("share.differs", n=file.replayed, same=file.same, difference=_small(file.largest_difference)))
+        st.warning(t("share.differs", n=file.replayed, same=file.same, difference=_apart(file.largest_difference)))
 
 
-def _small(number: float) -> str:
-    """One digit that says something, in full: 0.0000006."""
-    return decimal(float(f"{number:.0e}"))
+def _apart(difference: float) -> str:
+    """How far two probabilities are apart, in percentage points: nobody counts the zeros of 0.0000006."""
+    for bound in (0.001, 0.01, 0.1):
+        if 100 * difference < bound:
+            return t("share.below", value=decimal(bound))
+    return t("share.up_to", value=digits(100 * difference))
 
 
 def _size(count: int) -> str:
