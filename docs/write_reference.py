@@ -33,6 +33,8 @@ ENVIRONMENT = {
                                      "Only SQLite is tested so far."),
     "TRANSFER_STUDIO_MAX_UPLOAD": ("10000000000", "Most bytes one upload may hold."),
     "TRANSFER_STUDIO_MAX_FILES": ("50000", "Most files one upload may hold."),
+    "TRANSFER_STUDIO_CACHE_BYTES": ("a quarter of the free disk, at most 20 GB",
+                                    "Most bytes for what frozen layers said of photos; what was used longest ago goes first."),
     "TRANSFER_STUDIO_WARM": ("1", "0 keeps no idle worker ready: saves 0.5 GB, and a training starts ten seconds later."),
     "TRANSFER_STUDIO_ALLOWED_HOSTS": ("this machine's own names", "Names in the address under which the studio answers, with "
                                       "commas between them; `*` is any. Behind a proxy, the name people open."),

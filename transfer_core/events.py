@@ -122,6 +122,24 @@ class Imported(_Fact):
     summary: dict[str, Any]
 
 
+class Cached(_Fact):
+    """What frozen layers say of the images was stored, or was there already: epochs run the layers behind `boundary` only."""
+
+    type: Literal["cached"] = "cached"
+    boundary: str
+    """First unit behind the cut."""
+    hit: bool
+    """Nothing had to be computed."""
+    bytes: int
+    engine: str
+    dtype: str
+    views: int
+    """Stored variations of each training image; 0 means as it is."""
+    share: float
+    """Of a forward pass' arithmetic, saved in every epoch."""
+    seconds: float
+
+
 class Finished(_Fact):
     """A training came to its end; the weights of `best_epoch` are the model."""
 
@@ -149,7 +167,7 @@ class Failed(_Fact):
 
 
 Event = Annotated[
-    Started | Progressed | Step | Epoch | Note | Evaluated | Exported | Imported | Finished | Stopped | Failed,
+    Started | Progressed | Step | Epoch | Note | Evaluated | Exported | Imported | Cached | Finished | Stopped | Failed,
     Field(discriminator="type"),
 ]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)

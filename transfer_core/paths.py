@@ -56,6 +56,11 @@ class Home:
         """Weight files people brought, named by their content's hash."""
         return self._folder("weights")
 
+    @property
+    def cache(self) -> Path:
+        """What can be computed again: activations and exported prefixes. May be deleted while nothing trains."""
+        return self._folder("cache")
+
     def image(self, sha256: str) -> Path:
         """An image's own bytes, by content: shared by every dataset version that holds it."""
         return self._folder("images", sha256[:2]) / sha256

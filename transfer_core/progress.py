@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from transfer_core.events import (
+    Cached,
     Epoch,
     Evaluated,
     Event,
@@ -34,6 +35,7 @@ class Progress:
     evaluated: dict[str, Evaluated] = field(default_factory=dict)
     exported: dict[str, Exported] = field(default_factory=dict)
     imported: Imported | None = None
+    cached: Cached | None = None
     ended: Finished | Stopped | Failed | None = None
     tested: frozenset[int] = frozenset()
     """Best epochs whose weights were asked about the test images. More than one: somebody saw a test score and trained on."""
@@ -92,6 +94,8 @@ def _after(progress: Progress, event: Event) -> Progress:
             return replace(progress, exported={**progress.exported, event.format: event})
         case Imported():
             return replace(progress, imported=event)
+        case Cached():
+            return replace(progress, cached=event, stage=None)
         case Finished() | Stopped() | Failed():
             return replace(progress, ended=event, stage=None)
     raise TypeError(f"not an event: {event!r}")

@@ -72,6 +72,9 @@ class Recipe(BaseModel):
     augmentation: Literal["auto", "none", "light", "medium", "strong"] = "auto"
     """How images are varied while training. "auto" is none with head only (each image then goes through the frozen
     backbone once instead of once an epoch), else light."""
+    stored_views: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Variations of each image that are drawn once and kept as the frozen layers see them; epochs take turns. 0 draws fresh
+    ones for every epoch, at the price of running the frozen layers on each; None chooses by the number of epochs."""
     flip: bool = True
     """Mirror images left to right while training; off where the side matters (text, left and right hands)."""
     class_balance: Literal["none", "weights", "sampler"] = "none"

@@ -12,9 +12,11 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from transfer_core.activations import Shelf, Spec
 from transfer_core.cli import main
 from transfer_core.cli.settings import NAMES, read
 from transfer_core.errors import BadInput
@@ -25,7 +27,7 @@ from transfer_core.jobs import supervisor as supervising
 from transfer_core.recipe import Recipe
 from transfer_core.words import message
 
-COMMANDS = ("app", "import", "datasets", "models", "train", "runs", "show", "stop", "evaluate", "predict", "export")
+COMMANDS = ("cache", "app", "import", "datasets", "models", "train", "runs", "show", "stop", "evaluate", "predict", "export")
 SCORE = {"n": 42, "accuracy": 0.9, "low": 0.8, "high": 0.95, "macro_f1": 0.9}
 RESULT = {"epochs": 1, "validation": SCORE, "test": SCORE, "seconds": 1.0}
 
@@ -335,6 +337,19 @@ def test_a_short_answer_imports_nothing_heavy(store):
     loaded = {name.split(".")[0] for name in json.loads(ended.stderr)}
     heavy = {"torch", "timm", "streamlit", "pandas", "onnxruntime", "plotly", "rich", "starlette", "numpy", "PIL"}
     assert loaded & heavy == set()
+
+
+def test_the_cache_is_shown_and_cleared(run, store):
+    entry = Shelf(store.home).entry(Spec("p", "pytorch", {}, {}, ((2,),), "float32", "resnet18", "layer4"))
+    assert entry.take_turn(5)
+    entry.append(["0" * 64], [np.ones((1, 2), np.float32)])
+    entry.done()
+    shown = run("cache", "--json").answer
+    assert [(each["model"], each["boundary"], each["images"]) for each in shown["entries"]] == [("resnet18", "layer4", 1)]
+    assert 0 < shown["bytes"] < shown["budget"]
+    assert "layer4" in run("cache", "show").answer
+    assert run("cache", "clear", "--json").answer == {"freed": shown["bytes"]}
+    assert run("cache", "--json").answer["entries"] == []
 
 
 def test_read_leaves_what_it_does_not_know():

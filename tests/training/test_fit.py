@@ -272,23 +272,6 @@ def test_permuted_labels_are_learned_by_heart_but_not_known(recipe, home, tmp_pa
 
 # Head only
 
-def test_head_only_computes_features_once_and_equals_the_long_way(recipe, manifest, home, tmp_path, monkeypatch):
-    recipe = recipe.but(freeze="all", epochs=5)
-    decoded = []
-    one = ImageInputs.one
-    monkeypatch.setattr(ImageInputs, "one", lambda self, index, epoch: (decoded.append(index), one(self, index, epoch))[1])
-    short = list(fit(recipe, manifest, home, tmp_path / "short", device="cpu"))
-    assert len(decoded) == 24 + 12
-    assert "fit.features_once" in keys(short)
-    monkeypatch.setattr("transfer_core.training.features.can_be_cut", lambda model, images: False)
-    long = list(fit(recipe, manifest, home, tmp_path / "long", device="cpu"))
-    assert "fit.features_once" not in keys(long)
-    for one_epoch, other in zip(of(Epoch, short), of(Epoch, long), strict=True):
-        assert one_epoch.validation.total == pytest.approx(other.validation.total, abs=1e-5)
-    trained = best(tmp_path / "short")
-    assert all(torch.allclose(trained[name], tensor, atol=1e-5) for name, tensor in best(tmp_path / "long").items())
-
-
 def test_head_only_changes_nothing_but_the_head(recipe, manifest, home, tmp_path):
     for name, augmentation in (("features", "none"), ("images", "light")):
         chosen = recipe.but(freeze="all", augmentation=augmentation, source_loss="lwf", weights="scratch")

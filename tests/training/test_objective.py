@@ -180,9 +180,9 @@ def test_source_logits_are_the_original_models_answers():
         return now.sum() * 0
 
     training, model = setting(), original()
-    term = _on_source_logits(loss, copy.deepcopy(training.model), [model.get_classifier()])
+    term, teacher = _on_source_logits(loss, [model.get_classifier()]), copy.deepcopy(training.model).eval()
     training.model.eval()
-    term(training.model, IMAGES)
+    term(training.model, teacher, IMAGES)
     assert torch.allclose(seen["start"], model(IMAGES), atol=1e-6)
     assert torch.allclose(seen["now"], model(IMAGES), atol=1e-6)
     assert model(IMAGES).abs().max() > 0.1

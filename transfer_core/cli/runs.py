@@ -27,6 +27,7 @@ def train(
     resume: Annotated[str | None, option("--resume", words="option_resume", metavar="RUN")] = None,
     device: Annotated[str | None, option("--device", words="option_device")] = None,
     name: Annotated[str | None, option("--name", words="option_run_name")] = None,
+    cache: Annotated[bool, option("--cache/--no-cache", words="option_cache")] = True,
     wait: Annotated[bool, option("--wait/--no-wait", words="option_wait")] = True,
     **settings: Any,
 ) -> Answer:
@@ -36,6 +37,7 @@ def train(
     else:
         recipe = _recipe(store, dataset, preset, read(settings))
         payload = {"recipe": recipe.model_dump(mode="json")} | ({"name": name} if name else {})
+        payload |= {} if cache else {"cache": False}
         job = store.submit("train", payload, device or devices()[0])
     if not wait:
         ahead = store.ahead(job)

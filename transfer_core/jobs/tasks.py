@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_core.errors import NotFound
-from transfer_core.events import Epoch, Evaluated, Event, Exported, Finished, Imported, Progressed, Started, Stopped
+from transfer_core.events import Cached, Epoch, Evaluated, Event, Exported, Finished, Imported, Progressed, Started, Stopped
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.registry import Registry
@@ -114,7 +114,8 @@ def train(job: Job, store: Store) -> Work:
     result = Result()
     result.recall(event for _, event in store.events(job.id))
     try:
-        yield from result.of(fit(recipe, manifest, store.home, out, device=job.device, resume=(out / "last.pt").is_file()))
+        yield from result.of(fit(recipe, manifest, store.home, out, device=job.device, resume=(out / "last.pt").is_file(),
+                                 cache=job.payload.get("cache", True)))
         yield from result.of(finish(out, manifest, store.home, name=name, device=job.device))
     except StopAsked as stop:
         if stop.how == "keep" and (out / "model.safetensors").is_file():
@@ -166,6 +167,8 @@ class Result:
         self._epochs = 0
         self._scores: dict[str, dict[str, Any]] = {}
         self._files: dict[str, str] = {}
+        self._cached: Cached | None = None
+        self._trained = 0.0
         self.best_epoch: int | None = None
 
     def recall(self, events: Iterable[Event]) -> None:
@@ -186,7 +189,10 @@ class Result:
             case Epoch():
                 self._epochs = event.epoch
                 self.best_epoch = event.epoch if event.best else self.best_epoch
+            case Cached():
+                self._cached = event
             case Finished():
+                self._trained = event.seconds
                 self.best_epoch = event.best_epoch or self.best_epoch
             case Evaluated():
                 self._scores[event.split] = {name: value for name, value in event.report.items()
@@ -195,10 +201,19 @@ class Result:
                 self._files[event.format] = Path(event.file).name
 
     def summary(self) -> dict[str, Any]:
-        """`{"epochs", "best_epoch", "validation": {"accuracy", …}, "test": {…}, "files": {format: name}, "seconds"}`."""
+        """`{"epochs", "best_epoch", "validation": {"accuracy", …}, "test": {…}, "files": {format: name}, "seconds", "timing",
+        "cache"}`; a training on photos has no boundary in "cache"."""
+        cached, seconds = self._cached, round(time.monotonic() - self._begun, 2)
+        prefix = cached.seconds if cached else 0.0
         return {"epochs": self._epochs, "best_epoch": self.best_epoch,
                 "validation": self._scores.get("validation", {}), "test": self._scores.get("test", {}),
-                "files": self._files, "seconds": round(time.monotonic() - self._begun, 2)}
+                "files": self._files, "seconds": seconds,
+                "timing": {"prefix_seconds": round(prefix, 2), "train_seconds": round(max(0.0, self._trained - prefix), 2),
+                           "total_seconds": seconds},
+                "cache": {name: getattr(cached, name, default) for name, default in _NOT_CACHED.items()}}
+
+
+_NOT_CACHED = {"boundary": None, "hit": False, "bytes": 0, "engine": None, "dtype": None, "views": 0}
 
 
 def _source(job: Job, store: Store) -> Path:

@@ -17,23 +17,27 @@ from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training import checkpoint, weights
 from transfer_core.training.checkpoint import State
-from transfer_core.training.features import compute_features
 from transfer_core.training.freezing import climb, freeze, has_statistics, trainable_parameters
 from transfer_core.training.loop import Training, epochs, is_out_of_memory, train_step
-from transfer_core.training.models import Built, build, classifiers
+from transfer_core.training.models import Built, build
 from transfer_core.training.objective import Objective, Parts
-from transfer_core.training.optim import Precision, make_optimizer, make_precision
+from transfer_core.training.optim import make_optimizer, make_precision
 from transfer_core.training.pipeline import ImageInputs, class_weights
+from transfer_core.training.prefix.inputs import Suffix
+from transfer_core.training.prefix.shorten import CHOICE, Short, shorten
 from transfer_core.words import message
+
+TrainStep = Callable[[Training, Tensor, Tensor], Parts]
 
 
 def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, device: str = "auto", resume: bool = False,
-        step: Callable[[Training, Tensor, Tensor], Parts] | None = None) -> Iterator[Event]:
+        cache: bool = True, step: TrainStep | None = None) -> Iterator[Event]:
     """Train `recipe` on the train split of `manifest`, looking at the validation split after every epoch.
 
     Writes into `out`: `recipe.json`, `classes.json`, `info.json`, `model.safetensors` (the epoch with the lowest
     validation loss) and `last.pt` (to resume; the result is the same as without the interruption). All are usable
-    whenever the generator is closed, once an epoch is finished. `step` replaces one optimiser step (tests inject failures).
+    whenever the generator is closed, once an epoch is finished. What frozen layers say of the images is computed once and
+    kept in the home (see `prefix`), unless `cache` is off. `step` replaces one optimiser step (tests inject failures).
     Raises `BadRecipe`, `NotFound`, `BadWeights`, `BadImage`, `Unavailable`, `TrainingFailed`.
     """
     began, where, out = time.monotonic(), choose_device(device), Path(out)
@@ -45,7 +49,9 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, devi
     if recipe.weights == "pretrained":
         yield from weights.fetch(recipe.model)
     built = build(recipe, len(classes), home)
-    training, notes = yield from _prepare(recipe, manifest, home, built, where, step or train_step)
+    if not resume:
+        (out / CHOICE).unlink(missing_ok=True)
+    training, notes = yield from _prepare(recipe, manifest, home, built, where, step or train_step, out if cache else None)
     state = State(batch_size=recipe.batch_size)
     if resume and (out / checkpoint.LAST).is_file():
         state = checkpoint.load_last(out, training.model, training.optimizer, training.precision.scaler)
@@ -78,9 +84,11 @@ def _check_data(manifest: Manifest) -> None:
         raise BadRecipe("nothing_to_train_on")
 
 
-def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, device: torch.device,
-             step: Callable[[Training, Tensor, Tensor], Parts]) -> Generator[Event, None, tuple[Training, list]]:
-    """Everything a training needs, in the order it must be made, and notes on what a person should know."""
+def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, device: torch.device, step: TrainStep,
+             out: Path | None) -> Generator[Event, None, tuple[Training, list]]:
+    """Everything a training needs, in the order it must be made, and notes on what a person should know.
+
+    `out` is where the choice of a cut is kept; None goes the plain way."""
     classes, notes = manifest.classes, []
     train = ImageInputs.of(manifest.of("train"), classes, home, built.preprocessing, recipe)
     validation = ImageInputs.of(manifest.of("validation"), classes, home, built.preprocessing)
@@ -96,11 +104,13 @@ def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, devic
     freeze(built.model, ladder)
     precision = make_precision(recipe, device)
     network, inputs = built.model, (train, validation)
-    if ladder.head_only and train.augmentation == "none":
-        features = yield from _features(built.model, [train, validation], precision, device, recipe.batch_size)
-        if features:
-            network, inputs = classifiers(built.model)[0], tuple(features)
-            notes.append(message("fit.features_once"))
+    short = None
+    if out:
+        short = yield from _shortened(recipe, built, ladder, train, validation, home, out, precision, device)
+    if short:
+        network, inputs = short.network, (short.train, short.validation)
+        if objective.teacher is not None:
+            objective.teacher = Suffix(short.parts, objective.teacher)
     if recipe.weights == "scratch":
         notes.append(message("fit.from_scratch"))
     if recipe.source_loss and ladder.head_only:
@@ -117,10 +127,9 @@ def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, devic
                     classes, images, step), notes
 
 
-def _features(model: nn.Module, splits: list[ImageInputs], precision: Precision, device: torch.device,
-              batch_size: int) -> Generator[Event, None, list | None]:
+def _shortened(*things) -> Generator[Event, None, Short | None]:
     try:
-        return (yield from compute_features(model, splits, precision, device, batch_size))
+        return (yield from shorten(*things))
     except Exception as error:
         if not is_out_of_memory(error):
             raise

@@ -49,7 +49,9 @@ class Objective:
 
     def __init__(self, recipe: Recipe, built: Built, ladder: Ladder, class_weights: Tensor | None = None) -> None:
         self.recipe, self.class_weights = recipe, class_weights
-        self.source = None if ladder.head_only else _source_term(recipe, built, ladder)
+        self.teacher = copy.deepcopy(built.model).requires_grad_(False).eval() if _needs_teacher(recipe, ladder) else None
+        """The model as it was; `shorten` puts its suffix in its place."""
+        self.source = _source_term(recipe, built, ladder, self.teacher) if self.teacher else None
         self.choice = REGULARIZERS[recipe.regularizer] if recipe.regularizer and recipe.lambda_omega else None
         parameters = dict(built.model.named_parameters())
         decayed = ladder.head | ladder.parameters("train")
@@ -65,7 +67,7 @@ class Objective:
         if self.source is None:
             logits, source = network(images), None
         else:
-            logits, source = self.source(network, images)
+            logits, source = self.source(network, self.teacher, images)
         target = self._cross_entropy(logits.float(), labels)
         weight = self.recipe.lambda_target
         data = target if source is None else (source + weight * target) / (1 + weight)
@@ -110,31 +112,34 @@ class Objective:
                     step(held[name], self.start.get(name), group["lr"] * strength)
 
 
-Source = Callable[[Callable[[Tensor], Tensor], Tensor], tuple[Tensor, Tensor]]
+Network = Callable[[Any], Tensor]
+"""The model, or the suffix of a cut one; its modules' hooks fire either way."""
+Source = Callable[[Network, Network, Any], tuple[Tensor, Tensor]]
 
 
-def _source_term(recipe: Recipe, built: Built, ladder: Ladder) -> Source | None:
-    if recipe.source_loss is None:
-        return None
+def _needs_teacher(recipe: Recipe, ladder: Ladder) -> bool:
+    return recipe.source_loss is not None and not ladder.head_only
+
+
+def _source_term(recipe: Recipe, built: Built, ladder: Ladder, teacher: nn.Module) -> Source:
     choice = SOURCE_LOSSES[recipe.source_loss]
-    teacher = copy.deepcopy(built.model).requires_grad_(False).eval()
     if choice.facts["needs"] == "source_logits":
         if not built.source_head:
             raise BadRecipe("no_source_head", model=recipe.model)
-        return _on_source_logits(choice.function, teacher, built.source_head)
+        return _on_source_logits(choice.function, built.source_head)
     paths = _output_paths(ladder.at("train", "anchor"))
     now = {name: built.model.get_submodule(path) for name, path in paths.items()}
     start = {name: teacher.get_submodule(path) for name, path in paths.items()}
-    return _on_features(choice.function, teacher, now, start, recipe.model)
+    return _on_features(choice.function, now, start, recipe.model)
 
 
-def _on_source_logits(loss: Callable[[Tensor, Tensor], Tensor], teacher: nn.Module, heads: list[nn.Module]) -> Source:
-    def answers(model: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+def _on_source_logits(loss: Callable[[Tensor, Tensor], Tensor], heads: list[nn.Module]) -> Source:
+    def answers(model: Network, images: Any) -> tuple[Tensor, Tensor]:
         features, logits = features_and_logits(model, images)
         given = [head(feature) for head, feature in zip(heads, features, strict=True)]
         return sum(given) / len(given), logits  # distilled models average their two heads
 
-    def term(model: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    def term(model: Network, teacher: Network, images: Any) -> tuple[Tensor, Tensor]:
         now, logits = answers(model, images)
         with torch.no_grad():
             start, _ = answers(teacher, images)
@@ -143,9 +148,9 @@ def _on_source_logits(loss: Callable[[Tensor, Tensor], Tensor], teacher: nn.Modu
     return term
 
 
-def _on_features(loss: Callable[[dict, dict], Tensor], teacher: nn.Module, now_units: dict[str, nn.Module],
-                 start_units: dict[str, nn.Module], name: str) -> Source:
-    def term(model: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+def _on_features(loss: Callable[[dict, dict], Tensor], now_units: dict[str, nn.Module], start_units: dict[str, nn.Module],
+                 name: str) -> Source:
+    def term(model: Network, teacher: Network, images: Any) -> tuple[Tensor, Tensor]:
         with _watching(now_units) as now:
             logits = model(images)
         if not now:  # no group's last module gives a plain tensor

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -29,7 +30,7 @@ from transfer_core.training.augment import SMALLEST, vary
 _AHEAD = 2
 """Batches prepared while the model works on one."""
 Batch = tuple[Tensor, Tensor]
-"""Images float32 N × 3 × H × W (or features N × …), labels int64 N."""
+"""Images float32 N × 3 × H × W, labels int64 N."""
 
 
 class Inputs(Protocol):
@@ -64,16 +65,25 @@ class ImageInputs:
 
     def one(self, index: int, epoch: int) -> np.ndarray:
         """float32 3 × H × W. Raises `BadImage`, or `NotFound` when the file has gone from the home."""
+        if self.augmentation == "none":
+            return self.plain(index)
+        return self.varied(index, np.random.default_rng((self.seed, epoch, index)))
+
+    def plain(self, index: int) -> np.ndarray:
+        """As evaluation sees it."""
+        return preprocess(open_image(self._path(index)), self.how)
+
+    def varied(self, index: int, chance: np.random.Generator) -> np.ndarray:
+        # A view may be half the image's area, so a JPEG may be decoded small only down to √2 times the size wanted.
+        small = decode(self._path(index), draft=int(max(self.how.size) / SMALLEST**0.5)).image
+        return normalise(vary(small, self.how, self.augmentation, self.flip, chance), self.how)
+
+    def _path(self, index: int) -> Path:
         image = self.images[index]
         path = self.home.image(image.sha256)
         if not path.is_file():
             raise NotFound("image_gone", file=image.file)
-        if self.augmentation == "none":
-            return preprocess(open_image(path), self.how)
-        # A view may be half the image's area, so a JPEG may be decoded small only down to √2 times the size wanted.
-        small = decode(path, draft=int(max(self.how.size) / SMALLEST**0.5)).image
-        chance = np.random.default_rng((self.seed, epoch, index))
-        return normalise(vary(small, self.how, self.augmentation, self.flip, chance), self.how)
+        return path
 
     def batches(self, order: Sequence[Sequence[int]], epoch: int) -> Iterator[Batch]:
         """One batch for each list of indices in `order`, prepared ahead in threads."""
@@ -91,18 +101,6 @@ class ImageInputs:
 
     def _stacked(self, indices: Sequence[int], futures: list[Future[np.ndarray]]) -> Batch:
         return torch.from_numpy(np.stack([future.result() for future in futures])), self.labels[list(indices)]
-
-
-@dataclass
-class FeatureInputs:
-    """What a frozen backbone says of each image, computed once: N × d on the device."""
-
-    features: Tensor
-    labels: Tensor
-
-    def batches(self, order: Sequence[Sequence[int]], epoch: int) -> Iterator[Batch]:
-        for indices in order:
-            yield self.features[list(indices)], self.labels[list(indices)]
 
 
 def threads() -> int:

@@ -15,6 +15,8 @@ from transfer_core.recipe import Recipe
 
 OWN_SIZE = 0
 """The choice "as the model was trained", which a recipe says with None and a select box would take for nothing chosen."""
+AS_SUITS = -1
+"""The choice of None for the stored variations."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ CONTROLS = (
     Control("learning_rate", "guided", steps=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)),
     Control("augmentation", "guided"),
     Control("flip", "guided"),
+    Control("stored_views", "expert", steps=(AS_SUITS, 0, 1, 2, 4, 8, 16)),
     Control("class_balance", "guided"),
     Control("patience", "guided", integer=(0, 1000)),
     Control("optimizer", "expert"),
@@ -68,6 +71,10 @@ def _draw(control: Control, now: Draft) -> None:
     if name == "image_size":
         value = value or OWN_SIZE
         bound = draft.bind_to(draft.key(name), value, lambda size: draft.change(image_size=size or None))
+    if name == "stored_views":
+        value = AS_SUITS if value is None else value
+        bound = draft.bind_to(draft.key(name), value, lambda count: draft.change(
+            stored_views=None if count == AS_SUITS else count))
     if control.integer:
         low, high = control.integer
         st.number_input(**words, min_value=low, max_value=high, step=1, **bound)
@@ -94,6 +101,9 @@ def say(name: str, value: Any, now: Draft) -> str:
         return t("settings.freeze_value", frozen=frozen, all=len(now.info.groups))
     if name == "image_size":
         return t("settings.image_size_own", size=now.info.image_size) if not value else t("settings.pixels", size=value)
+    if name == "stored_views":
+        return t("settings.stored_views_auto" if value in (None, AS_SUITS) else
+                 "settings.stored_views_fresh" if value == 0 else "settings.stored_views_value", count=value)
     if name == "source_loss":
         return t(f"objective.source_{value or 'none'}_title")
     if name == "regularizer":

@@ -1,0 +1,34 @@
+"""How much disk activations may take, and how room is made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from transfer_core.activations.shelf import Shelf
+
+_SHARE = 0.25
+"""Of what is free (with what the entries hold counted as free), unless `TRANSFER_STUDIO_CACHE_BYTES` says how much."""
+_MOST = 20_000_000_000
+
+
+def budget(shelf: Shelf) -> int:
+    """Bytes all entries together may take."""
+    told = os.environ.get("TRANSFER_STUDIO_CACHE_BYTES", "")
+    if told.isdigit():
+        return int(told)
+    return int(min(_MOST, _SHARE * (shutil.disk_usage(shelf.folder).free + shelf.bytes)))
+
+
+def make_room(shelf: Shelf, wanted: int, keep: frozenset[str] = frozenset()) -> bool:
+    """Remove the least recently used entries, but none of `keep`, until `wanted` more bytes fit; False when they cannot."""
+    allowed, stored = budget(shelf), list(shelf)
+    taken = sum(entry.bytes for entry in stored)
+    if wanted + sum(entry.bytes for entry in stored if entry.key in keep) > allowed:
+        return False
+    for entry in stored:
+        if taken + wanted <= allowed:
+            return True
+        if entry.key not in keep:
+            taken -= shelf.remove(entry.key)
+    return taken + wanted <= allowed

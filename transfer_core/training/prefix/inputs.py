@@ -1,0 +1,58 @@
+"""What a training reads instead of photos: rows of the store, a different stored view of each image in each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from transfer_core.activations import Rows
+from transfer_core.training.models import classifiers
+from transfer_core.training.prefix.cut import Cut, Live
+from transfer_core.training.prefix.rows import from_rows
+
+Batch = tuple[tuple[Tensor, ...], Tensor]
+"""Tensors alive across the cut, labels int64 N."""
+
+
+@dataclass
+class StoredInputs:
+    """The images of one split as the prefix saw them; `views` holds the same images once for each stored view."""
+
+    views: Sequence[Rows]
+    labels: Tensor
+    live: tuple[Live, ...]
+
+    def batches(self, order: Sequence[Sequence[int]], epoch: int) -> Iterator[Batch]:
+        """Epoch e reads view (e − 1) modulo V. One batch is read ahead."""
+        rows = self.views[max(0, epoch - 1) % len(self.views)]
+        with ThreadPoolExecutor(1, thread_name_prefix="rows") as pool:
+            ahead = None
+            for indices in order:
+                now, ahead = ahead, (indices, pool.submit(rows.take, indices))
+                if now:
+                    yield from_rows(now[1].result(), self.live), self.labels[list(now[0])]
+            if ahead:
+                yield from_rows(ahead[1].result(), self.live), self.labels[list(ahead[0])]
+
+
+class Suffix(nn.Module):
+    """The half that learns, called with the tuple a batch of `StoredInputs` is. It shares the model's modules and hooks."""
+
+    def __init__(self, parts: Cut, model: nn.Module) -> None:
+        super().__init__()
+        self._graph, self._heads = [parts.suffix_of(model)], classifiers(model)  # lists: the model owns the parameters
+
+    def forward(self, tensors: tuple[Tensor, ...]) -> Tensor:
+        return self._graph[0](*tensors)
+
+    def get_classifier(self) -> list[nn.Module]:
+        """As timm's models have it, for `models.classifiers`."""
+        return self._heads
+
+
+def on_device(tensors: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor, ...]:
+    return tuple(tensor.to(device, non_blocking=True) for tensor in tensors)

@@ -1,0 +1,83 @@
+"""Whether a stored prefix repays, how many views of each image, and with how many bytes: decided before any is spent."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import timm
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from transfer_core.recipe import Recipe
+from transfer_core.training.prefix.cut import Cut, Live
+
+LEAST_SHARE = 0.05
+"""Of a forward pass' arithmetic. What saves less is not worth its disk: the first cuts of a network are also the largest."""
+FLOAT32_BYTES = 1_000_000_000
+"""Up to here activations are stored as they are; beyond, in half the bytes, rounded to 11 bits."""
+_VIEWS = 4
+"""Stored views of each image with augmentation, at most; see docs/decisions.md for what more of them give."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    views: int
+    """Stored views of each training image; 0 means as they are evaluated."""
+    dtype: str
+    bytes: int
+    """Of everything the training reads."""
+    reason: str = ""
+    """Why nothing is stored: a key of the words `fit.cache.<reason>`; empty when it is."""
+
+
+def plan(recipe: Recipe, parts: Cut, share: float, training: int, validation: int) -> Plan:
+    """What to store for so many images. `share` is the prefix' part of the arithmetic of a forward pass."""
+    views = stored_views(recipe)
+    rows = max(1, views or 0) * training + validation
+    full = rows * (4 * sum(live.numbers for live in parts.live) + 32)
+    dtype = "float32" if full <= FLOAT32_BYTES else "float16"
+    size = full if dtype == "float32" else rows * (2 * sum(live.numbers for live in parts.live) + 32)
+    if views is None:
+        return Plan(0, dtype, size, "fresh_views")
+    if share < LEAST_SHARE:
+        return Plan(views, dtype, size, "too_early")
+    if recipe.epochs < max(1, views):
+        return Plan(views, dtype, size, "too_few_epochs")
+    return Plan(views, dtype, size)
+
+
+def stored_views(recipe: Recipe) -> int | None:
+    """0 without augmentation; None where every epoch is to see fresh views."""
+    if recipe.views == "none":
+        return 0
+    if recipe.stored_views is None:
+        return min(_VIEWS, math.ceil(recipe.epochs / 2))
+    return recipe.stored_views or None
+
+
+def arithmetic_share(parts: Cut, images: torch.Tensor) -> float:
+    """The prefix' share of one forward pass (multiply-adds of convolutions, matrices and attention), between 0 and 1."""
+    with torch.no_grad():
+        with FlopCounterMode(display=False) as before:
+            tensors = parts.prefix(images)
+        with FlopCounterMode(display=False) as behind:
+            parts.suffix(*tensors)
+    return before.get_total_flops() / max(1, before.get_total_flops() + behind.get_total_flops())
+
+
+def fingerprint(parts: Cut, architecture: str, arguments: object) -> str:
+    """Equal for prefixes that give equal numbers: operations, weights, and the libraries' versions."""
+    digest = hashlib.sha256()
+    for fact in (architecture, arguments, parts.prefix.code, timm.__version__, torch.__version__, _shapes(parts.live)):
+        digest.update(f"{fact}\n".encode())
+    for name, tensor in sorted(parts.prefix.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()[:32]
+
+
+def _shapes(live: Sequence[Live]) -> str:
+    return " ".join(f"{facts.shape}{facts.merged}{facts.channels_last}" for facts in live)

@@ -1,0 +1,185 @@
+"""Make a training short: cut, store what the prefix says of every image, check it, and train the suffix on the store."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from transfer_core.activations import Entry, Rows, Shelf, Spec, make_room
+from transfer_core.events import Cached, Event, Note
+from transfer_core.paths import Home, replacing
+from transfer_core.recipe import Recipe
+from transfer_core.training.freezing import Ladder
+from transfer_core.training.models import Built
+from transfer_core.training.optim import Precision
+from transfer_core.training.pipeline import ImageInputs
+from transfer_core.training.prefix.cut import CannotCut, Cut, cut, difference
+from transfer_core.training.prefix.engine import Eager, Engine, choose
+from transfer_core.training.prefix.fill import Counted, fill
+from transfer_core.training.prefix.inputs import StoredInputs, Suffix
+from transfer_core.training.prefix.plan import Plan, arithmetic_share, fingerprint, plan
+from transfer_core.training.prefix.rows import from_rows
+from transfer_core.training.prefix.views import View, views_of
+from transfer_core.words import message
+
+log = logging.getLogger(__name__)
+CHOICE = "cache.json"
+"""In a run's folder: how it was shortened. A resumed run goes on in the same way."""
+_CHECKED = 4
+"""Images of the one-batch self-check."""
+_ALLOWED = {"float32": 1e-3, "float16": 2e-2}
+"""Largest difference of logits, relative to the largest, between the stored and the whole way. Seen: 0 with PyTorch and
+float32, 1e-6 with ONNX Runtime, 1e-3 with float16. A wrong row (another image, another model) gives 1."""
+
+
+@dataclass(frozen=True)
+class Short:
+    """What a training runs on instead of its model and its photos."""
+
+    network: Suffix
+    train: StoredInputs
+    validation: StoredInputs
+    parts: Cut
+    facts: Cached
+
+
+@dataclass
+class _Job:
+    """One split seen one way: an entry and the images that belong into it."""
+
+    view: View
+    inputs: ImageInputs
+    entry: Entry
+
+    @property
+    def images(self) -> list[str]:
+        return [image.sha256 for image in self.inputs.images]
+
+    def prepare(self, place: int) -> np.ndarray:
+        return self.view.prepare(self.inputs, place)
+
+
+def shorten(recipe: Recipe, built: Built, ladder: Ladder, train: ImageInputs, validation: ImageInputs, home: Home, out: Path,
+            precision: Precision, device: torch.device) -> Generator[Event, None, Short | None]:
+    """Progress, then what to train on; None, after a note that says why, when the plain way has to be gone.
+
+    Call it with the ladder applied and the model on its device. The run's choice is kept in `out`.
+    """
+    if not ladder.at("freeze"):
+        return None
+    began, model, chosen = time.monotonic(), built.model, _read(out / CHOICE)
+    if chosen.get("reason"):
+        return None  # a resumed run goes on as it began
+    try:
+        parts = cut(model, ladder, built.preprocessing.size)
+    except CannotCut as error:
+        log.info("%s cannot be cut: %s", recipe.model, error)
+        return (yield from _no(out, "cannot_cut"))
+    trial = np.stack([train.plain(place) for place in range(min(_CHECKED, len(train.labels)))])
+    images = torch.from_numpy(trial).to(device, memory_format=torch.channels_last)
+    share = arithmetic_share(parts, images[:1])
+    planned = plan(recipe, parts, share, len(train.labels), len(validation.labels))
+    if planned.reason:
+        return (yield from _no(out, planned.reason))
+    mark, shelf = fingerprint(parts, built.architecture, built.arguments), Shelf(home)
+    eager = Eager(parts, device, precision.cast, recipe.batch_size)
+    prefer = chosen.get("engine") or _stored(shelf, recipe, built, parts, mark, planned, train, validation)
+    engine = choose(parts, eager, trial, len(train.labels) * max(1, planned.views) + len(validation.labels), home, mark, prefer)
+    for attempt in (engine, eager):
+        jobs = [_Job(view, inputs, shelf.entry(_spec(recipe, built, parts, mark, attempt.name, view, planned)))
+                for inputs, views in ((train, views_of(train, planned.views)), (validation, (View(None),))) for view in views]
+        if not _room(shelf, jobs):
+            return (yield from _no(out, "no_room"))
+        hit = not any(job.entry.missing(job.images) for job in jobs)
+        try:
+            yield from _fill(jobs, attempt)
+        except OSError as error:
+            log.warning("the activations could not be stored: %r", error)
+            return (yield from _no(out, "disk_full"))
+        views = [job.entry.rows(job.images) for job in jobs]
+        if _agrees(built, parts, jobs[0], views[0], planned, images.device):
+            break
+        log.warning("stored activations do not agree with the model; computed anew")
+        for job in jobs:
+            shelf.remove(job.entry.spec.key)
+    else:
+        return (yield from _no(out, "disagrees"))
+    facts = Cached(boundary=parts.boundary, hit=hit, bytes=_bytes(jobs), engine=attempt.name, dtype=planned.dtype,
+                   views=planned.views, share=share, seconds=time.monotonic() - began)
+    _write(out / CHOICE, {"engine": attempt.name})
+    yield facts
+    return Short(Suffix(parts, model), StoredInputs(views[:-1], train.labels, parts.live),
+                 StoredInputs(views[-1:], validation.labels, parts.live), parts, facts)
+
+
+def _no(out: Path, reason: str) -> Generator[Event, None, None]:
+    _write(out / CHOICE, {"reason": reason})
+    yield Note(message=message(f"fit.cache.{reason}"))
+
+
+def _spec(recipe: Recipe, built: Built, parts: Cut, mark: str, engine: str, view: View, planned: Plan) -> Spec:
+    return Spec(mark, engine, built.preprocessing.to_dict(), view.spec(), tuple(live.shape for live in parts.live), planned.dtype,
+                recipe.model, parts.boundary)
+
+
+def _stored(shelf: Shelf, recipe: Recipe, built: Built, parts: Cut, mark: str, planned: Plan, train: ImageInputs,
+            validation: ImageInputs) -> str | None:
+    """The engine whose entries hold most of these images already: what is there need not be computed at all."""
+    wanted = {image.sha256 for image in (*train.images, *validation.images)}
+    view = views_of(train, planned.views)[0]
+    held = {}
+    for stored in shelf:
+        if stored.key == _spec(recipe, built, parts, mark, stored.spec.engine, view, planned).key:
+            held[stored.spec.engine] = len(wanted & {digest.hex() for digest in shelf.entry(stored.spec).images})
+    return max(held, key=held.__getitem__) if any(held.values()) else None
+
+
+def _room(shelf: Shelf, jobs: list[_Job]) -> bool:
+    wanted = sum(len(job.entry.missing(job.images)) * job.entry.spec.bytes_per_image for job in jobs)
+    return not wanted or make_room(shelf, wanted, frozenset(job.entry.spec.key for job in jobs))
+
+
+def _fill(jobs: list[_Job], engine: Engine) -> Iterator[Event]:
+    counted = Counted(sum(len(job.images) for job in jobs))
+    for job in jobs:
+        missing = len(job.entry.missing(job.images))
+        if not missing:
+            counted.known(len(job.images))
+        else:
+            yield from fill(job.entry, job.images, job.prepare, engine, counted)
+
+
+def _agrees(built: Built, parts: Cut, job: _Job, rows: Rows, planned: Plan, device: torch.device) -> bool:
+    """One batch through the store and through the whole model, in evaluation mode: the same logits?"""
+    places = list(range(min(_CHECKED, len(rows))))
+    images = torch.from_numpy(np.stack([job.prepare(place) for place in places])).to(device, memory_format=torch.channels_last)
+    stored = from_rows(rows.take(places), parts.live, device)
+    built.model.eval()
+    try:
+        return difference(built.model, replace(parts), images, lambda _tensors: stored) <= _ALLOWED[planned.dtype]
+    finally:
+        built.model.train()
+
+
+def _bytes(jobs: list[_Job]) -> int:
+    return sum(len(set(job.images)) * job.entry.spec.bytes_per_image for job in jobs)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _write(file: Path, choice: dict[str, Any]) -> None:
+    with replacing(file) as part:
+        part.write_text(json.dumps(choice), "utf-8")
