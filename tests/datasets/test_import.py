@@ -176,6 +176,17 @@ def test_manifests_read_lately_are_kept_up_to_a_number_of_images(store, zipped, 
     assert len(Manifest.read(store.home, name, 1).images) == 5
 
 
+def test_an_edit_that_changes_nothing_makes_no_version(store, zipped):
+    """The second of two quick clicks."""
+    name = run(store, zipped(files_of(hat=4, shoes=4)))["dataset"]
+    for _ in range(2):
+        move_images(store, name, ["hat/0.png"], "shoes")
+    assert store.version(name).version == 2
+    for _ in range(2):
+        restore_version(store, name, 1)
+    assert store.version(name).version == 3
+
+
 def test_edits_that_make_no_sense_are_refused(store, zipped):
     name = run(store, zipped(files_of(hat=4, shoes=4)))["dataset"]
     with pytest.raises(BadInput, match="merge"):

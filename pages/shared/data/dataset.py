@@ -14,7 +14,7 @@ from transfer_core.store import Dataset
 def show(dataset: Dataset) -> None:
     latest = dataset.latest
     with st.container(horizontal=True, vertical_alignment="center", key="dataset-head"):
-        st.title(plain(dataset.name))
+        st.title(plain(dataset.name), width="content")
         if st.button(t("data.rename.button"), type="tertiary", icon=":material/edit:", key="rename-dataset"):
             _rename(dataset)
         st.space("stretch")

@@ -21,7 +21,8 @@ def apply(dataset: Dataset, change: Callable[..., Version], *arguments: Any, sai
     except StudioError as error:
         frame.show(error)
         return
-    st.session_state[_EDITED] = (dataset.id, made.version, dataset.latest.version, said)
+    if made.version != dataset.latest.version:
+        st.session_state[_EDITED] = (dataset.id, made.version, dataset.latest.version, said)
     st.rerun()
 
 
