@@ -182,7 +182,7 @@ def test_lambda_moves_the_formula_and_reset_brings_all_back(page, studio, datase
     thumb.focus()
     thumb.press("ArrowRight")
     url_has(page, lambda_target="3.0")
-    expect(page.locator(".st-key-formula annotation")).to_contain_text("{1 + 3}")
+    expect(page.locator(".st-key-formula annotation").first).to_contain_text("{1 + 3}")
     expect(page.locator(".st-key-source-form")).to_contain_text(say("objective.shares", learn=75, keep=25))
     page.reload()
     expect(page.locator(".st-key-setting-lambda_target [data-testid=stSliderThumbValue]")).to_have_text("λ = 3")
