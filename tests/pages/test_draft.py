@@ -121,7 +121,7 @@ def test_every_setting_survives_the_url(home, name):
              "regularizer": "l1", "lambda_omega": 3e-6, "epochs": 3, "batch_size": 8, "optimizer": "sgd", "learning_rate": 1e-5,
              "backbone_factor": 0.003, "schedule": "constant", "warmup": 0.3, "clip": 0.0, "label_smoothing": 0.1,
              "augmentation": "strong", "flip": False, "class_balance": "sampler", "image_size": 96, "precision": "float16",
-             "patience": 0, "seed": 123456789}[name]
+             "stored_views": 4, "patience": 0, "seed": 123456789}[name]
     app, seen = look(home, f"draft.change(**{{{name!r}: {other!r}}})", preset="everything")
     assert getattr(seen.recipe, name) == other
     assert name in app.session_state["url"]
