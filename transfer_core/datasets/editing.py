@@ -1,6 +1,6 @@
 """Changing a dataset: every change is a new version with its own manifest; the old ones stay, so nothing is ever lost.
 
-Fast enough for a page's own script: 65 ms for one of 30,000 images, where a job's process would first need a second to start.
+Fast enough for a page's own script: 65 ms for one of 30,000 images, where a job's process computes for 0.8 s before it begins.
 
 An image is named by its `sha256` (all its copies) or by its `file` (that one).
 """

