@@ -72,7 +72,7 @@ def _local(moment: float) -> datetime:
 
 
 def _actions(run: Job) -> None:
-    with st.container(horizontal=True, key="run-row-actions"):
+    with st.container(horizontal=True, vertical_alignment="center", key="run-row-actions"):
         if st.button(t("runs.open"), type="primary", icon=":material/open_in_full:", key="open-run"):
             navigation.go("evaluate" if run.result else "train", run=run.id, dataset=run.payload["recipe"]["dataset"])
         st.button(t("runs.delete"), icon=":material/delete:", key="delete-run", on_click=_delete, args=(run.id,),
