@@ -13,6 +13,8 @@ from transfer_core.source_losses import SOURCE_LOSSES
 
 Position = Literal["train", "anchor", "freeze"]
 DEFAULT_MODEL = "tf_efficientnet_lite0"
+_MOST_VIEWS = 4
+"""Stored variations of each image unless a recipe says so; see docs/decisions.md for what more of them give."""
 
 
 def _regularizer(name: str | None) -> str | None:
@@ -110,6 +112,16 @@ class Recipe(BaseModel):
         if self.augmentation != "auto":
             return self.augmentation
         return "none" if self.freeze == "all" and set(self.positions.values()) <= {"freeze"} else "light"
+
+    @property
+    def kept_views(self) -> int | None:
+        """Stored variations of each training image, None resolved: 0 without augmentation; None where each epoch is to see
+        fresh ones."""
+        if self.views == "none":
+            return 0
+        if self.stored_views is None:
+            return min(_MOST_VIEWS, -(-self.epochs // 2))
+        return self.stored_views or None
 
     def but(self, **changes: object) -> Recipe:
         """The same recipe with some settings changed, validated again."""

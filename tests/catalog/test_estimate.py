@@ -71,9 +71,17 @@ def test_seconds_by_hand():
     training = 0.02 * (1 + 2 * ((1 - shares[0]) + 1) / 2) + 0.01
     assert estimate(everything, info, 100, SPEED).seconds == pytest.approx(start + 3 * 100 * (training + 0.2 * 0.03))
     head = Recipe(dataset="d", freeze="all", epochs=3, augmentation="none")
-    assert estimate(head, info, 100, SPEED).seconds == pytest.approx(start + 100 * 1.2 * 0.03), "features are computed once"
-    varied = head.but(augmentation="light")
-    assert estimate(varied, info, 100, SPEED).seconds == pytest.approx(start + 3 * 100 * 1.2 * 0.03)
+    once = 0.01 + 0.45 * 0.02  # decoded, and through the frozen layers by the faster engine
+    assert estimate(head, info, 100, SPEED).seconds == pytest.approx(start + 100 * 1.2 * once), "epochs cost nothing"
+    views = head.but(augmentation="light", stored_views=2)
+    assert estimate(views, info, 100, SPEED).seconds == pytest.approx(start + 100 * 2.2 * once)
+    fresh = head.but(augmentation="light", stored_views=0)
+    assert estimate(fresh, info, 100, SPEED).seconds == pytest.approx(start + 3 * 100 * 1.2 * 0.03)
+    six = head.but(freeze=6, epochs=10)
+    learns, ahead = sum(shares[6:]), sum(shares[:6])
+    epoch = 1.2 * 0.02 * learns + 0.02 * 2 * (sum(shares[7:]) + learns) / 2
+    stored = 1.2 * (0.01 + 0.45 * ahead * 0.02)
+    assert estimate(six, info, 100, SPEED).seconds == pytest.approx(start + 100 * (stored + 10 * epoch))
     twice = everything.but(image_size=448)
     assert estimate(twice, info, 100, SPEED).seconds == pytest.approx(start + 300 * (4 * (training - 0.01) + 0.01 + 0.2 * 0.09))
 

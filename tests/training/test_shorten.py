@@ -12,9 +12,12 @@ from safetensors.torch import load_file
 
 from transfer_core.activations import Shelf
 from transfer_core.events import Cached, Epoch, Note
+from transfer_core.training import evaluate
 from transfer_core.training.fit import fit
+from transfer_core.training.models import load_run
 from transfer_core.training.pipeline import ImageInputs
 from transfer_core.training.prefix import engine, plan, shorten
+from transfer_core.training.prefix.answers import StoredAnswers
 
 
 def of(kind, events):
@@ -177,7 +180,7 @@ def test_a_resumed_run_goes_on_as_it_began(recipe, manifest, home, tmp_path):
         if isinstance(event, Epoch) and event.epoch == 2:
             run.close()
             break
-    assert json.loads((tmp_path / "cut" / shorten.CHOICE).read_text()) == {"engine": "pytorch"}
+    assert json.loads((tmp_path / "cut" / shorten.CHOICE).read_text()) == {"engine": "pytorch", "dtype": "float32"}
     rest = of(Epoch, fit(chosen, manifest, home, tmp_path / "cut", device="cpu", resume=True))
     assert [epoch.validation for epoch in rest] == [epoch.validation for epoch in whole[2:]]
 
@@ -263,3 +266,26 @@ def test_too_little_frozen_is_not_stored(recipe):
         live = ()
 
     assert plan.plan(recipe, Parts, 0.01, 10, 2).reason == "too_early"
+
+
+# Measured through the store
+
+@pytest.mark.parametrize("model", ["test_resnet", "test_vit"])
+def test_the_score_is_the_one_of_the_whole_model(recipe, home, tmp_path, monkeypatch, model):
+    data = drawn(home, train=6, validation=4, test=4)
+    chosen = recipe.but(freeze=2, model=model, image_size=None)
+    for folder, cache in (("short", True), ("long", False)):
+        list(fit(chosen, data, home, tmp_path / folder, device="cpu", cache=cache))
+    (tmp_path / "long" / "model.safetensors").write_bytes((tmp_path / "short" / "model.safetensors").read_bytes())
+    whole = []
+    real = evaluate.probabilities
+    monkeypatch.setattr(evaluate, "probabilities", lambda *given: (whole.append(1), real(*given))[1])
+    found = {}
+    for folder, cut in (("short", True), ("long", False)):
+        model_, classes, how = load_run(tmp_path / folder)
+        stored = StoredAnswers(tmp_path / folder, model_, home, torch.device("cpu"))
+        list(evaluate.evaluate(model_, classes, how, data, "test", home, tmp_path / folder, "cpu", stored))
+        found[cut] = [row["probabilities"] for row in evaluate.read_predictions(tmp_path / folder / "predictions_test.jsonl")]
+    assert len(whole) == 1, "only the run that went the long way asks its whole model"
+    assert np.allclose(found[True], found[False], atol=1e-5)
+    assert len(found[True]) == 12

@@ -19,7 +19,9 @@ from transfer_core.errors import TrainingFailed
 from transfer_core.events import Evaluated, Event, Progressed
 from transfer_core.images import Preprocessing
 from transfer_core.paths import Home, replacing
+from transfer_core.predictor import softmax
 from transfer_core.training.pipeline import ImageInputs, in_order
+from transfer_core.training.prefix.answers import StoredAnswers
 
 BATCH = 32
 
@@ -37,10 +39,7 @@ def probabilities(model: nn.Module, images: ImageInputs, device: torch.device | 
             parts.append(logits.float().softmax(dim=-1).cpu().numpy())
             done += len(batch)
             yield Progressed(stage=stage, done=done, total=total)
-    found = np.concatenate(parts)
-    if not np.isfinite(found).all():
-        raise TrainingFailed("model_gives_nan")
-    return found
+    return np.concatenate(parts)
 
 
 @contextmanager
@@ -55,15 +54,19 @@ def full_float32() -> Iterator[None]:
 
 
 def evaluate(model: nn.Module, classes: Sequence[str], how: Preprocessing, manifest: Manifest, split: Split, home: Home,
-             out: Path, device: torch.device | str = "cpu") -> Iterator[Event]:
+             out: Path, device: torch.device | str = "cpu", stored: StoredAnswers | None = None) -> Iterator[Event]:
     """Measure one split that has images; last event: `Evaluated`. Writes `predictions_<split>.jsonl` into `out`.
 
-    The report counts the classes of `classes`; images of a class the model does not know are not among the split.
+    `stored` answers from stored activations where it can, the same to 1e-6. The report counts the classes of `classes`;
+    images of a class the model does not know are not among the split.
     """
     known = set(classes)
     images = [image for image in manifest.of(split) if image.label in known]
     inputs = ImageInputs.of(images, classes, home, how)
-    found = yield from probabilities(model, inputs, device)
+    logits = (yield from stored.logits(inputs)) if stored else None
+    found = (yield from probabilities(model, inputs, device)) if logits is None else softmax(logits)
+    if not np.isfinite(found).all():
+        raise TrainingFailed("model_gives_nan")
     write_predictions(predictions_file(out, split), images, found, classes)
     counts = Counter(image.label for image in manifest.of("train"))
     yield Evaluated(split=split, report=metrics.report(inputs.labels.numpy(), found, classes, counts))

@@ -12,6 +12,7 @@ from transfer_core.paths import Home, replacing
 from transfer_core.training.evaluate import evaluate, predictions_file
 from transfer_core.training.export import export, sha256_of
 from transfer_core.training.fit import choose_device
+from transfer_core.training.prefix.answers import StoredAnswers
 from transfer_core.training.replay import open_run, read_json
 from transfer_core.words import message
 
@@ -34,6 +35,7 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
         report = {"weights": weights, "dataset": manifest.dataset, "version": manifest.version}
     report["images"] = {split: len(manifest.of(split)) for split in ("train", "validation", "test")}
     report["counts"] = manifest.counts()
+    where = choose_device(device)
     for split in ("validation", "test"):
         if not manifest.of(split):
             predictions_file(run_folder, split).unlink(missing_ok=True)
@@ -41,7 +43,8 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
         elif split in report and predictions_file(run_folder, split).is_file():
             yield Evaluated(split=split, report=report[split])
         else:
-            for event in evaluate(run.model, run.classes, run.how, manifest, split, home, run_folder, choose_device(device)):
+            stored = StoredAnswers(run_folder, run.model, home, where)
+            for event in evaluate(run.model, run.classes, run.how, manifest, split, home, run_folder, where, stored):
                 if isinstance(event, Evaluated):
                     report[split] = event.report
                     with replacing(run_folder / REPORT) as part:

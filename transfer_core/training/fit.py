@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from transfer_core.datasets.manifest import SPLITS, Manifest
 from transfer_core.errors import BadRecipe, Unavailable
@@ -19,7 +19,7 @@ from transfer_core.training import checkpoint, weights
 from transfer_core.training.checkpoint import State
 from transfer_core.training.freezing import climb, freeze, has_statistics, trainable_parameters
 from transfer_core.training.loop import Training, epochs, is_out_of_memory, train_step
-from transfer_core.training.models import Built, build
+from transfer_core.training.models import Built, build, in_fast_layout
 from transfer_core.training.objective import Objective, Parts
 from transfer_core.training.optim import make_optimizer, make_precision
 from transfer_core.training.pipeline import ImageInputs, class_weights
@@ -93,10 +93,7 @@ def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, devic
     train = ImageInputs.of(manifest.of("train"), classes, home, built.preprocessing, recipe)
     validation = ImageInputs.of(manifest.of("validation"), classes, home, built.preprocessing)
     ladder = climb(recipe, built.model, built.groups, len(train.labels))
-    # Convolutions read channels_last 1.6 to 1.7 times faster on a processor, and tensor cores want it too.
-    if sum(isinstance(module, nn.Conv2d) for module in built.model.modules()) > 8:
-        built.model.to(memory_format=torch.channels_last)
-    built.model.to(device)
+    in_fast_layout(built.model).to(device)
     for head in built.source_head:
         head.to(device)
     balance = class_weights(train.labels, len(classes)).to(device) if recipe.class_balance == "weights" else None

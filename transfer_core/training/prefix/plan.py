@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,16 +10,12 @@ import timm
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from transfer_core.estimate import LEAST_SHARE
 from transfer_core.recipe import Recipe
 from transfer_core.training.prefix.cut import Cut, Live
 
-LEAST_SHARE = 0.05
-"""Of a forward pass' arithmetic. What saves less is not worth its disk: the first cuts of a network are also the largest."""
 FLOAT32_BYTES = 1_000_000_000
 """Up to here activations are stored as they are; beyond, in half the bytes, rounded to 11 bits."""
-_VIEWS = 4
-"""Stored views of each image with augmentation, at most; see docs/decisions.md for what more of them give."""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -35,7 +30,7 @@ class Plan:
 
 def plan(recipe: Recipe, parts: Cut, share: float, training: int, validation: int) -> Plan:
     """What to store for so many images. `share` is the prefix' part of the arithmetic of a forward pass."""
-    views = stored_views(recipe)
+    views = recipe.kept_views
     rows = max(1, views or 0) * training + validation
     full = rows * (4 * sum(live.numbers for live in parts.live) + 32)
     dtype = "float32" if full <= FLOAT32_BYTES else "float16"
@@ -47,15 +42,6 @@ def plan(recipe: Recipe, parts: Cut, share: float, training: int, validation: in
     if recipe.epochs < max(1, views):
         return Plan(views, dtype, size, "too_few_epochs")
     return Plan(views, dtype, size)
-
-
-def stored_views(recipe: Recipe) -> int | None:
-    """0 without augmentation; None where every epoch is to see fresh views."""
-    if recipe.views == "none":
-        return 0
-    if recipe.stored_views is None:
-        return min(_VIEWS, math.ceil(recipe.epochs / 2))
-    return recipe.stored_views or None
 
 
 def arithmetic_share(parts: Cut, images: torch.Tensor) -> float:

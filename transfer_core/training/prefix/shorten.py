@@ -6,15 +6,17 @@ import json
 import logging
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from transfer_core.activations import Entry, Rows, Shelf, Spec, make_room
 from transfer_core.events import Cached, Event, Note
+from transfer_core.images import Preprocessing
 from transfer_core.paths import Home, replacing
 from transfer_core.recipe import Recipe
 from transfer_core.training.freezing import Ladder
@@ -33,7 +35,7 @@ from transfer_core.words import message
 log = logging.getLogger(__name__)
 CHOICE = "cache.json"
 """In a run's folder: how it was shortened. A resumed run goes on in the same way."""
-_CHECKED = 4
+CHECKED = 4
 """Images of the one-batch self-check."""
 _ALLOWED = {"float32": 1e-3, "float16": 2e-2}
 """Largest difference of logits, relative to the largest, between the stored and the whole way. Seen: 0 with PyTorch and
@@ -75,7 +77,7 @@ def shorten(recipe: Recipe, built: Built, ladder: Ladder, train: ImageInputs, va
     """
     if not ladder.at("freeze"):
         return None
-    began, model, chosen = time.monotonic(), built.model, _read(out / CHOICE)
+    began, model, chosen = time.monotonic(), built.model, read_choice(out / CHOICE)
     if chosen.get("reason"):
         return None  # a resumed run goes on as it began
     try:
@@ -83,7 +85,7 @@ def shorten(recipe: Recipe, built: Built, ladder: Ladder, train: ImageInputs, va
     except CannotCut as error:
         log.info("%s cannot be cut: %s", recipe.model, error)
         return (yield from _no(out, "cannot_cut"))
-    trial = np.stack([train.plain(place) for place in range(min(_CHECKED, len(train.labels)))])
+    trial = np.stack([train.plain(place) for place in range(min(CHECKED, len(train.labels)))])
     images = torch.from_numpy(trial).to(device, memory_format=torch.channels_last)
     share = arithmetic_share(parts, images[:1])
     planned = plan(recipe, parts, share, len(train.labels), len(validation.labels))
@@ -94,7 +96,8 @@ def shorten(recipe: Recipe, built: Built, ladder: Ladder, train: ImageInputs, va
     prefer = chosen.get("engine") or _stored(shelf, recipe, built, parts, mark, planned, train, validation)
     engine = choose(parts, eager, trial, len(train.labels) * max(1, planned.views) + len(validation.labels), home, mark, prefer)
     for attempt in (engine, eager):
-        jobs = [_Job(view, inputs, shelf.entry(_spec(recipe, built, parts, mark, attempt.name, view, planned)))
+        jobs = [_Job(view, inputs, shelf.entry(
+                    spec_of(recipe, built.preprocessing, parts, mark, attempt.name, view, planned.dtype)))
                 for inputs, views in ((train, views_of(train, planned.views)), (validation, (View(None),))) for view in views]
         if not _room(shelf, jobs):
             return (yield from _no(out, "no_room"))
@@ -105,7 +108,10 @@ def shorten(recipe: Recipe, built: Built, ladder: Ladder, train: ImageInputs, va
             log.warning("the activations could not be stored: %r", error)
             return (yield from _no(out, "disk_full"))
         views = [job.entry.rows(job.images) for job in jobs]
-        if _agrees(built, parts, jobs[0], views[0], planned, images.device):
+        seen = np.stack([jobs[0].prepare(place) for place in range(min(CHECKED, len(views[0])))])
+        right = agrees(model, parts, torch.from_numpy(seen), views[0], planned.dtype, device)
+        model.train()
+        if right:
             break
         log.warning("stored activations do not agree with the model; computed anew")
         for job in jobs:
@@ -114,7 +120,7 @@ def shorten(recipe: Recipe, built: Built, ladder: Ladder, train: ImageInputs, va
         return (yield from _no(out, "disagrees"))
     facts = Cached(boundary=parts.boundary, hit=hit, bytes=_bytes(jobs), engine=attempt.name, dtype=planned.dtype,
                    views=planned.views, share=share, seconds=time.monotonic() - began)
-    _write(out / CHOICE, {"engine": attempt.name})
+    _write(out / CHOICE, {"engine": attempt.name, "dtype": planned.dtype})
     yield facts
     return Short(Suffix(parts, model), StoredInputs(views[:-1], train.labels, parts.live),
                  StoredInputs(views[-1:], validation.labels, parts.live), parts, facts)
@@ -125,9 +131,9 @@ def _no(out: Path, reason: str) -> Generator[Event, None, None]:
     yield Note(message=message(f"fit.cache.{reason}"))
 
 
-def _spec(recipe: Recipe, built: Built, parts: Cut, mark: str, engine: str, view: View, planned: Plan) -> Spec:
-    return Spec(mark, engine, built.preprocessing.to_dict(), view.spec(), tuple(live.shape for live in parts.live), planned.dtype,
-                recipe.model, parts.boundary)
+def spec_of(recipe: Recipe, how: Preprocessing, parts: Cut, mark: str, engine: str, view: View, dtype: str) -> Spec:
+    return Spec(mark, engine, how.to_dict(), view.spec(), tuple(live.shape for live in parts.live), dtype, recipe.model,
+                parts.boundary)
 
 
 def _stored(shelf: Shelf, recipe: Recipe, built: Built, parts: Cut, mark: str, planned: Plan, train: ImageInputs,
@@ -137,7 +143,7 @@ def _stored(shelf: Shelf, recipe: Recipe, built: Built, parts: Cut, mark: str, p
     view = views_of(train, planned.views)[0]
     held = {}
     for stored in shelf:
-        if stored.key == _spec(recipe, built, parts, mark, stored.spec.engine, view, planned).key:
+        if stored.key == spec_of(recipe, built.preprocessing, parts, mark, stored.spec.engine, view, planned.dtype).key:
             held[stored.spec.engine] = len(wanted & {digest.hex() for digest in shelf.entry(stored.spec).images})
     return max(held, key=held.__getitem__) if any(held.values()) else None
 
@@ -157,23 +163,20 @@ def _fill(jobs: list[_Job], engine: Engine) -> Iterator[Event]:
             yield from fill(job.entry, job.images, job.prepare, engine, counted)
 
 
-def _agrees(built: Built, parts: Cut, job: _Job, rows: Rows, planned: Plan, device: torch.device) -> bool:
-    """One batch through the store and through the whole model, in evaluation mode: the same logits?"""
-    places = list(range(min(_CHECKED, len(rows))))
-    images = torch.from_numpy(np.stack([job.prepare(place) for place in places])).to(device, memory_format=torch.channels_last)
-    stored = from_rows(rows.take(places), parts.live, device)
-    built.model.eval()
-    try:
-        return difference(built.model, replace(parts), images, lambda _tensors: stored) <= _ALLOWED[planned.dtype]
-    finally:
-        built.model.train()
+def agrees(model: nn.Module, parts: Cut, images: torch.Tensor, rows: Rows, dtype: str, device: torch.device) -> bool:
+    """Whether these images, the first of `rows`, get the same logits from their rows and from the whole model. Leaves it in
+    evaluation mode."""
+    images = images.to(device, memory_format=torch.channels_last)
+    stored = from_rows(rows.take(range(len(images))), parts.live, device)
+    model.eval()
+    return difference(model, parts, images, lambda _tensors: stored) <= _ALLOWED[dtype]
 
 
 def _bytes(jobs: list[_Job]) -> int:
     return sum(len(set(job.images)) * job.entry.spec.bytes_per_image for job in jobs)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_choice(file: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
