@@ -11,6 +11,7 @@ for a slider. Freezing one more layer group never raises any of the numbers; a t
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,8 @@ SPEED_FILE = "speed.json"
 LEAST_SHARE = 0.05
 """Of a forward pass' arithmetic that is frozen at the start. What saves less is not stored: the first cuts of a network are also
 the largest, and hardly faster."""
+FLOAT32_BYTES = 1_000_000_000
+"""Up to here activations are stored as they are; beyond, in half the bytes, rounded to 11 bits."""
 _PREFIX = 0.45
 """Time of the frozen part when it runs once for the store, relative to the training's forward pass: ONNX Runtime instead of
 PyTorch (0.36 to 0.4 with one thread, EfficientNet-Lite0)."""
@@ -102,6 +105,8 @@ class Estimate:
     """Of all epochs, without early stopping; None while this machine's speed is unknown."""
     download_bytes: int
     """Of the pretrained weights; 0 when the recipe needs none. Whether they are here already, `weights_at` says."""
+    stored_bytes: int = 0
+    """On disk, for what frozen layers say of training and validation images; 0 when that is not stored."""
 
 
 def speeds(home: Home) -> Speeds:
@@ -133,7 +138,26 @@ def estimate(recipe: Recipe, info: ModelInfo, images: int, speed: Speed | None =
         int(_memory(recipe, info, trainable, total, first, enlarged, teacher)),
         None if speed is None else _time(recipe, info, learns, first, images, speed, enlarged, teacher),
         4 * info.parameters if recipe.weights == "pretrained" else 0,
+        _stored_bytes(recipe, info, first, images, enlarged),
     )
+
+
+def is_stored(recipe: Recipe, info: ModelInfo, first: int) -> bool:
+    """Whether what the groups before number `first` say is stored, as the catalog sees it."""
+    ahead = sum(group.share for group in info.groups[:first])
+    return ahead >= LEAST_SHARE and recipe.kept_views is not None and recipe.kept_views <= recipe.epochs
+
+
+def _stored_bytes(recipe: Recipe, info: ModelInfo, first: int, images: int, enlarged: float) -> int:
+    """One row for each view of an image: the last frozen group's output, or the head's input when all is frozen."""
+    if not is_stored(recipe, info, first):
+        return 0
+    # A class has one weight for each feature, and a bias.
+    numbers = info.head_parameters(2) - info.head_parameters(1) - 1 if first == len(info.groups) else (
+        enlarged * math.prod(info.groups[first - 1].shape))
+    rows = images * (max(1, recipe.kept_views or 0) + _VALIDATION_SHARE)
+    whole = rows * 4 * numbers
+    return int(whole if whole <= FLOAT32_BYTES else whole / 2)
 
 
 def _memory(recipe: Recipe, info: ModelInfo, trainable: int, total: int, first: int, enlarged: float, teacher: bool) -> float:
@@ -155,13 +179,12 @@ def _time(recipe: Recipe, info: ModelInfo, learns: list[bool], first: int, image
     behind = sum(group.share for group in info.groups[first + 1:])
     weights = sum(group.share for group, does in zip(info.groups, learns, strict=True) if does)
     backward = forward * speed.backward * (behind + weights) / 2
-    views = recipe.kept_views
-    if ahead < LEAST_SHARE or views is None or views > recipe.epochs:
+    if not is_stored(recipe, info, first):
         training = forward * (1 + teacher) + backward + speed.decode_seconds
         looking = _VALIDATION_SHARE * (forward * (1 + teacher) + speed.decode_seconds)
         return _START_SECONDS + images * recipe.epochs * (training + looking)
     # What is frozen at the start runs once for each stored view; epochs run what lies behind it.
-    once = (max(1, views) + _VALIDATION_SHARE) * (speed.decode_seconds + _PREFIX * ahead * forward)
+    once = (max(1, recipe.kept_views or 0) + _VALIDATION_SHARE) * (speed.decode_seconds + _PREFIX * ahead * forward)
     epoch = (1 + _VALIDATION_SHARE) * (1 - ahead) * forward * (1 + teacher) + backward
     return _START_SECONDS + images * (once + recipe.epochs * epoch)
 

@@ -86,6 +86,18 @@ def test_seconds_by_hand():
     assert estimate(twice, info, 100, SPEED).seconds == pytest.approx(start + 300 * (4 * (training - 0.01) + 0.01 + 0.2 * 0.09))
 
 
+def test_stored_bytes_by_hand():
+    """EfficientNet-Lite0: 1,280 features, and 192 × 7 × 7 numbers before the last group; a fifth more for validation."""
+    info = catalog.model("tf_efficientnet_lite0")
+    head = Recipe(dataset="d", freeze="all")
+    assert estimate(head, info, 1000).stored_bytes == 1200 * 4 * 1280
+    last = head.but(freeze=7, augmentation="light", stored_views=3)
+    assert estimate(last, info, 1000).stored_bytes == 3200 * 4 * 192 * 49
+    assert estimate(last, info, 10_000).stored_bytes == 32_000 * 2 * 192 * 49, "beyond 1 GB in half precision"
+    assert estimate(head.but(freeze=0), info, 1000).stored_bytes == 0
+    assert estimate(last.but(stored_views=0), info, 1000).stored_bytes == 0
+
+
 def test_memory_counts_what_a_setting_adds():
     info = catalog.model("resnet18")
     sgd = Recipe(dataset="d", freeze=0, optimizer="sgd", regularizer=None)

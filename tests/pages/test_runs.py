@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
+import numpy as np
 import pytest
 import stories
 
+from transfer_core.activations import Shelf, Spec
 from transfer_core.words import languages, say
 
 
@@ -80,3 +82,20 @@ def test_the_next_training_starts_with_the_settings_of_the_chosen_run(visit, sto
     query = dict(parse_qsl(link.proto.query_string))
     assert (query["epochs"], query["patience"], query["seed"], query["freeze"]) == ("10", "9", "5", "3")
     assert "run" not in query and (query["lang"], query["dataset"]) == ("zh", "colours-1")
+
+
+@pytest.mark.parametrize("language", languages())
+def test_what_is_stored_is_shown_and_cleared(visit, store, language):
+    stories.dataset(store)
+    stories.finished(store)
+    assert "clear-stored" not in {button.key for button in visit("runs", lang=language).button}
+    shelf = Shelf(store.home)
+    entry = shelf.entry(Spec("p", "pytorch", {}, {}, ((2_000_000,),), "float32"))
+    assert entry.take_turn(5)
+    entry.append(["0" * 64], [np.ones((1, 2_000_000), np.float32)])
+    entry.done()
+    app = visit("runs", lang=language)
+    assert "8 MB" in "".join(caption.value for caption in app.caption)
+    app = press(app, "clear-stored")
+    assert shelf.bytes == 0
+    assert "clear-stored" not in {button.key for button in app.button}

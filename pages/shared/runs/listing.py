@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import streamlit as st
 
 from pages.shared import backend, navigation
+from pages.shared.model.numbers import size
 from pages.shared.text import t
 from pages.shared.train.again import again
+from transfer_core.activations import Shelf, budget
 from transfer_core.store import Job
 
 
@@ -30,6 +32,16 @@ def show() -> None:
     else:
         _actions(runs[chosen[0]])
     st.caption(t("runs.ranking"))
+    _stored()
+
+
+def _stored() -> None:
+    """What frozen layers said of photos: how much disk it takes, and the way to be rid of it."""
+    shelf = Shelf(backend.home())
+    if taken := shelf.bytes:
+        with st.container(horizontal=True, vertical_alignment="center", key="stored"):
+            st.caption(t("runs.stored", size=size(taken), most=size(budget(shelf))), width="content", help=t("runs.stored_help"))
+            st.button(t("runs.stored_clear"), icon=":material/mop:", type="tertiary", key="clear-stored", on_click=shelf.clear)
 
 
 def _columns() -> dict:

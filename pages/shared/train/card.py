@@ -109,5 +109,7 @@ def _price(recipe: Recipe, info: ModelInfo, images: int, classes: int) -> None:
         st.metric(t("train.memory"), size(cost.memory_bytes), help=t("train.memory_help"))
         st.metric(t("train.trainable"), short(cost.trainable_parameters),
                   help=t("train.trainable_help", total=short(cost.total_parameters)))
+        if cost.stored_bytes:
+            st.metric(t("train.disk"), size(cost.stored_bytes), help=t("train.disk_help"))
         if recipe.weights == "pretrained" and weights_at(info.name, backend.home()) == "download":
             st.metric(t("train.download"), size(cost.download_bytes), help=t("train.download_help"))

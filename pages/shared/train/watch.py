@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.shared import backend, navigation
 from pages.shared.components.live import live
-from pages.shared.model.numbers import decimal, digits
+from pages.shared.model.numbers import decimal, digits, size
 from pages.shared.text import plain, t, told
 from pages.shared.train import card
 from pages.shared.train.again import again
@@ -63,6 +63,7 @@ def _status(run_id: str, was_live: bool) -> None:
     _failure(run, progress)
     _bar(run, progress)
     _numbers(run, progress)
+    _stored(progress)
     _notes(progress)
 
 
@@ -160,6 +161,18 @@ def _stop(run: Job, progress: Progress) -> None:
                   on_click=backend.store().ask_stop, args=(run.id, "keep"))
         st.button(t("train.stop_discard"), key="stop-discard", width="stretch",
                   on_click=backend.store().ask_stop, args=(run.id, "discard"))
+
+
+def _stored(progress: Progress) -> None:
+    """What the frozen layers need not do again."""
+    if progress.cached is None:
+        return
+    found = progress.cached
+    engine = t("train.engine_onnx" if found.engine == "onnxruntime" else "train.engine_torch")
+    with st.container(key="stored"):
+        st.caption(f":material/bolt: {t('train.stored_hit' if found.hit else 'train.stored', count=found.views or 1)}",
+                   help=t("train.stored_help", share=digits(100 * found.share), size=size(found.bytes), engine=engine,
+                          seconds=digits(found.seconds)))
 
 
 def _notes(progress: Progress) -> None:

@@ -10,12 +10,10 @@ import timm
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from transfer_core.estimate import LEAST_SHARE
+from transfer_core.estimate import FLOAT32_BYTES, LEAST_SHARE
 from transfer_core.recipe import Recipe
 from transfer_core.training.prefix.cut import Cut, Live
 
-FLOAT32_BYTES = 1_000_000_000
-"""Up to here activations are stored as they are; beyond, in half the bytes, rounded to 11 bits."""
 
 @dataclass(frozen=True)
 class Plan:
