@@ -29,12 +29,12 @@ def asked() -> dict[str, str]:
 
 
 def put(**values: str | None) -> None:
-    """Change the URL; None removes a key."""
-    for key, value in values.items():
-        if value is None:
-            st.query_params.pop(key, None)
-        elif st.query_params.get(key) != str(value):
-            st.query_params[key] = str(value)
+    """Change the URL; None removes a key. All at once: a refresh between two changes would find half of where we are."""
+    now = {key: st.query_params.get_all(key) for key in st.query_params}
+    then = {**now, **{key: [str(value)] for key, value in values.items() if value is not None}}
+    then = {key: value for key, value in then.items() if key not in values or values[key] is not None}
+    if then != now:
+        st.query_params.from_dict(then)
 
 
 def link(**changes: str | None) -> dict[str, str]:
