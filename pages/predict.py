@@ -10,6 +10,7 @@ from pages.shared.text import t
 st.title(t("predict.title"))
 run = needs.trained_run()
 if run is not None:
+    answers.get_ready(run)
     st.caption(t("predict.caption"))
     uploaded = photos(small=bool(place.get("upload")))
     if uploaded:

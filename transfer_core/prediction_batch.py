@@ -1,25 +1,31 @@
-"""Many uploaded images through one model, in a thread of the web process, written down as they are done.
+"""Many uploaded images through one model: asked of the predictor process, written down there as they are answered.
 
-What is done lies on disk beside the upload: a refreshed page reads it, a restarted server goes on where it stopped.
+What is done lies on disk beside the upload: a refreshed page reads it; a restarted server, or a restarted predictor process,
+goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
-from collections import Counter, OrderedDict, deque
-from collections.abc import Iterator
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transfer_core.predictor import BATCH, predictor_for
+from transfer_core.errors import NotFound, StudioError, Unavailable
+from transfer_core.predicting.process import PredictorProcess, shared
+from transfer_core.predicting.survive import answer_all
+from transfer_core.predicting.tail import Tail
 
+log = logging.getLogger(__name__)
 _running: dict[Path, threading.Thread] = {}
+_failed: OrderedDict[Path, StudioError] = OrderedDict()
 _lock = threading.Lock()
 _KEPT = 16
-"""Batches whose counts are remembered between two looks."""
+"""Batches whose counts, or failures, are remembered between two looks."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +59,15 @@ class PredictionBatch:
     `error` and `hint` are Messages as data. Another model, or the same file trained anew, has its own results.
     """
 
-    def __init__(self, folder: Path, model: Path) -> None:
-        self.folder, self.model = folder, model
+    def __init__(self, folder: Path, model: Path, process: PredictorProcess = shared) -> None:
+        self.folder, self.model, self._process = folder, model, process
         written = model.stat().st_mtime_ns if model.exists() else 0
         key = hashlib.sha256(f"{model.resolve()} {written}".encode()).hexdigest()[:12]
         self.file = folder / f"predictions-{key}.jsonl"
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows. Slow with many: for a look at a batch at work there are `state`, `good` and `bad`."""
-        return [row for _, row in _Tail(self.file).new()]
+        return [row for _, row in Tail(self.file).new()]
 
     def good(self, start: int, stop: int) -> list[dict[str, Any]]:
         """Rows with an answer, in the order they were written."""
@@ -76,9 +82,13 @@ class PredictionBatch:
         return self._at(places)
 
     def state(self) -> BatchState:
+        """Raises the `StudioError` that ended the work, until `start` tries again: a model that cannot be used, for example."""
         with _lock:
             thread = _running.get(self.file)
-        running = bool(thread and thread.is_alive())  # asked first: what a thread that has ended wrote is counted below
+            running = bool(thread and thread.is_alive())  # asked first: what was written by its end is counted below
+            failed = None if running else _failed.get(self.file)
+        if failed:
+            raise failed.with_traceback(None)  # it is raised at every look
         with _counting:
             now = self._counted()
             return BatchState(now.total, len(now.good) + len(now.bad), len(now.bad), running, dict(now.labels))
@@ -86,7 +96,7 @@ class PredictionBatch:
     def _counted(self) -> _Counts:
         """What is on disk by now. Called with `_counting` held."""
         if self.file not in _counts:
-            _counts[self.file] = _Counts(_Tail(self.folder / "index.jsonl"), _Tail(self.file))
+            _counts[self.file] = _Counts(Tail(self.folder / "index.jsonl"), Tail(self.file))
         _counts.move_to_end(self.file)
         while len(_counts) > _KEPT:
             _counts.popitem(last=False)
@@ -103,75 +113,49 @@ class PredictionBatch:
         return rows
 
     def start(self) -> None:
-        """Begin, or go on with what is missing. Raises as `Predictor` does when the model cannot be used."""
-        predictor_for(self.model)
+        """Begin, or go on with what is missing, in a thread that waits for the answers; what failed before is tried again.
+
+        Raises `NotFound` when there is no model. What else goes wrong is found out later: `state` raises it.
+        """
+        if not self.model.is_file():
+            raise NotFound("no_model_file", file=self.model.name)
+        with _counting:
+            now = self._counted()
+            if now.total and len(now.good) + len(now.bad) >= now.total:
+                return
         with _lock:
             thread = _running.get(self.file)
             if thread and thread.is_alive():
                 return
             for file in [file for file, other in _running.items() if not other.is_alive()]:
                 del _running[file]
-            _running[self.file] = threading.Thread(target=self.work, name=f"predict {self.folder.name}", daemon=True)
+            _failed.pop(self.file, None)
+            _running[self.file] = threading.Thread(target=self._see_through, name=f"predict {self.folder.name}", daemon=True)
             _running[self.file].start()
 
+    def _see_through(self) -> None:
+        try:
+            self.work()
+        except Exception as error:
+            if not isinstance(error, StudioError):
+                log.exception("the batch %s stopped", self.file)
+                error = Unavailable("prediction_failed", detail=str(error)[:200])
+            with _lock:
+                _failed[self.file] = error
+                while len(_failed) > _KEPT:
+                    _failed.popitem(last=False)
+
     def work(self) -> None:
-        """Do all that is not done, in this thread; files that arrive meanwhile are done too."""
-        predictor = predictor_for(self.model)
-        with self.file.open("ab+") as out:
-            if out.tell() and out.seek(-1, 2) >= 0 and out.read(1) != b"\n":  # the process ended in the middle of a line
-                out.write(b"\n")
-                out.flush()
-            done = {row["n"] for _, row in _Tail(self.file).new()}
-            index, waiting = _Tail(self.folder / "index.jsonl"), deque[dict[str, Any]]()
-            while True:
-                waiting.extend(entry for _, entry in index.new() if entry["n"] not in done)
-                if not waiting:
-                    return
-                some = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
-                for entry, found in zip(some, predictor.stream_files(
-                        [self.folder / str(entry["n"]) for entry in some], [entry["path"] for entry in some]), strict=True):
-                    row: dict[str, Any] = {"n": entry["n"], "file": found.file}
-                    if found.error:
-                        row |= {"error": found.error.model_dump(), "hint": found.hint.model_dump() if found.hint else None}
-                    else:
-                        row |= {"label": found.label, "probabilities": [round(p, 6) for p in found.probabilities]}
-                    out.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-                    done.add(entry["n"])
-                out.flush()
-
-
-class _Tail:
-    """A file of JSON lines that another thread may be writing, each line read once."""
-
-    def __init__(self, file: Path) -> None:
-        self.file, self.place = file, 0
-
-    def new(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The whole lines since the last call, each with the place in the file where it begins."""
-        if not self.file.exists():
-            return
-        with self.file.open("rb") as lines:
-            lines.seek(self.place)
-            for line in lines:
-                if not line.endswith(b"\n"):  # half written
-                    return
-                begins, self.place = self.place, self.place + len(line)
-                try:
-                    yield begins, json.loads(line)
-                except ValueError:  # a process ended in the middle of this line
-                    continue
-
-    def cut(self) -> bool:
-        """Whether the file is shorter than what was read of it."""
-        return self.place > (self.file.stat().st_size if self.file.exists() else 0)
+        """Have all that is missing answered, and wait for it."""
+        answer_all(self._process, self.folder, self.model, self.file)
 
 
 @dataclass
 class _Counts:
     """What is known of one batch without reading its files again: 20,000 rows are 20,000 numbers here."""
 
-    index: _Tail
-    answers: _Tail
+    index: Tail
+    answers: Tail
     total: int = 0
     good: list[int] = field(default_factory=list)
     """Places in the file where the rows with an answer begin."""

@@ -1,4 +1,5 @@
-"""Answers from a downloaded model: ONNX Runtime only, no torch. The pages, the command line and demos all ask here.
+"""Answers from a downloaded model: ONNX Runtime only, no torch. The command line asks here, and the predictor process
+(`predicting`), which answers for the pages.
 
 Everything but the pixels comes from the file itself: class names, preprocessing, temperature.
 """
@@ -7,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +103,7 @@ class Predictor:
             answers = iter(self.probabilities(np.stack(good)) if good else ())
             for name, one in zip(names[start : start + BATCH], opened, strict=True):
                 if isinstance(one, BadImage):
-                    yield Prediction(name, error=one.as_message(), hint=_hint(one))
+                    yield refused(name, one)
                 else:
                     given = next(answers)
                     yield Prediction(name, self.classes[int(given.argmax())], tuple(map(float, given)))
@@ -119,9 +118,10 @@ def _input(source: Source, how: Preprocessing) -> np.ndarray | BadImage:
         return BadImage("unreadable_file")
 
 
-def _hint(error: BadImage) -> Message | None:
+def refused(name: str, error: BadImage) -> Prediction:
+    """What is known of a file that cannot be asked about."""
     key = f"errors.{error.code}.hint"
-    return Message(key=key, values=error.values) if has(key) else None
+    return Prediction(name, error=error.as_message(), hint=Message(key=key, values=error.values) if has(key) else None)
 
 
 def read_facts(metadata: dict[str, str]) -> dict[str, Any]:
@@ -138,25 +138,3 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Along the last axis; the largest logit is taken off first, so nothing overflows."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
-
-
-KEPT = 3
-"""Models the web process holds open at once; EfficientNet-Lite0 takes about 50 MB."""
-_open: OrderedDict[tuple[str, int, int], Predictor] = OrderedDict()
-_lock = threading.Lock()
-
-
-def predictor_for(path: Path) -> Predictor:
-    """The `Predictor` of a file, opened once; a file written anew is opened anew. The least recently asked goes first."""
-    if not path.is_file():
-        raise NotFound("no_model_file", file=path.name)
-    about = path.stat()
-    key = (str(path.resolve()), about.st_mtime_ns, about.st_size)
-    with _lock:
-        predictor = _open.pop(key, None) or Predictor(path)
-        for stale in [other for other in _open if other[0] == key[0]]:
-            del _open[stale]
-        _open[key] = predictor
-        while len(_open) > KEPT:
-            _open.popitem(last=False)
-    return predictor

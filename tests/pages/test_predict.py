@@ -9,6 +9,7 @@ import pytest
 import stories
 
 from pages.shared.predict import answers
+from pages.shared.text import plain
 from transfer_core.prediction_batch import PredictionBatch
 from transfer_core.words import languages, say
 
@@ -101,6 +102,17 @@ def test_a_model_that_is_gone_is_said_in_words(visit, store, run, tmp_path):
     (store.home.run(run.id) / "model.onnx").unlink()
     app = visit("predict", run=run.id, upload=upload)
     assert not app.exception and len(app.error) == 1
+
+
+@pytest.mark.parametrize("language", languages())
+def test_a_model_that_cannot_be_used_is_said_in_words(visit, store, run, tmp_path, language):
+    (store.home.run(run.id) / "model.onnx").write_bytes(b"junk")
+    upload = stories.upload(store, ID, {"a": picture(tmp_path, 1, 2, 3)})
+    app = visit("predict", run=run.id, upload=upload, lang=language)
+    while not app.error:  # it takes as long as the process that answers needs to start
+        assert not app.exception
+        app.run()
+    assert app.error[0].value.startswith(plain(say("errors.not_our_model.text", language, file="model.onnx")))
 
 
 def test_the_table_opens_in_a_spreadsheet_and_runs_nothing_there():

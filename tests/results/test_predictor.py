@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,11 +13,14 @@ import onnx
 import pytest
 from trained_run import LABELS, odd_pictures
 
-from transfer_core import prediction_batch, predictor
+from transfer_core import prediction_batch
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.images import open_image
+from transfer_core.predicting import models, tail
+from transfer_core.predicting.folder import answer_folder
+from transfer_core.predicting.models import predictor_for
 from transfer_core.prediction_batch import PredictionBatch
-from transfer_core.predictor import Predictor, predictor_for
+from transfer_core.predictor import Predictor
 
 
 @pytest.fixture
@@ -77,11 +82,43 @@ def test_a_model_is_opened_once_and_anew_when_it_was_written_anew(model, tmp_pat
     assert predictor_for(copy) is first
     os.utime(copy, ns=(1, 1))
     assert predictor_for(copy) is not first
-    for number in range(predictor.KEPT + 2):
+    for number in range(models.KEPT + 2):
         other = tmp_path / f"{number}.onnx"
         other.write_bytes(model.read_bytes())
         predictor_for(other)
-    assert len(predictor._open) == predictor.KEPT
+    assert len(models._open) == models.KEPT
+
+
+def test_a_model_that_cannot_be_opened_may_be_tried_again(tmp_path, model):
+    path = tmp_path / "late.onnx"
+    path.write_bytes(b"junk")
+    written = path.stat().st_mtime_ns
+    for _ in range(2):
+        with pytest.raises(BadInput, match=r"late\.onnx"):
+            predictor_for(path)
+    assert str(path.resolve()) not in {key[0] for key in models._open}
+    path.write_bytes(model.read_bytes())
+    os.utime(path, ns=(written, written))
+    assert len(predictor_for(path).classes) == len(LABELS)
+
+
+def test_many_who_want_one_model_open_it_once(tmp_path, model, monkeypatch):
+    wanted, opened = tmp_path / "wanted.onnx", []
+    wanted.write_bytes(model.read_bytes())
+    both_here = threading.Barrier(2)
+
+    def slowly(path):
+        both_here.wait(30)  # the second asks only while this one is being opened
+        opened.append(path)
+        return Predictor(path)
+
+    monkeypatch.setattr(models, "Predictor", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(predictor_for, wanted)
+        both_here.wait(30)
+        second = pool.submit(predictor_for, wanted)
+        assert first.result() is second.result()
+    assert opened == [wanted]
 
 
 def test_a_batch_is_answered_in_a_thread_and_read_from_disk(model, upload):
@@ -122,10 +159,12 @@ def test_every_line_is_read_once_however_many_photos_there_are(model, tmp_path, 
         return json.loads(line)
 
     batch = PredictionBatch(tmp_path, model)
-    predictor_for(model)
-    monkeypatch.setattr(prediction_batch, "json", SimpleNamespace(loads=loads, dumps=json.dumps))
-    batch.work()
+    asked, begun = Predictor(model), []
+    for module in (prediction_batch, tail):
+        monkeypatch.setattr(module, "json", SimpleNamespace(loads=loads, dumps=json.dumps))
+    answer_folder(tmp_path, batch.file, lambda path, name: asked.predict_files([path], [name])[0], begun.append)
     assert len(read) == 50  # the index
+    assert begun == list(range(50))
     state = batch.state()
     assert (state.done, state.bad, state.good, sum(state.labels.values()), len(read)) == (50, 49, 1, 1, 150)
     batch.state()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import time
 from html import escape
@@ -12,11 +13,12 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.shared import backend, place
+from pages.shared import backend, frame, place
 from pages.shared.model.numbers import percent
 from pages.shared.text import plain, t, told
+from transfer_core.errors import StudioError
+from transfer_core.predicting.process import shared
 from transfer_core.prediction_batch import BatchState, PredictionBatch
-from transfer_core.predictor import predictor_for
 from transfer_core.store import Job
 
 UNSURE = 0.5
@@ -29,16 +31,24 @@ _BAD = 5
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
+def get_ready(run: Job) -> None:
+    """Start the process that answers, and open the model there, while the visitor looks for a photo."""
+    shared.prepare(_model(run))
+
+
+def _model(run: Job) -> Path:
+    return backend.home().run(run.id) / "model.onnx"
+
+
 def show(run: Job) -> None:
     upload = place.get("upload") or ""
     folder = backend.home().uploads / upload
     if not _ID.fullmatch(upload) or not folder.is_dir():
         st.info(t("predict.gone"), icon=":material/hourglass_disabled:")
         return
-    model = backend.home().run(run.id) / "model.onnx"
-    batch = PredictionBatch(folder, model)
+    batch = PredictionBatch(folder, _model(run))
     batch.start()
-    classes = predictor_for(model).classes
+    classes = json.loads((backend.home().run(run.id) / "classes.json").read_text("utf-8"))
     live = not _soon(batch)
     st.fragment(_answers, run_every=0.5 if live else None, key="answers")(batch, classes, upload, live)
 
@@ -52,7 +62,11 @@ def _soon(batch: PredictionBatch) -> bool:
 
 
 def _answers(batch: PredictionBatch, classes: list[str], upload: str, was_live: bool) -> None:
-    state = batch.state()
+    try:
+        state = batch.state()
+    except StudioError as error:
+        frame.show(error)
+        return
     if state.finished and was_live:
         st.rerun()
     if not state.finished:
