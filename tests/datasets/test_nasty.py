@@ -326,4 +326,4 @@ def chinese(outcome: Outcome, row: dict):
 def test_nothing_lies_in_the_uploads_or_at_the_root_after_hostile_paths(outcome_of):
     outcome = outcome_of("hostile_paths.zip")
     there = {path.name for path in outcome.home.root.iterdir()}
-    assert there <= {"images", "thumbnails", "datasets", "studio.db", "studio.db-wal", "studio.db-shm"}
+    assert there <= {"images", "images.lock", "thumbnails", "datasets", "studio.db", "studio.db-wal", "studio.db-shm"}

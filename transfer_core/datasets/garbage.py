@@ -49,8 +49,8 @@ def collect_garbage(home: Home, now: float | None = None) -> list[str]:
 
 
 def _lock_file(home: Home) -> Path:
-    home.image("00")  # makes the folders
-    return home.root / "images" / ".lock"
+    home.root.mkdir(parents=True, exist_ok=True)
+    return home.root / "images.lock"  # beside the images: an import that is refused makes no folder
 
 
 def _files(home: Home) -> Iterator[Path]:
