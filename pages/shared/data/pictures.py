@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import streamlit as st
@@ -46,14 +47,16 @@ def items(images: Sequence[Image]) -> list[Item]:
 
 
 def _choose_class(counted: dict[str, dict[str, int]], label: str) -> None:
-    if st.session_state.get("gallery-class") != label:
-        st.session_state["gallery-class"] = label
-    st.selectbox(t("data.gallery.class"), list(counted), key="gallery-class", width=340, on_change=_turn_to_class, args=(label,),
+    # One widget for each set of classes: a browser that still shows a class which has just gone would answer with another.
+    key = f"gallery-class-{hashlib.sha256(repr(sorted(counted)).encode()).hexdigest()[:8]}"
+    if st.session_state.get(key) != label:
+        st.session_state[key] = label
+    st.selectbox(t("data.gallery.class"), list(counted), key=key, width=340, on_change=_turn_to_class, args=(key, label),
                  format_func=lambda name: f"{name} ({sum(counted[name].values()):,})" if name in counted else name)
 
 
-def _turn_to_class(now: str) -> None:
-    if (label := st.session_state["gallery-class"]) != now:
+def _turn_to_class(key: str, now: str) -> None:
+    if (label := st.session_state[key]) != now:
         place.put(**{"class": label, "page": None})
 
 
