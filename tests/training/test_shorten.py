@@ -14,7 +14,7 @@ from transfer_core.activations import Shelf
 from transfer_core.events import Cached, Epoch, Note
 from transfer_core.training import evaluate
 from transfer_core.training.fit import fit
-from transfer_core.training.models import load_run
+from transfer_core.training.models import build, load_run
 from transfer_core.training.pipeline import ImageInputs
 from transfer_core.training.prefix import engine, plan, shorten
 from transfer_core.training.prefix.answers import StoredAnswers
@@ -31,7 +31,6 @@ def keys(events) -> list[str]:
 @pytest.fixture
 def eager(monkeypatch):
     """No ONNX: bit for bit PyTorch."""
-    monkeypatch.setattr(engine, "choose", None)
     monkeypatch.setattr(shorten, "choose", lambda parts, eager, *_: eager)
 
 
@@ -65,35 +64,22 @@ def test_fifty_steps_are_those_of_the_long_way(recipe, manifest, home, tmp_path,
 @pytest.mark.parametrize("source_loss", ["lwf", "features"])
 @pytest.mark.usefixtures("eager")
 def test_source_losses_are_the_same_on_stored_activations(recipe, manifest, home, tmp_path, source_loss, monkeypatch):
-    monkeypatch.setattr("transfer_core.training.models._kept_head", _first_head)
     chosen = recipe.but(freeze=2, epochs=3, source_loss=source_loss)
     if source_loss == "lwf":
-        monkeypatch.setattr("transfer_core.training.models.build", _with_head(chosen))
-        monkeypatch.setattr("transfer_core.training.fit.build", _with_head(chosen))
+        monkeypatch.setattr("transfer_core.training.fit.build", with_head)
     short, long = (list(fit(chosen, manifest, home, tmp_path / str(cache), device="cpu", cache=cache)) for cache in (True, False))
     assert of(Cached, short)
     assert [epoch.train for epoch in of(Epoch, short)] == [epoch.train for epoch in of(Epoch, long)]
     assert of(Epoch, short)[-1].train.source > 0
 
 
-def _first_head(model):
-    return []
-
-
-def _with_head(recipe):
+def with_head(*given):
     """A model from random weights has no original classifier; this one gets one."""
-    from transfer_core.training import models
-
-    real = models.build
-
-    def build(*given):
-        built = real(*given)
-        with torch.random.fork_rng():
-            torch.manual_seed(5)
-            built.source_head[:] = [torch.nn.Linear(built.model.num_features, 7).requires_grad_(False)]
-        return built
-
-    return build
+    built = build(*given)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        built.source_head[:] = [torch.nn.Linear(built.model.num_features, 7).requires_grad_(False)]
+    return built
 
 
 def test_a_second_training_computes_nothing(recipe, manifest, home, tmp_path, looked):

@@ -57,7 +57,7 @@ class StoredAnswers:
         if engine.name != choice["engine"] or not make_room(shelf, missing * spec.bytes_per_image, frozenset({spec.key})):
             return None
         try:
-            yield from fill(entry, images, inputs.plain, engine, Counted(missing))
+            yield from fill(entry, images, inputs.plain, engine, Counted(len(images)))
         except OSError:
             return None
         rows = entry.rows(images)

@@ -29,6 +29,7 @@ def fill(entry: Entry, images: Sequence[str], prepare: Prepare, engine: Engine, 
     Raises what `prepare` raises, and `OSError` when the disk is full.
     """
     if not entry.missing(images):
+        counted.known(len(images))
         return
     while not entry.take_turn(WAIT):
         yield counted.waiting()
@@ -60,15 +61,16 @@ class Counted:
         return Progressed(stage="features_elsewhere", done=0, total=None)
 
 
-Rows = tuple[np.ndarray, ...]
+Arrays = tuple[np.ndarray, ...]
+"""One for each tensor alive across the cut, a row an image."""
 
 
-def _computed(places: list[int], prepare: Prepare, engine: Engine) -> Generator[tuple[list[int], Rows], None, None]:
+def _computed(places: list[int], prepare: Prepare, engine: Engine) -> Generator[tuple[list[int], Arrays], None, None]:
     """Chunks of places and their rows. An engine for one image at a time runs in the decoding threads, all at once."""
     size = _CHUNK if engine.at_once == 1 else engine.at_once
     chunks = [places[start:start + size] for start in range(0, len(places), size)]
 
-    def one(place: int) -> Rows | np.ndarray:
+    def one(place: int) -> Arrays | np.ndarray:
         image = prepare(place)
         return engine(image[None]) if engine.at_once == 1 else image
 
@@ -86,5 +88,5 @@ def _computed(places: list[int], prepare: Prepare, engine: Engine) -> Generator[
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _stacked(rows: list[Rows]) -> Rows:
+def _stacked(rows: list[Arrays]) -> Arrays:
     return tuple(np.concatenate(parts) for parts in zip(*rows, strict=True))

@@ -156,11 +156,7 @@ def _room(shelf: Shelf, jobs: list[_Job]) -> bool:
 def _fill(jobs: list[_Job], engine: Engine) -> Iterator[Event]:
     counted = Counted(sum(len(job.images) for job in jobs))
     for job in jobs:
-        missing = len(job.entry.missing(job.images))
-        if not missing:
-            counted.known(len(job.images))
-        else:
-            yield from fill(job.entry, job.images, job.prepare, engine, counted)
+        yield from fill(job.entry, job.images, job.prepare, engine, counted)
 
 
 def agrees(model: nn.Module, parts: Cut, images: torch.Tensor, rows: Rows, dtype: str, device: torch.device) -> bool:
