@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.shared import draft, navigation, place
+from pages.shared.bound import bind_to
 from pages.shared.model import cards, freezing, objective, settings, weights
 from pages.shared.text import plain, t
 
@@ -15,7 +16,8 @@ with st.container(horizontal=True, vertical_alignment="bottom", key="model-title
     st.title(t("model.title"), width="content")
     st.space("stretch")
     st.segmented_control(t("model.depth"), DEPTHS, required=True, format_func=lambda name: t(f"model.depth_{name}"),
-                         help=t("model.depth_help"), **draft.bind_to("depth-choice", depth, lambda name: place.put(depth=name)))
+                         help=t("model.depth_help"),
+                         **bind_to("depth-choice", depth, lambda name: place.put(depth=name), start="default"))
 
 if now.dataset:
     st.caption(t("model.for_dataset", name=plain(now.dataset.name), count=now.images, classes=now.classes))

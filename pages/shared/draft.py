@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-import streamlit as st
-
 from pages.shared import backend, place
+from pages.shared.bound import bind_to
 from pages.shared.place import SETTINGS
+from pages.shared.undisturbed import undisturbed
 from transfer_core import catalog, presets
 from transfer_core.errors import NotFound, StudioError
 from transfer_core.recipe import DEFAULT_MODEL, Recipe
@@ -28,7 +28,6 @@ MODEL_SETTINGS = ("freeze", "positions", "image_size", "weights", "weights_file"
 
 _EMPTY = "none"
 _TOGETHER = {"weights": ("weights", "weights_file"), "weights_file": ("weights", "weights_file")}
-_UNSET = object()
 
 
 @dataclass(frozen=True)
@@ -127,6 +126,7 @@ def address(recipe: Recipe) -> dict[str, str | None]:
     return {**changed(preset), "preset": preset, "model": info.name}
 
 
+@undisturbed()
 def change(**settings: Any) -> None:
     """Set some settings; those that equal the recommendation leave the URL again."""
     usual = recommended()
@@ -139,17 +139,20 @@ def change_positions(positions: Sequence[str]) -> None:
     change(**freeze_settings([group.name for group in model_info().groups], positions))
 
 
+@undisturbed()
 def choose_model(name: str) -> None:
     """Take another model; the freezing and the weights of the one before mean nothing to it."""
     if name != model_info().name or place.get("model") != name:
         place.put(**dict.fromkeys(MODEL_SETTINGS), model=name)
 
 
+@undisturbed()
 def choose_preset(name: str) -> None:
     """Take a preset; a freezing made by hand gives way to the preset's own."""
     place.put(preset=name, freeze=None, positions=None)
 
 
+@undisturbed()
 def reset(*names: str) -> None:
     """Back to what is recommended: the settings named, or all of them. Model and preset stay."""
     names = tuple(each for name in names for each in _TOGETHER.get(name, (name,)))
@@ -175,18 +178,9 @@ def key(name: str) -> str:
 def bind(name: str, draft: Draft | None = None) -> dict[str, Any]:
     """`key` and `on_change` of a widget that edits one setting: `st.slider(label, 1, 50, **draft.bind("epochs"))`.
 
-    Give the widget no default value: the draft's is put into its state, but only where the two differ (first sight of the
-    page, a reset, a changed URL). Writing it in every run would send it back to the browser while the visitor drags on,
-    and the handle would jump to where it was a moment ago.
+    For what starts at a `value`: sliders, numbers, switches.
     """
     return bind_to(key(name), getattr((draft or current()).recipe, name), lambda value: change(**{name: value}))
-
-
-def bind_to(widget: str, value: Any, on_change: Any) -> dict[str, Any]:
-    """The same for any widget whose truth lies elsewhere: it shows `value` and hands on what the visitor made of it."""
-    if st.session_state.get(widget, _UNSET) != value:
-        st.session_state[widget] = value
-    return {"key": widget, "on_change": lambda: on_change(st.session_state[widget])}
 
 
 def _usual(preset: str, info: catalog.ModelInfo, dataset: Dataset | None) -> Recipe:

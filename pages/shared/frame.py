@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.shared import navigation, place
+from pages.shared.bound import bind_to
 from pages.shared.text import plain, t, told
 from transfer_core.errors import StudioError
 from transfer_core.paths import assets
@@ -40,11 +41,10 @@ def _header() -> None:
 
 
 def _language_switch() -> None:
-    st.session_state["language"] = place.language()
     st.segmented_control(
-        t("app.language"), list(languages()), key="language", required=True, label_visibility="collapsed",
+        t("app.language"), list(languages()), required=True, label_visibility="collapsed",
         format_func=lambda code: {"en": "EN", "zh": "中文"}.get(code, languages()[code]),
-        on_change=lambda: place.put(lang=st.session_state["language"]),
+        **bind_to("language", place.language(), lambda code: place.put(lang=code), start="default"),
     )
 
 

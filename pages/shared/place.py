@@ -6,10 +6,13 @@ every recipe setting that differs from the recommended one (see `draft`), and wh
 
 from __future__ import annotations
 
+import time
 from contextvars import ContextVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from pages.shared.undisturbed import undisturbed
 from transfer_core.recipe import Recipe
 from transfer_core.words import FALLBACK, languages
 
@@ -17,24 +20,82 @@ SETTINGS = tuple(name for name in Recipe.model_fields if name not in ("dataset",
 """Recipe settings, as keys of the URL."""
 KEPT = ("lang", "depth", "dataset", "run", "preset")
 """What goes along when a visitor moves to another page; the draft's settings go along too."""
+LATE_S = 3.0
+"""For how long a browser may show a URL that was changed: the line and a loaded machine, with room."""
+MOST_LEFT = 30
+_GO_ALONG = frozenset((*KEPT, *SETTINGS))
+_WRITTEN = "place"
 
 
 def get(key: str) -> str | None:
+    _catch_up()
     return st.query_params.get(key) or None
 
 
 def asked() -> dict[str, str]:
     """Everything the URL says, read once: each `get` costs 15 µs, and a page asks for some thirty keys."""
+    _catch_up()
     return {key: value for key, value in st.query_params.to_dict().items() if value}
 
 
-def put(**values: str | None) -> None:
+@undisturbed()
+def put(**values: object) -> None:
     """Change the URL; None removes a key. All at once: a refresh between two changes would find half of where we are."""
-    now = {key: st.query_params.get_all(key) for key in st.query_params}
+    _catch_up()
+    now = _url()
     then = {**now, **{key: [str(value)] for key, value in values.items() if value is not None}}
     then = {key: value for key, value in then.items() if key not in values or values[key] is not None}
     if then != now:
+        path = _path()
+        left = [*_left(), (time.monotonic(), path, now)]
+        st.session_state[_WRITTEN] = (path, then, left[-MOST_LEFT:])  # first: the next line may end this run of the script
         st.query_params.from_dict(then)
+
+
+def _catch_up() -> None:
+    """Where the browser is behind, put back what it has not heard of.
+
+    Each event comes with the URL the browser shows. While a change of ours is on its way to it, that is the URL from before,
+    and taking it for the present one would undo the change: three settings moved within one second would leave one. So a URL
+    that was left a moment ago, on the same page, counts as the one it was left for. (Who presses Back in that moment has to
+    press once more.) From another page, what goes along with a visitor is put back.
+    """
+    written = st.session_state.get(_WRITTEN)
+    if written is None:
+        return
+    now, here, left, (path, then, _) = _url(), _path(), _left(), written
+    if now == then and path == here:
+        return
+    if path == here:
+        behind = any(old == now for _, where, old in left if where == here)
+    else:
+        behind = _along(now) != _along(then) and any(_along(old) == _along(now) for _, _, old in left)
+        then = {**{key: value for key, value in now.items() if key not in _GO_ALONG}, **_along(then)}
+    if behind:
+        st.session_state[_WRITTEN] = (here, then, [*left, (time.monotonic(), here, now)][-MOST_LEFT:])
+        st.query_params.from_dict(then)
+    else:
+        st.session_state[_WRITTEN] = (here, now, [])
+
+
+def _url() -> dict[str, list[str]]:
+    return {key: st.query_params.get_all(key) for key in st.query_params}
+
+
+def _along(url: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {key: value for key, value in url.items() if key in _GO_ALONG}
+
+
+def _left() -> list[tuple[float, str, dict[str, list[str]]]]:
+    """The URLs left a moment ago: when, on which page, and what they said."""
+    _, _, left = st.session_state.get(_WRITTEN) or ("", {}, [])
+    return [entry for entry in left if time.monotonic() - entry[0] < LATE_S]
+
+
+def _path() -> str:
+    """Which page this is, also in a callback, which runs before the page does."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context.page_script_hash if context else ""
 
 
 def link(**changes: str | None) -> dict[str, str]:

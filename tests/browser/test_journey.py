@@ -8,12 +8,12 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
-from playwright.sync_api import TimeoutError as NotYet
 
 from transfer_core.events import Epoch
 from transfer_core.words import say
@@ -63,25 +63,16 @@ def choose_and_freeze(page: Page) -> float:
     expect(page.locator(".st-key-ladder .bar.freeze")).to_have_count(8)
     slider.press("ArrowLeft")
     expect(page.locator(".st-key-ladder .bar.freeze")).to_have_count(7)
-    page.wait_for_function("new URLSearchParams(location.search).get('freeze') === '7'")
-    strength = page.locator(".st-key-setting-lambda_omega input[type=range]")
-    weaker = float(until_kept(page, "lambda_omega", lambda: strength.press("ArrowLeft")))
-    epochs = page.locator(".st-key-setting-epochs input")
-    until_kept(page, "epochs", lambda: (epochs.fill(str(EPOCHS)), epochs.press("Enter")))
+    page.locator("[class*=st-key-setting-lambda_omega] input[type=range]").press("ArrowLeft")
+    epochs = page.locator("[class*=st-key-setting-epochs] input")
+    epochs.fill(str(EPOCHS))
+    epochs.press("Enter")
+    page.wait_for_function("epochs => new URLSearchParams(location.search).get('epochs') === epochs", arg=str(EPOCHS))
+    address = parse_qs(urlsplit(page.url).query)
+    assert address["freeze"] == ["7"]
+    weaker = float(address["lambda_omega"][0])
     page.locator(".st-key-go-train button").click()
     return weaker
-
-
-def until_kept(page: Page, setting: str, act: Callable) -> str:
-    """Do something until the address keeps it. A person, too, tries again when a page that is being redrawn missed a key."""
-    for _ in range(5):
-        act()
-        try:
-            kept = page.wait_for_function("name => new URLSearchParams(location.search).get(name)", arg=setting, timeout=15_000)
-        except NotYet:
-            continue
-        return kept.json_value()
-    raise AssertionError(f"the page does not take {setting}")
 
 
 def points(page: Page) -> int:

@@ -174,11 +174,8 @@ def test_a_preset_takes_the_place_of_a_freezing_made_by_hand(home, name):
 
 WIDGET = """
 import streamlit as st
-from streamlit.runtime.state import get_session_state
 from pages.shared import draft
-bound = draft.bind("epochs")
-st.session_state["written"] = get_session_state()._state.is_new_state_value(draft.key("epochs"))
-st.number_input("Epochs", 1, 1000, step=1, **bound)
+st.number_input("Epochs", 1, 1000, step=1, **draft.bind("epochs"))
 st.button("reset", on_click=draft.reset)
 """
 
@@ -195,13 +192,3 @@ def test_a_widget_follows_the_url_and_the_url_the_widget(home, caplog):
     assert "epochs" not in app.query_params
     assert app.number_input[0].value != 25
     assert not app.warning and "default value" not in caplog.text
-
-
-def test_a_widget_is_written_only_where_it_differs(home):
-    """A value sent back in every run would overtake the visitor who drags on: see `draft.bind`."""
-    app = AppTest.from_string(WIDGET)
-    app.run()
-    assert app.session_state["written"]
-    app.number_input[0].set_value(25).run()
-    assert not app.session_state["written"]
-    assert app.number_input[0].value == 25

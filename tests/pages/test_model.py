@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -30,6 +31,11 @@ def dataset(store: Store) -> str:
 
 def settings_of(app) -> dict[str, str]:
     return {key: value if isinstance(value, str) else value[0] for key, value in app.query_params.items()}
+
+
+def bound(widgets, name: str):
+    """The widget of this name, whichever turn it is in: see `pages.shared.bound`."""
+    return next(widget for widget in widgets if re.fullmatch(rf"{name}(-\d+)?", widget.key or ""))
 
 
 def press(app, key: str):
@@ -175,14 +181,14 @@ def test_a_price_in_chinese_is_chinese(visit, dataset):
 def test_presets_say_which_is_recommended(visit, dataset):
     app = visit("model", dataset=dataset)
     advised = presets.recommend(catalog.model("tf_efficientnet_lite0"), Store().dataset(dataset).latest.summary)[0]
-    radio = next(radio for radio in app.radio if radio.key == "preset-choice")
+    radio = bound(app.radio, "preset-choice")
     marked = [option for option in radio.options if say("model.recommended") in option]
     assert len(marked) == 1 and say(f"catalog.presets.{advised}.title") in marked[0]
     radio.set_value("everything").run()
     assert settings_of(app)["preset"] == "everything"
     app.query_params["freeze"] = "2"
     app.run()
-    assert next(radio for radio in app.radio if radio.key == "preset-choice").value is None
+    assert bound(app.radio, "preset-choice").value is None
 
 
 def test_a_lambda_only_where_it_means_something(visit, dataset):
@@ -206,21 +212,21 @@ def test_the_formula_holds_the_numbers(visit, dataset):
 
 def test_what_cannot_be_is_greyed_out_with_its_reason(visit, dataset):
     frozen = visit("model", dataset=dataset, preset="head_only")
-    radio = next(radio for radio in frozen.radio if radio.key == "setting-source_loss")
+    radio = bound(frozen.radio, "setting-source_loss")
     assert sum("material/block" in option for option in radio.options) == len(SOURCE_LOSSES)
     radio.set_value("lwf").run()
-    assert next(radio for radio in frozen.radio if radio.key == "setting-source_loss").value == "none"
+    assert bound(frozen.radio, "setting-source_loss").value == "none"
     assert "source_loss" not in settings_of(frozen)
     headless = visit("model", dataset=dataset, preset="everything", model="vit_small_patch14_dinov2.lvd142m")
-    options = next(radio for radio in headless.radio if radio.key == "setting-source_loss").options
+    options = bound(headless.radio, "setting-source_loss").options
     assert [option for option in options if "material/block" in option] == [
         f":gray[:material/block: {say('objective.source_lwf_title')}]"]
 
 
 def test_another_omega_starts_with_its_own_lambda(visit, dataset):
     app = visit("model", dataset=dataset, lambda_omega="1.0")
-    next(radio for radio in app.radio if radio.key == "setting-regularizer").set_value("l1").run()
-    slider = next(slider for slider in app.select_slider if slider.key == "setting-lambda_omega")
+    bound(app.radio, "setting-regularizer").set_value("l1").run()
+    slider = bound(app.select_slider, "setting-lambda_omega")
     assert float(slider.value) == REGULARIZERS["l1"].facts["default"]
 
 

@@ -9,6 +9,7 @@ from pages.shared.components.upload import upload
 from pages.shared.home import example
 from pages.shared.home.recent import ago
 from pages.shared.text import plain, t
+from pages.shared.undisturbed import undisturbed
 from transfer_core.examples import EXAMPLES
 from transfer_core.store import Dataset
 
@@ -37,6 +38,7 @@ def _examples() -> None:
                 st.button(t("data.example_use"), key=f"use-{each.name}", icon=":material/add:", on_click=_use, args=(each.name,))
 
 
+@undisturbed()
 def _use(name: str) -> None:
     """Open the example where it was imported before, else import it."""
     job = example.imported(name) or backend.store().submit("import", {"example": name, "name": t(f"examples.{name}.title")})
@@ -71,6 +73,7 @@ def _offer_undo() -> None:
         st.button(t("data.undo"), key="undo-delete", icon=":material/undo:", on_click=_undo, args=(deleted,))
 
 
+@undisturbed()
 def _undo(dataset: str) -> None:
     backend.store().delete_dataset(dataset, undo=True)
     place.put(deleted=None, dataset=dataset)

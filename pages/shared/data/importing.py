@@ -7,6 +7,7 @@ import streamlit as st
 from pages.shared import backend, place
 from pages.shared.data import imports
 from pages.shared.text import plain, t
+from pages.shared.undisturbed import undisturbed
 from transfer_core.store import Dataset, Job
 
 
@@ -41,6 +42,7 @@ def _watch(job_id: str) -> None:
               on_click=lambda: backend.store().ask_stop(job_id, "discard"))
 
 
+@undisturbed()
 def _again(job: Job) -> None:
     if place.get("job") == job.id:
         place.put(job=backend.store().submit("import", job.payload).id)

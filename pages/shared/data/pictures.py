@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.shared import backend, place
+from pages.shared.bound import bind_to
 from pages.shared.components.gallery import Asked, Item, gallery
 from pages.shared.data import counts, edits
 from pages.shared.text import plain, t
@@ -49,15 +50,9 @@ def items(images: Sequence[Image]) -> list[Item]:
 def _choose_class(counted: dict[str, dict[str, int]], label: str) -> None:
     # One widget for each set of classes: a browser that still shows a class which has just gone would answer with another.
     key = f"gallery-class-{hashlib.sha256(repr(sorted(counted)).encode()).hexdigest()[:8]}"
-    if st.session_state.get(key) != label:
-        st.session_state[key] = label
-    st.selectbox(t("data.gallery.class"), list(counted), key=key, width=340, on_change=_turn_to_class, args=(key, label),
-                 format_func=lambda name: f"{name} ({sum(counted[name].values()):,})" if name in counted else name)
-
-
-def _turn_to_class(key: str, now: str) -> None:
-    if (label := st.session_state[key]) != now:
-        place.put(**{"class": label, "page": None})
+    st.selectbox(t("data.gallery.class"), list(counted), width=340,
+                 format_func=lambda name: f"{name} ({sum(counted[name].values()):,})" if name in counted else name,
+                 **bind_to(key, label, lambda chosen: place.put(**{"class": chosen, "page": None}), options=list(counted)))
 
 
 def _page(count: int) -> int:

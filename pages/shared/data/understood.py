@@ -9,6 +9,7 @@ import streamlit as st
 from pages.shared import backend, place
 from pages.shared.data import imports, tree
 from pages.shared.text import plain, t, told
+from pages.shared.undisturbed import undisturbed
 from transfer_core.datasets.understanding import Question, Understanding
 from transfer_core.store import Job
 from transfer_core.words import has
@@ -77,6 +78,7 @@ def _ask(question: Question, job: Job) -> None:
                  format_func=lambda option: t(f"import.answers.{question.key}.{option}"))
 
 
+@undisturbed()
 def _answer(job: Job, key: str, now: str, widget: str) -> None:
     answer = st.session_state[widget]
     # A browser that is behind sends its widgets once more when the page has moved on: that is no answer.
@@ -122,6 +124,7 @@ def _accept(job: Job) -> None:
             _start_again()
 
 
+@undisturbed()
 def _import(job: Job) -> None:
     # The second of two quick clicks finds the import already in the URL.
     if place.get("job") != job.id:

@@ -16,6 +16,7 @@ import streamlit as st
 from pages.shared import backend, navigation, place
 from pages.shared.data import imports
 from pages.shared.text import t
+from pages.shared.undisturbed import undisturbed
 from transfer_core.errors import NotFound
 from transfer_core.paths import assets
 from transfer_core.store import Job
@@ -28,6 +29,7 @@ def _one_at_a_time() -> threading.Lock:
     return threading.Lock()
 
 
+@undisturbed()
 def begin() -> None:
     """Take the example's import that exists, else ask for one; then wait for it in the URL."""
     if place.get("then"):

@@ -8,6 +8,7 @@ from pages.shared import backend, place
 from pages.shared.data import imports
 from pages.shared.home import example
 from pages.shared.text import t
+from pages.shared.undisturbed import undisturbed
 from transfer_core.store import Job
 
 
@@ -34,11 +35,13 @@ def _watch(job_id: str, was_live: bool) -> None:
         st.button(t("home.try_again"), type="primary", icon=":material/refresh:", key="example-again", on_click=_again)
 
 
+@undisturbed()
 def leave() -> None:
     """Back to the home page; the import goes on, and is found again by the next click."""
     place.put(job=None, then=None)
 
 
+@undisturbed()
 def _again() -> None:
     leave()
     example.begin()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.shared import draft
+from pages.shared.bound import bind_to
 from pages.shared.components.ladder import ladder
 from pages.shared.draft import Draft
 from pages.shared.model import price
@@ -35,10 +36,11 @@ def _presets(now: Draft) -> None:
     same = (now.recipe.freeze, now.recipe.positions) == (now.usual.freeze, now.usual.positions)
     names = presets.PRESETS.names()
     st.radio(
-        t("model.preset"), names, index=None, horizontal=True, width="stretch",
+        t("model.preset"), names, horizontal=True, width="stretch",
         format_func=lambda name: _preset_title(name, now.advised),
         captions=[t(f"catalog.presets.{name}.text") for name in names],
-        **draft.bind_to("preset-choice", now.preset if same else None, lambda name: name and draft.choose_preset(name)),
+        **bind_to("preset-choice", now.preset if same else None, lambda name: name and draft.choose_preset(name),
+                  options=names),
     )
     st.caption(f":material/lightbulb: {told(now.why)}" if same else f":material/edit: {t('model.preset_own')}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.shared import draft
+from pages.shared.bound import bind_to
 from pages.shared.draft import Draft
 from pages.shared.model.freezing import ends
 from pages.shared.model.numbers import decimal, logarithmic, plus
@@ -53,10 +54,10 @@ def _source_form(now: Draft) -> None:
     chosen = now.recipe.source_loss or _NONE
     st.markdown(f"**{t('objective.source_form')}**")
     st.radio(
-        t("settings.source_loss"), names, index=None, help=t("settings.source_loss_help"),
+        t("settings.source_loss"), names, help=t("settings.source_loss_help"),
         format_func=lambda name: _title("source", name, reasons),
         captions=[reasons.get(name) or t(f"objective.source_{name}_text") for name in names],
-        **draft.bind_to("setting-source_loss", chosen, lambda name: _choose_source(name, reasons)),
+        **bind_to("setting-source_loss", chosen, lambda name: _choose_source(name, reasons), options=names),
     )
     if chosen == _NONE:
         return
@@ -89,9 +90,9 @@ def _omega_form(now: Draft) -> None:
     chosen = now.recipe.regularizer or _NONE
     st.markdown(f"**{t('objective.omega_form')}**")
     st.radio(
-        t("settings.regularizer"), names, index=None, help=t("settings.regularizer_help"),
+        t("settings.regularizer"), names, help=t("settings.regularizer_help"),
         format_func=lambda name: _title("omega", name, {}), captions=[t(f"objective.omega_{name}_text") for name in names],
-        **draft.bind_to("setting-regularizer", chosen, _choose_omega),
+        **bind_to("setting-regularizer", chosen, _choose_omega, options=names),
     )
     if chosen == _NONE:
         return

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from html import escape
 from typing import Any
 
 import streamlit as st
 
 from pages.shared import backend, draft, place
+from pages.shared.bound import bind_to
 from pages.shared.draft import Draft
 from pages.shared.model.facts import datasets
 from pages.shared.model.numbers import digits, short
 from pages.shared.text import plain, t
+from pages.shared.undisturbed import undisturbed
 from transfer_core import catalog
 from transfer_core.catalog import ModelInfo
 
@@ -34,6 +35,7 @@ def panel(now: Draft) -> None:
             _search(now)
 
 
+@undisturbed()
 def _folded() -> None:
     """A search folded away is over: a refresh does not unfold it."""
     if not st.session_state["search-panel"]:
@@ -49,10 +51,10 @@ def _search(now: Draft) -> None:
     with st.grid(columns="auto", min_column_width=200, gap="small", vertical_alignment="bottom", key="search-filters"):
         text = st.text_input(t("model.search.text"), placeholder=t("model.search.placeholder"), **_bind("text", "find"))
         family = st.selectbox(t("model.search.family"), [ANY, *_families()], format_func=lambda name: name or _any(),
-                              **_bind("family", "family", _families()))
-        size = st.selectbox(t("model.search.size"), list(_SIZES), **_bind("size", "most", _SIZES),
+                              **_bind("family", "family", [ANY, *_families()]))
+        size = st.selectbox(t("model.search.size"), list(_SIZES), **_bind("size", "most", list(_SIZES)),
                             format_func=lambda most: t("model.search.at_most", size=short(_SIZES[most])) if most else _any())
-        order = st.selectbox(t("model.search.order"), list(_ORDERS), **_bind("order", "order", _ORDERS, "match"),
+        order = st.selectbox(t("model.search.order"), list(_ORDERS), **_bind("order", "order", list(_ORDERS), "match"),
                              format_func=lambda name: t(f"model.search.order_{name}"))
     with st.container(horizontal=True, key="search-switches"):
         commercial = st.checkbox(t("model.search.commercial"), **_bind("commercial", "commercial"))
@@ -73,13 +75,14 @@ def _search(now: Draft) -> None:
         st.button(t("model.search.more"), icon=":material/expand_more:", key="search-more", type="tertiary", on_click=_more)
 
 
-def _bind(widget: str, key: str, allowed: Collection[str] | None = None, usual: str = ANY) -> dict[str, Any]:
+def _bind(widget: str, key: str, options: list[str] | None = None, usual: str = ANY) -> dict[str, Any]:
     """A widget whose value lies in the URL under `key` while it is not the usual one. A new question starts at page one."""
     asked = place.get(key) or usual
-    value: Any = asked if allowed is None or asked in allowed else usual
+    value: Any = asked if options is None or asked in options else usual
     if key in ("commercial", "here"):
         value = asked == "true"
-    return draft.bind_to(f"search-{widget}", value, lambda given: place.put(shown=None, **{key: _said(given, usual)}))
+    return bind_to(f"search-{widget}", value, lambda given: place.put(shown=None, **{key: _said(given, usual)}),
+                   options=options)
 
 
 def _said(given: str | bool, usual: str) -> str | None:
@@ -116,5 +119,6 @@ def _row(info: ModelInfo, chosen: bool) -> None:
                   on_click=draft.choose_model, args=(info.name,), help=t("model.take_help", model=info.name))
 
 
+@undisturbed()
 def _more() -> None:
     place.put(shown=str(_shown() + 2 * PAGE))

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import streamlit as st
 
 from pages.shared import draft
+from pages.shared.bound import bind_to
 from pages.shared.draft import Draft
 from pages.shared.model.numbers import decimal, plus
 from pages.shared.text import t
@@ -17,6 +18,7 @@ OWN_SIZE = 0
 """The choice "as the model was trained", which a recipe says with None and a select box would take for nothing chosen."""
 AS_SUITS = -1
 """The choice of None for the stored variations."""
+_UNSET = {"image_size": OWN_SIZE, "stored_views": AS_SUITS}
 
 
 @dataclass(frozen=True)
@@ -67,22 +69,19 @@ def section(now: Draft, depth: str) -> None:
 def _draw(control: Control, now: Draft) -> None:
     name, value = control.name, getattr(now.recipe, control.name)
     words = {"label": t(f"settings.{name}"), "help": t(f"settings.{name}_help")}
-    bound = draft.bind(name, now)
-    if name == "image_size":
-        value = value or OWN_SIZE
-        bound = draft.bind_to(draft.key(name), value, lambda size: draft.change(image_size=size or None))
-    if name == "stored_views":
-        value = AS_SUITS if value is None else value
-        bound = draft.bind_to(draft.key(name), value, lambda count: draft.change(
-            stored_views=None if count == AS_SUITS else count))
     if control.integer:
         low, high = control.integer
-        st.number_input(**words, min_value=low, max_value=high, step=1, **bound)
-    elif isinstance(value, bool):
-        st.toggle(**words, **bound)
-    else:
-        st.selectbox(**words, options=_options(control, value), format_func=lambda choice: say(name, choice, now),
-                     filter_mode=None, **bound)
+        st.number_input(**words, min_value=low, max_value=high, step=1, **draft.bind(name, now))
+        return
+    if isinstance(value, bool):
+        st.toggle(**words, **draft.bind(name, now))
+        return
+    unset = _UNSET.get(name)  # None cannot be chosen
+    value = unset if value is None else value
+    options = _options(control, value)
+    bound = bind_to(draft.key(name), value, lambda given: draft.change(**{name: None if given == unset else given}),
+                    options=options)
+    st.selectbox(**words, options=options, format_func=lambda choice: say(name, choice, now), filter_mode=None, **bound)
 
 
 def _options(control: Control, value: Any) -> list[Any]:

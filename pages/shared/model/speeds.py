@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.shared import backend
 from pages.shared.text import t, told
+from pages.shared.undisturbed import undisturbed
 from transfer_core import estimate
 from transfer_core.errors import StudioError
 from transfer_core.events import Failed
@@ -37,6 +38,7 @@ def offer(models: list[str]) -> None:
         _failure(next((job for job in jobs if job.state == "failed"), None))
 
 
+@undisturbed()
 def _submit(models: list[str]) -> Job:
     return backend.store().submit(KIND, {"models": models}, backend.device())
 

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import backend, draft, place
+from pages.shared.bound import bind_to
 from pages.shared.components.weight_file import weight_file
 from pages.shared.draft import Draft
 from pages.shared.text import plain, t, told
@@ -25,7 +26,7 @@ def section(now: Draft) -> None:
     with st.container(key="weights"):
         st.segmented_control(t("settings.weights"), CHOICES, required=True, help=t("settings.weights_help"),
                              format_func=lambda name: t(f"settings.weights_{name}"),
-                             **draft.bind_to("weights-choice", chosen, _choose))
+                             **bind_to("weights-choice", chosen, _choose, start="default"))
         if chosen == "scratch":
             st.warning(t("model.scratch"), icon=":material/warning:")
         elif chosen == "file":

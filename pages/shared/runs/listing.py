@@ -10,6 +10,7 @@ from pages.shared import backend, navigation
 from pages.shared.model.numbers import size
 from pages.shared.text import t
 from pages.shared.train.again import again
+from pages.shared.undisturbed import undisturbed
 from transfer_core.activations import Shelf, budget
 from transfer_core.store import Job
 
@@ -92,6 +93,7 @@ def _actions(run: Job) -> None:
         again(run)
 
 
+@undisturbed()
 def _delete(run_id: str) -> None:
     backend.store().delete_job(run_id)
     st.session_state["deleted-run"] = run_id
@@ -106,6 +108,7 @@ def _offer_undo() -> None:
         st.button(t("runs.undo"), key="undo-delete", on_click=_undo, args=(run_id,))
 
 
+@undisturbed()
 def _undo(run_id: str) -> None:
     backend.store().delete_job(run_id, undo=True)
     st.session_state.pop("deleted-run", None)

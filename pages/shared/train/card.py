@@ -7,6 +7,7 @@ import streamlit as st
 from pages.shared import backend, draft, navigation, place
 from pages.shared.model.numbers import decimal, duration, short, size
 from pages.shared.text import plain, t
+from pages.shared.undisturbed import undisturbed
 from transfer_core import estimate
 from transfer_core.catalog import ModelInfo, model, weights_at
 from transfer_core.errors import NotFound
@@ -43,6 +44,7 @@ def _nothing_yet() -> None:
             navigation.go("data")
 
 
+@undisturbed()
 def _start(recipe: Recipe, dataset: Dataset) -> None:
     # Two quick clicks call this twice; the second finds the run already in the URL.
     if backend.run() is not None:

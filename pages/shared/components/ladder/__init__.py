@@ -12,6 +12,7 @@ import streamlit as st
 from pages.shared.draft import POSITIONS
 from pages.shared.model.numbers import short
 from pages.shared.text import t
+from pages.shared.undisturbed import undisturbed
 from transfer_core.catalog import GroupInfo
 
 _HERE = Path(__file__).parent
@@ -41,11 +42,14 @@ def ladder(groups: Sequence[GroupInfo], positions: Sequence[str], on_change: Cal
     answered = f"{key}-answered"
 
     def changed() -> None:
-        sent = st.session_state[key].get("positions") or {}
-        wanted = sent.get("positions")
-        st.session_state[answered] = sent.get("sent", 0)
-        if isinstance(wanted, list) and len(wanted) == len(groups) and set(wanted) <= set(POSITIONS):
-            on_change(wanted)
+        with undisturbed():
+            sent = st.session_state[key].get("positions") or {}
+            wanted, when = sent.get("positions"), sent.get("sent", 0)
+            if when < st.session_state.get(answered, 0):
+                return  # of two runs of a script that began at once, the later one was here first
+            st.session_state[answered] = when
+            if isinstance(wanted, list) and len(wanted) == len(groups) and set(wanted) <= set(POSITIONS):
+                on_change(wanted)
 
     rungs = [{"name": group.name, "parameters": short(group.parameters), "share": group.share,
               "shape": " × ".join(map(str, group.shape)), "position": position}

@@ -3,6 +3,7 @@
 
 const POSITIONS = ["train", "anchor", "freeze"];
 const PAUSE_MS = 90;  // between two messages while a person drags
+const PATIENCE_MS = 2500, TRIES = 3;  // a message whose script was ended before it began is never answered
 const ICONS = {
   train: '<path d="M12 3c1 3.2 5.2 5.3 5.2 10.2A5.2 5.2 0 0 1 12 18.6a5.2 5.2 0 0 1-5.2-5.4c0-2.2 1.1-3.7 2.4-5 .2 1.6.9 2.4 1.7 2.8C10.6 8 10.7 5.3 12 3Z" fill="currentColor" stroke="none"/>',
   anchor: '<circle cx="12" cy="5.5" r="2"/><path d="M12 7.500V20M8.5 11h7M5 13.500c.5 4 3.5 6.5 7 6.500s6.5-2.5 7-6.5"/>',
@@ -17,9 +18,11 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const fresh = view.made !== made;
   if (fresh) {
     clearTimeout(view.timer);
+    clearTimeout(view.again);
     Object.assign(view, { made, sent: data.answers, timer: null, unsaid: false, positions: data.rungs.map((rung) => rung.position) });
     build(root, view, data);
   }
+  view.answers = data.answers;
   // An answer to an older message says where the handle was, not where it is. (A restarted server remembers no messages: 0.)
   const late = view.unsaid || (data.answers && data.answers < view.sent);
   if (fresh || !late) {
@@ -27,7 +30,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     paint(view);
   }
   // Streamlit cleans up before each call, not only at the end: a pause that is running must end, or nothing is said again.
-  return () => setTimeout(() => { if (!root.isConnected) clearTimeout(view.timer); }, 0);
+  return () => setTimeout(() => { if (!root.isConnected) [view.timer, view.again].forEach(clearTimeout); }, 0);
 }
 
 function build(root, view, { rungs, words, head, single }) {
@@ -130,11 +133,17 @@ function choose(view, positions) {
 function say(view) {
   view.unsaid = false;
   view.sent = Date.now();
-  view.send(view.positions, view.sent);
+  send(view, TRIES);
   view.timer = setTimeout(() => {
     view.timer = null;
     if (view.unsaid) say(view);
   }, PAUSE_MS);
+}
+
+function send(view, tries) {
+  view.send(view.positions, view.sent);
+  clearTimeout(view.again);
+  view.again = setTimeout(() => { if (tries > 1 && view.answers < view.sent) send(view, tries - 1); }, PATIENCE_MS);
 }
 
 function frozen(positions) {

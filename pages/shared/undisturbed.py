@@ -1,0 +1,30 @@
+"""Callbacks that are not ended half way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """For callbacks: what a visitor did is done to its end, whatever they do next.
+
+    Streamlit ends a script at its next touch of the page, the URL or the session state once another event has come, and a
+    callback is no exception. But the widget's new state is known by then, so that its callback is not called again: the
+    change is lost, which takes no more than two keys pressed while one run begins. There is no public switch for it; the
+    private one says whether a script is running that may be ended. Another Streamlit without it is as before.
+    """
+    context = get_script_run_ctx(suppress_warning=True)
+    runner = getattr(getattr(context, "_enqueue", None), "__self__", None)
+    may_be_ended = getattr(runner, "_execing", None)
+    if may_be_ended is None:
+        yield
+        return
+    runner._execing = False
+    try:
+        yield
+    finally:
+        runner._execing = may_be_ended
