@@ -27,7 +27,8 @@ from transfer_core.jobs import supervisor as supervising
 from transfer_core.recipe import Recipe
 from transfer_core.words import message
 
-COMMANDS = ("cache", "app", "import", "datasets", "models", "train", "runs", "show", "stop", "evaluate", "predict", "export")
+COMMANDS = ("cache", "app", "import", "datasets", "guess", "models", "train", "runs", "show", "stop", "evaluate", "predict",
+            "export")
 SCORE = {"n": 42, "accuracy": 0.9, "low": 0.8, "high": 0.95, "macro_f1": 0.9}
 RESULT = {"epochs": 1, "validation": SCORE, "test": SCORE, "seconds": 1.0}
 
@@ -379,3 +380,32 @@ def test_the_whole_way_without_a_browser(run, tmp_path):
         assert Path(written["file"]).stat().st_size == written["bytes"]
     resumed = run("train", "--resume", name, "--json")
     assert (resumed.status, resumed.answer["run"]) == (0, name)
+
+
+LOOK = {"model": "m", "images": {"train": 5, "validation": 0}, "of": {"train": 5, "validation": 0}, "strength": 1.0,
+        "score": {"accuracy": 0.8, "low": 0.4, "high": 0.96, "correct": 4, "n": 5, "baseline": 0.6, "on": "folds"},
+        "source": None, "seconds": 1.0}
+
+
+def test_a_first_look_gives_its_scores(run, store, dataset, task):
+    @task("guess")
+    def look(job, _store):
+        yield Progressed(stage="fitting_head", done=0)
+        return LOOK
+
+    given = run("guess", "--dataset", "Hats", "--json")
+    [job] = store.jobs("guess")
+    assert given.status == 0
+    assert given.answer == {"run": job.id, "dataset": dataset, "version": 1, **LOOK}
+    assert job.payload == {"dataset": dataset, "version": 1, "name": "Hats"}
+    said = run("guess", "--dataset", "Hats").answer
+    assert "80.0 % right (40.0 – 96.0 %) of 5 photos" in said and "60.0 %" in said
+
+
+def test_a_first_look_that_gave_way_says_so(run, store, dataset, task):
+    @task("guess")
+    def look(job, _store):
+        yield Progressed(stage="features", done=0)
+
+    given = run("guess", "--dataset", "Hats", "--json")
+    assert (given.status, given.answer["error"]["code"]) == (1, "gave_way")

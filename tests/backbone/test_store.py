@@ -84,6 +84,16 @@ def test_the_place_in_the_queue(store):
     assert store.ahead(store.submit("import", {})) == 0
 
 
+def test_what_nobody_asked_for_comes_after_all_that_was(store):
+    look, first, other = (store.submit(kind, {}, "cpu") for kind in ("guess", "train", "guess"))
+    assert [store.ahead(job) for job in (look, first, other)] == [1, 0, 2]
+    assert not store.claim(look.id, 1)
+    assert store.claim(first.id, 1)
+    store.end(first.id, "finished")
+    assert not store.claim(other.id, 1)
+    assert store.claim(look.id, 1)
+
+
 def test_a_queued_job_stops_at_once_and_a_running_one_is_asked(store):
     queued, running = store.submit("train", {}, "cpu"), store.submit("train", {}, "cuda:0")
     store.claim(running.id, 1)

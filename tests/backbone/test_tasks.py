@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from imported import photo
 
-from transfer_core.events import Epoch, Evaluated, Losses, Started
+from transfer_core.events import Epoch, Evaluated, Losses, Progressed, Started
+from transfer_core.jobs.devices import devices
 from transfer_core.jobs.run import run_job
-from transfer_core.jobs.tasks import TASKS, Result, _dataset_name
+from transfer_core.jobs.tasks import TASKS, Result, StopAsked, _dataset_name, first_look, take_first_look
 from transfer_core.words import message
 
 LOSS = Losses(total=1.0, target=1.0)
@@ -74,3 +76,89 @@ def test_a_resumed_run_that_had_finished_its_epochs_still_knows_them():
     result.recall([started, *epochs, Evaluated(split="test", report={"accuracy": 0.75, "n": 4, "confusion": [[1]]})])
     told = result.summary()
     assert (told["epochs"], told["best_epoch"], told["test"]) == (3, 2, {"accuracy": 0.75, "n": 4})
+
+
+def summary(**classes: int) -> dict:
+    return {"classes": classes, "split": {"train": sum(classes.values())}}
+
+
+def test_a_version_is_looked_at_once_and_another_again(store):
+    look = take_first_look(store, "hats-1", 1, summary(cap=3, top=3), "Hats")
+    assert (look.payload, look.device) == ({"dataset": "hats-1", "version": 1, "name": "Hats"}, devices()[0])
+    assert take_first_look(store, "hats-1", 1, summary(cap=3, top=3), "Hats") == look
+    other = take_first_look(store, "hats-1", 2, summary(cap=3, top=4), "Hats")
+    assert other.id != look.id and first_look(store, "hats-1") == other
+    assert first_look(store, "shoes-1") is None
+    store.claim(other.id, 1) or store.claim(look.id, 1)
+    store.end(other.id, "finished")  # it gave way: no result
+    assert take_first_look(store, "hats-1", 2, summary(cap=3, top=4), "Hats").id not in (look.id, other.id)
+
+
+@pytest.mark.parametrize("classes", [{}, {"cap": 9}])
+def test_where_nothing_can_be_told_apart_there_is_no_look(store, classes):
+    assert take_first_look(store, "hats-1", 1, summary(**classes), "Hats") is None
+    assert store.jobs("guess") == []
+
+
+def test_an_import_that_a_page_asked_for_is_followed_by_a_first_look(store):
+    job = store.submit("import", {"example": "leaves", "name": "Leaves", "images_per_class": 4, "then": "look"})
+    store.claim(job.id, os.getpid())
+    assert run_job(store, store.job(job.id)) == "finished"
+    [look], [dataset] = store.jobs("guess"), store.datasets()
+    assert look.payload == {"dataset": dataset.id, "version": 1, "name": "Leaves"}
+
+
+@pytest.fixture
+def looking(store, monkeypatch):
+    """A first look of three steps; returns (its job, its folder, what it has done)."""
+    done: list[object] = []
+
+    def look(_manifest, _home, out, **_):
+        try:
+            (out / "model.safetensors").write_bytes(b"weights")
+            for step in range(3):
+                done.append(step)
+                yield Progressed(stage="features", done=step)
+        finally:
+            done.append("over")
+        return {"score": {}}
+
+    monkeypatch.setattr("transfer_core.training.instant.guess", look)
+    monkeypatch.setattr("transfer_core.datasets.manifest.Manifest.read", lambda *_: None)
+    job = store.submit("guess", {"dataset": "hats-1", "version": 1, "name": "Hats"}, "cpu")
+    store.claim(job.id, 1)
+    return store.job(job.id), store.home.run(job.id), done
+
+
+def test_a_first_look_leaves_its_model_and_removes_the_one_before(store, looking):
+    job, out, done = looking
+    older = store.submit("guess", job.payload, "cpu")
+    store.end(older.id, "finished", {"score": {}})
+    (store.home.run(older.id) / "model.onnx").write_bytes(b"old")
+    work = TASKS["guess"](job, store)
+    with pytest.raises(StopIteration) as end:
+        while True:
+            next(work)
+    assert (end.value.value, done) == ({"score": {}}, [0, 1, 2, "over"])
+    assert out.is_dir() and not (out / "model.safetensors").exists()
+    assert not (store.home.root / "runs" / older.id).exists()
+
+
+def test_a_first_look_gives_way_to_a_training_that_waits(store, looking):
+    job, out, done = looking
+    work = TASKS["guess"](job, store)
+    next(work)
+    store.submit("train", {}, "cuda:0")  # another device: no reason to hurry
+    next(work)
+    store.submit("train", {}, "cpu")
+    assert list(work) == []
+    assert done == [0, 1, "over"] and not out.exists()
+
+
+def test_a_first_look_that_is_stopped_leaves_nothing(store, looking):
+    job, out, done = looking
+    work = TASKS["guess"](job, store)
+    next(work)
+    with pytest.raises(StopAsked):
+        work.throw(StopAsked("discard"))
+    assert done == [0, "over"] and not out.exists()

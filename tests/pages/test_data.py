@@ -7,9 +7,10 @@ from photos import dataset, draw, param
 from streamlit.testing.v1 import AppTest
 
 from pages.shared.data import counts, tree
-from transfer_core.datasets import understand
+from pages.shared.text import plain
+from transfer_core.datasets import rename_class, understand
 from transfer_core.events import Failed, Progressed
-from transfer_core.words import Message, languages, say
+from transfer_core.words import Message, languages, message, say
 
 
 def lines(html: str) -> list[str]:
@@ -62,7 +63,7 @@ def test_understood_shows_the_tree_and_imports_once_accepted(visit, store, tmp_p
     assert page.text_input(key="dataset-name").value == "pets & co"
     page.button(key="accept").click().run()
     made, = store.jobs("import")
-    assert made.payload == {"path": str(upload), "name": "pets & co"}
+    assert made.payload == {"path": str(upload), "name": "pets & co", "then": "look"}
     assert param(page, "job") == made.id
 
 
@@ -147,3 +148,60 @@ def test_the_words_count_the_conflicts_that_are_not_listed_too():
         app = AppTest.from_function(page, args=(given,)).run()
         assert not app.exception and app.expander[0].label == say("data.report.conflicts", count=count)
         assert say("data.understood.and_more", count=count - 12) in {caption.value for caption in app.caption}
+
+
+LOOK = {"model": "m", "images": {"train": 1500, "validation": 50}, "of": {"train": 9000, "validation": 50}, "strength": 1.0,
+        "score": {"accuracy": 0.8, "low": 0.4, "high": 0.96, "correct": 40, "n": 50, "baseline": 0.6, "on": "validation"},
+        "source": {"score": {"accuracy": 0.7, "low": 0.3, "high": 0.9, "correct": 35, "n": 50, "baseline": 0.6},
+                   "looks_like": [{"class": "<b>cat", "images": 3, "like": [{"source": "tabby, tabby cat", "share": 0.75}]}]},
+        "seconds": 1.0}
+
+
+def button(app, key: str):
+    return next((each for each in app.button if each.key == key), None)
+
+
+@pytest.mark.parametrize("language", languages())
+def test_a_first_look_is_offered_then_followed_then_shown(visit, store, tmp_path, language):
+    made = dataset(store, tmp_path / "pets", {"cat": 6, "dog": 6}, "pets")
+    app = visit("data", dataset=made.id, lang=language)
+    assert store.jobs("guess") == []
+    button(app, "take-look").click().run()
+    [look] = store.jobs("guess")
+    assert look.payload == {"dataset": made.id, "version": 1, "name": "pets"}
+    assert button(app, "take-look") is None and say("data.look.busy", language) in [caption.value for caption in app.caption]
+
+    store.claim(look.id, 1)
+    store.end(look.id, "finished", LOOK)
+    app = visit("data", dataset=made.id, lang=language)
+    assert not app.exception and button(app, "take-look") is None
+    assert say("data.look.score", language, accuracy="80", low="40", high="96") in [text.value for text in app.markdown]
+    told = "\n".join(caption.value for caption in app.caption)
+    assert say("data.look.validation", language, n=50, baseline="60") in told
+    assert say("data.look.part", language, count="1,500", total="9,000") in told
+    assert say("data.look.like_score", language, accuracy="70", low="30", high="90", n=50) in told
+    assert app.dataframe[-1].value.iloc[0].to_list() == ["<b>cat", "tabby 75 %"]
+
+
+def test_a_look_at_another_version_says_so_and_can_be_taken_again(visit, store, tmp_path):
+    made = dataset(store, tmp_path / "pets", {"cat": 6, "dog": 6}, "pets")
+    look = store.submit("guess", {"dataset": made.id, "version": 1, "name": "pets"}, "cpu")
+    store.claim(look.id, 1)
+    store.end(look.id, "finished", LOOK)
+    rename_class(store, made.id, "cat", "lion")
+    app = visit("data", dataset=made.id)
+    assert any(say("data.look.other_version", seen=1, version=2) in caption.value for caption in app.caption)
+    button(app, "take-look").click().run()
+    assert [job.payload["version"] for job in store.jobs("guess")] == [2, 1]
+
+
+def test_a_look_that_failed_or_gave_way_can_be_taken_again(visit, store, tmp_path):
+    made = dataset(store, tmp_path / "pets", {"cat": 6, "dog": 6}, "pets")
+    for state in ("finished", "failed"):
+        look = store.submit("guess", {"dataset": made.id, "version": 1, "name": "pets"}, "cpu")
+        store.claim(look.id, 1)
+        store.append(look.id, Failed(message=message("errors.no_upload.text"), hint=message("errors.no_upload.hint")))
+        store.end(look.id, state)
+        app = visit("data", dataset=made.id)
+        assert not app.exception and button(app, "take-look").label == say("data.look.again")
+        assert any(plain(say("errors.no_upload.text")) in warning.value for warning in app.warning) == (state == "failed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 
 import pytest
 import stories
@@ -122,3 +123,21 @@ def test_the_table_opens_in_a_spreadsheet_and_runs_nothing_there():
     header, row = csv.reader(io.StringIO(body.decode("utf-8-sig")))
     assert header == ["file", "label", "probability", "'+red", "苹果"]
     assert row == ["'=cmd().jpg", "'+red", "0.750000", "0.750000", "0.250000"]
+
+
+@pytest.mark.parametrize("language", languages())
+def test_the_first_look_at_a_dataset_answers_too(visit, store, run, tmp_path, language):
+    look = store.submit("guess", {"dataset": "colours-1", "version": 1, "name": "<i>Colours"}, "cpu")
+    shutil.copytree(store.home.run(run.id), store.home.run(look.id), dirs_exist_ok=True)
+    app = visit("predict", look=look.id, upload=ask(store, look, sky=picture(tmp_path, 0, 0, 255)), lang=language)
+    assert not app.exception
+    assert say("predict.first_look", language, name=plain("<i>Colours")) in [caption.value for caption in app.caption]
+    assert app.subheader[0].value == "\\<b\\>blue\\</b\\>"
+    assert "next-share" not in {button.key for button in app.button}
+
+
+@pytest.mark.parametrize("kind", ["guess", "train", "none"])
+def test_a_first_look_that_is_not_there_is_said(visit, store, kind):
+    look = store.submit(kind, {"name": "x"}, "cpu").id if kind != "none" else "../../etc"
+    app = visit("predict", look=look)
+    assert not app.exception and app.warning[0].value == say("predict.first_look_gone")

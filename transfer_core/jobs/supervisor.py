@@ -20,7 +20,7 @@ from transfer_core.jobs.discard import discard, discard_queued
 from transfer_core.jobs.run import failure
 from transfer_core.jobs.tasks import TASKS
 from transfer_core.store import Job, Store
-from transfer_core.store.jobs import IO, SILENT_AFTER
+from transfer_core.store.jobs import IO, LAST, SILENT_AFTER
 from transfer_core.words import message
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Supervisor:
 
     def _startable(self, live: list[Job]) -> list[Job]:
         """The oldest queued job of every free device, and imports up to `IO_WORKERS`; none that has its worker already."""
-        oldest_first = sorted(live, key=lambda job: job.created)
+        oldest_first = sorted(live, key=lambda job: (job.kind in LAST, job.created))
         taken = {job.device for job in live if job.state == "running"}
         imports = sum(job.device == IO and (job.state == "running" or job.id in self._workers) for job in live)
         chosen = []

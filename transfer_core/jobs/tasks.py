@@ -64,6 +64,8 @@ def import_(job: Job, store: Store) -> Work:
             shutil.rmtree(_upload(store.home, upload), ignore_errors=True)
     if imported and job.payload.get("then") == "train":
         _train_recommended(job, store, imported)
+    elif imported and job.payload.get("then") == "look":
+        take_first_look(store, imported.dataset, imported.version, imported.summary, job.payload["name"])
     return imported.summary if imported else None
 
 
@@ -98,6 +100,54 @@ def _train_recommended(job: Job, store: Store, imported: Imported) -> None:
     recipe = presets.recommended_recipe(imported.dataset, imported.version, imported.summary)
     payload = {"recipe": recipe.model_dump(), "name": job.payload["name"], "request": job.id}
     store.submit("train", payload, devices()[0])
+
+
+def take_first_look(store: Store, dataset: str, version: int, summary: dict[str, Any], name: str) -> Job | None:
+    """Queue a first model of this version of a dataset, unless there is one or nothing to learn; returns the newest such job."""
+    from transfer_core.jobs.devices import devices
+
+    made = first_look(store, dataset)
+    if made and made.payload["version"] == version and (made.live or made.result):
+        return made
+    if len(summary["classes"]) < 2 or not summary["split"]["train"]:
+        return None
+    return store.submit("guess", {"dataset": dataset, "version": version, "name": name}, devices()[0])
+
+
+def first_look(store: Store, dataset: str) -> Job | None:
+    """The newest first model of a dataset, whichever version it saw."""
+    return next((job for job in store.jobs("guess") if job.payload["dataset"] == dataset), None)
+
+
+@TASKS.add("guess", torch=True)
+def guess(job: Job, store: Store) -> Work:
+    """A first model before anybody chose anything. It gives way to whatever waits for its device, and then has no result."""
+    from transfer_core.datasets.manifest import Manifest
+    from transfer_core.training.instant import guess
+
+    dataset, out = job.payload["dataset"], store.home.run(job.id)
+    for older in store.jobs("guess"):
+        if older.payload["dataset"] == dataset and older.id != job.id and not older.live:
+            shutil.rmtree(store.home.run(older.id), ignore_errors=True)
+    manifest = Manifest.read(store.home, dataset, job.payload["version"])
+    work = guess(manifest, store.home, out, name=job.payload["name"], device=job.device)
+    found = None
+    try:
+        with closing(work):
+            while found is None and not _is_waited_for(job, store):
+                try:
+                    yield next(work)
+                except StopIteration as end:
+                    found = end.value
+    finally:
+        if found is None:
+            shutil.rmtree(out, ignore_errors=True)
+    (out / "model.safetensors").unlink(missing_ok=True)  # it is in the ONNX file, and nothing goes on from here
+    return found
+
+
+def _is_waited_for(job: Job, store: Store) -> bool:
+    return any(other.device == job.device and other.kind != job.kind for other in store.jobs(None, "queued"))
 
 
 @TASKS.add("train", torch=True)

@@ -21,6 +21,10 @@ IO = "io"
 """The device of jobs that need none (imports): any number of them may run beside a training."""
 
 
+LAST = ("guess",)
+"""Kinds of jobs nobody asked for: whatever else waits for their device goes first."""
+
+
 @dataclass(frozen=True)
 class Job:
     id: str
@@ -82,7 +86,7 @@ class Jobs:
             return 0
         rivals = self.jobs(None, "queued", "running")
         return sum(1 for other in rivals if other.device == job.device and other.id != job.id
-                   and (other.state == "running" or other.created < job.created))
+                   and (other.state == "running" or (other.kind in LAST, other.created) < (job.kind in LAST, job.created)))
 
     def claim(self, job_id: str, pid: int) -> bool:
         """Make a queued job mine. False when it is not queued, or its device is taken, or others wait longer.
@@ -94,10 +98,11 @@ class Jobs:
             if row is None or row.state != "queued" or row.stop == "discard":
                 return False
             if row.device != IO:
+                longer, other_kind = jobs.c.created < row.created, jobs.c.kind.not_in(LAST)
+                first = sa.or_(other_kind, longer) if row.kind in LAST else sa.and_(other_kind, longer)
                 rival = sa.select(jobs.c.id).where(
                     jobs.c.device == row.device, jobs.c.id != job_id, jobs.c.deleted.is_(None),
-                    sa.or_(jobs.c.state == "running",
-                           sa.and_(jobs.c.state == "queued", jobs.c.created < row.created)))
+                    sa.or_(jobs.c.state == "running", sa.and_(jobs.c.state == "queued", first)))
                 if connection.execute(rival.limit(1)).first():
                     return False
             now = time.time()

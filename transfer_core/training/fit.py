@@ -17,7 +17,7 @@ from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training import checkpoint, weights
 from transfer_core.training.checkpoint import State
-from transfer_core.training.freezing import climb, freeze, has_statistics, trainable_parameters
+from transfer_core.training.freezing import Ladder, climb, freeze, has_statistics, trainable_parameters
 from transfer_core.training.loop import Training, epochs, is_out_of_memory, train_step
 from transfer_core.training.models import Built, build, in_fast_layout
 from transfer_core.training.objective import Objective, Parts
@@ -44,7 +44,7 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, devi
     if resume:
         checkpoint.check_same_recipe(out, recipe)
     classes = manifest.classes
-    _check_data(manifest)
+    check_data(manifest)
     torch.manual_seed(recipe.seed)
     if recipe.weights == "pretrained":
         yield from weights.fetch(recipe.model)
@@ -56,7 +56,7 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, devi
     if resume and (out / checkpoint.LAST).is_file():
         state = checkpoint.load_last(out, training.model, training.optimizer, training.precision.scaler)
     else:
-        checkpoint.write_description(out, recipe, classes, _info(built, training))
+        checkpoint.write_description(out, recipe, classes, describe(built, training.ladder))
         (out / checkpoint.BEST).unlink(missing_ok=True)
         checkpoint.save_last(out, training.model, training.optimizer, training.precision.scaler, state)
     yield from (Note(message=note, level="warning" if note.key == "fit.no_validation" else "info")
@@ -77,7 +77,8 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _check_data(manifest: Manifest) -> None:
+def check_data(manifest: Manifest) -> None:
+    """Raises `BadRecipe` for a dataset nothing can be learned from."""
     if len(manifest.classes) < 2:
         raise BadRecipe("too_few_classes", count=len(manifest.classes))
     if not manifest.of("train"):
@@ -133,10 +134,11 @@ def _shortened(*things) -> Generator[Event, None, Short | None]:
     return None  # the long way halves its batch
 
 
-def _info(built: Built, training: Training) -> dict:
+def describe(built: Built, ladder: Ladder) -> dict:
+    """The content of `info.json`. Call it with the ladder applied."""
     sizes = {name: parameter.numel() for name, parameter in built.model.named_parameters()}
     rungs = [{"name": group.name, "position": position, "parameters": sum(sizes[name] for name in group.parameters)}
-             for group, position in training.ladder.rungs]
+             for group, position in ladder.rungs]
     return {"architecture": built.architecture, "arguments": built.arguments,
             "preprocessing": built.preprocessing.to_dict(), "groups": rungs,
             "parameters": sum(sizes.values()),

@@ -25,7 +25,7 @@ from transfer_core.training.evaluate import full_float32, predictions_file, read
 from transfer_core.training.models import load_run
 
 MOST = 400
-"""Images a file is replayed on, at most."""
+"""Of those measured, unless a run says otherwise."""
 TOLERANCE = 1e-3
 """Largest difference of a probability at which a file still counts as the model that was measured. float32 in another
 order of additions gives about 1e-5; a wrong crop or class order gives 0.1 and more."""
@@ -45,13 +45,15 @@ class Run:
     how: Preprocessing
     recipe: dict[str, Any]
     report: dict[str, Any]
+    most: int = MOST
+    """Images a file is replayed on."""
 
     @property
     def rows(self) -> Rows:
         """Measured predictions to replay, evenly spread: of the test split, else of validation."""
         test, validation = (predictions_file(self.folder, split) for split in ("test", "validation"))
         rows = read_predictions(test) or read_predictions(validation)
-        places = np.linspace(0, len(rows) - 1, min(MOST, len(rows))).round().astype(int)
+        places = np.linspace(0, len(rows) - 1, min(self.most, len(rows))).round().astype(int)
         return [rows[place] for place in places]
 
 

@@ -41,7 +41,8 @@ def _examples() -> None:
 @undisturbed()
 def _use(name: str) -> None:
     """Open the example where it was imported before, else import it."""
-    job = example.imported(name) or backend.store().submit("import", {"example": name, "name": t(f"examples.{name}.title")})
+    payload = {"example": name, "name": t(f"examples.{name}.title"), "then": "look"}
+    job = example.imported(name) or backend.store().submit("import", payload)
     place.put(job=job.id, dataset=None, run=None, deleted=None)
 
 

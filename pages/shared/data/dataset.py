@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.shared import backend, navigation
-from pages.shared.data import classes, counts, pictures, report, versions
+from pages.shared.data import classes, counts, first_look, pictures, report, versions
 from pages.shared.home.recent import ago
 from pages.shared.text import plain, t
 from transfer_core.store import Dataset
@@ -31,6 +31,7 @@ def show(dataset: Dataset) -> None:
         if st.button(t("data.view.next"), type="primary", icon=":material/arrow_forward:", key="next-model"):
             navigation.go("model", dataset=dataset.id, run=None)
         report.show(latest.summary)
+    first_look.show(dataset)
     report.conflicts(latest.summary)
     st.subheader(t("data.view.pictures"))
     st.fragment(pictures.show, key="pictures")(dataset)

@@ -130,7 +130,7 @@ def _import(job: Job) -> None:
     if place.get("job") != job.id:
         return
     name = st.session_state["dataset-name"].strip() or t("data.understood.new_name")
-    made = backend.store().submit("import", {**job.payload, "name": name})
+    made = backend.store().submit("import", {**job.payload, "name": name, "then": "look"})
     place.put(job=made.id, called=None)
 
 

@@ -1,0 +1,189 @@
+"""From a dataset to a model that answers, in seconds: features of the default model, the best head, a first honest score."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from transfer_core import metrics
+from transfer_core.datasets.manifest import Image, Manifest
+from transfer_core.errors import BadRecipe, Unavailable
+from transfer_core.events import Evaluated, Event, Exported, Progressed
+from transfer_core.paths import Home, replacing
+from transfer_core.predictor import softmax
+from transfer_core.recipe import DEFAULT_MODEL, Recipe
+from transfer_core.training import checkpoint, weights
+from transfer_core.training.evaluate import predictions_file, write_predictions
+from transfer_core.training.export import studio_version
+from transfer_core.training.fit import check_data, choose_device, describe
+from transfer_core.training.freezing import climb, freeze
+from transfer_core.training.instant.head import Head, best_head, unseen_probabilities
+from transfer_core.training.instant.source import looks_like, source_classifier
+from transfer_core.training.models import Built, build, classifiers, features_and_logits, in_fast_layout
+from transfer_core.training.onnx_file import write_onnx
+from transfer_core.training.optim import make_precision
+from transfer_core.training.pipeline import ImageInputs, Inputs, in_order
+from transfer_core.training.prefix.inputs import on_device
+from transfer_core.training.prefix.shorten import CHOICE, shorten
+from transfer_core.training.replay import check_onnx, open_run
+
+MOST_TRAINING, MOST_VALIDATION = 1500, 500
+"""Images looked at, at most: some 15 seconds on a laptop. The rest of a large dataset waits for a training."""
+ENOUGH = 50
+"""Validation images that make a score of their own; with fewer, training and validation images are divided into folds."""
+REPLAYED = 32
+_BATCH = 64
+
+
+def guess(manifest: Manifest, home: Home, out: Path | str, *, name: str = "model", device: str = "auto",
+          model: str = DEFAULT_MODEL) -> Generator[Event, None, dict[str, Any]]:
+    """Fit the best head on the frozen `model` and measure it on images it has not seen. The test split is not touched.
+
+    Writes into `out` what a training writes (but nothing to resume), `model.onnx`, and `guess.json`, which is also returned:
+    `{"model", "images": {"train", "validation"}, "of": {…}, "strength", "score": {"accuracy", "low", "high",
+    "correct", "n", "baseline", "on": "validation" | "folds"}, "source": {"score": {…} | None, "looks_like": […]} | None,
+    "seconds"}` (the interval is Wilson's, 95 %; the baseline always names the largest class).
+    Raises what `fit` raises, and `Unavailable` for a model whose head is more than one linear layer.
+    """
+    began, where, out = time.monotonic(), choose_device(device), Path(out)
+    classes = manifest.classes
+    check_data(manifest)
+    recipe = Recipe(dataset=manifest.dataset, version=manifest.version, model=model, freeze="all", augmentation="none",
+                    flip=False, regularizer=None, epochs=1)
+    yield from weights.fetch(recipe.model)
+    (out / CHOICE).unlink(missing_ok=True)
+    built = build(recipe, len(classes), home)
+    heads = classifiers(built.model)
+    if len(heads) != 1 or not isinstance(heads[0], nn.Linear):
+        raise Unavailable("no_linear_head", model=recipe.model)
+    chosen = {"train": spread(manifest.of("train"), MOST_TRAINING),
+              "validation": spread(manifest.of("validation"), MOST_VALIDATION)}
+    labels = {split: np.array([classes.index(image.label) for image in images], int) for split, images in chosen.items()}
+    if len(set(labels["train"].tolist())) < 2:
+        raise BadRecipe("too_few_classes", count=1)
+    features = yield from _features(recipe, built, chosen, classes, home, out, where)
+    yield Progressed(stage="fitting_head", done=0)
+    head = best_head(features["train"], labels["train"], len(classes))
+    _take_head(heads[0], head)
+    checkpoint.save_best(out, built.model)
+    found = {"model": recipe.model, "images": {split: len(images) for split, images in chosen.items()},
+             "of": {split: len(manifest.of(split)) for split in chosen}, "strength": head.strength}
+    yield Progressed(stage="evaluating", done=0)
+    answered = head.probabilities(features["validation"]) if len(labels["validation"]) else np.zeros((0, len(classes)))
+    found["score"], report = _score(features, labels, answered, classes)
+    found["source"] = _source(built.source_head, features, labels, classes)
+    _write(out / "report.json", {"weights": "", "dataset": manifest.dataset, "version": manifest.version, "validation": report})
+    write_predictions(predictions_file(out, "validation"), chosen["validation"], answered, classes)
+    yield Evaluated(split="validation", report=report)
+    yield from _file(out, home, name)
+    found["seconds"] = round(time.monotonic() - began, 2)
+    _write(out / "guess.json", found)
+    return found
+
+
+def spread(images: Sequence[Image], most: int) -> list[Image]:
+    """At most so many images, every class in its proportion, those with the smallest content hash: the same in each version."""
+    if len(images) <= most:
+        return list(images)
+    counts, ranks = Counter(image.label for image in images), Counter()
+    placed = []
+    for image in sorted(images, key=lambda image: image.sha256):
+        placed.append(((ranks[image.label] + 0.5) / counts[image.label], image.sha256, image))
+        ranks[image.label] += 1
+    return [image for _, _, image in sorted(placed, key=lambda entry: entry[:2])[:most]]
+
+
+def _features(recipe: Recipe, built: Built, chosen: dict[str, list[Image]], classes: Sequence[str], home: Home, out: Path,
+              where: torch.device) -> Generator[Event, None, dict[str, np.ndarray]]:
+    """What goes into the classifier, float32 N × D for each split: through the store, as a head-only training would read it."""
+    photos = {split: ImageInputs.of(images, classes, home, built.preprocessing) for split, images in chosen.items()}
+    ladder = climb(recipe, built.model, built.groups, len(chosen["train"]))
+    in_fast_layout(built.model).to(where)
+    freeze(built.model, ladder)
+    checkpoint.write_description(out, recipe, list(classes), describe(built, ladder))
+    short = yield from shorten(recipe, built, ladder, photos["train"], photos["validation"], home, out,
+                               make_precision(recipe, where), where)
+    network: nn.Module = short.network if short else built.model
+    inputs: dict[str, Inputs] = {"train": short.train, "validation": short.validation} if short else dict(photos)
+    built.model.eval()
+    found = {}
+    for split, of in inputs.items():
+        parts, count = [np.zeros((0, classifiers(network)[0].in_features), np.float32)], len(of.labels)
+        with torch.inference_mode():
+            for images, _labels in of.batches(in_order(count, _BATCH), epoch=0):
+                if not short:
+                    yield Progressed(stage="features", done=sum(map(len, parts)), total=count)
+                given = on_device(images, where) if short else images.to(where, memory_format=torch.channels_last)
+                parts.append(features_and_logits(network, given)[0][0].float().cpu().numpy())
+        found[split] = np.concatenate(parts)
+    return found
+
+
+def _take_head(layer: nn.Linear, head: Head) -> None:
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(head.weight))
+        layer.bias.copy_(torch.from_numpy(head.bias))
+
+
+def _score(features: dict[str, np.ndarray], labels: dict[str, np.ndarray], answered: np.ndarray,
+           classes: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The score to show, and the report of the validation split."""
+    counts = {name: int((labels["train"] == index).sum()) for index, name in enumerate(classes)}
+    report = metrics.report(labels["validation"], answered, classes, counts) if len(answered) else {}
+    if len(answered) >= ENOUGH:
+        return _accuracy(labels["validation"], answered) | {"on": "validation"}, report
+    both = np.concatenate([features["train"], features["validation"]])
+    truth = np.concatenate([labels["train"], labels["validation"]])
+    return _accuracy(truth, unseen_probabilities(both, truth, len(classes))) | {"on": "folds"}, report
+
+
+def _accuracy(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    right = int((probabilities.argmax(1) == labels).sum())
+    low, high = metrics.wilson(right, len(labels))
+    most = int(np.bincount(labels).max())
+    return {"accuracy": right / len(labels), "low": low, "high": high, "correct": right, "n": len(labels),
+            "baseline": most / len(labels)}
+
+
+def _source(source_head: list[nn.Module], features: dict[str, np.ndarray], labels: dict[str, np.ndarray],
+            classes: Sequence[str]) -> dict[str, Any] | None:
+    """What the original classifier says of these images; None for a model that came without one."""
+    if len(source_head) != 1:
+        return None
+    with torch.inference_mode():
+        logits = {split: source_head[0].cpu()(torch.from_numpy(rows)).numpy() for split, rows in features.items()}
+    source = {split: softmax(rows) for split, rows in logits.items()}
+    answers = source["validation"] @ source_classifier(source["train"], labels["train"], len(classes))
+    score = _accuracy(labels["validation"], answers) if len(answers) else None
+    return {"score": score, "looks_like": looks_like(source["train"], labels["train"], classes)}
+
+
+def _file(out: Path, home: Home, name: str) -> Generator[Event, None, None]:
+    """The file the Predict page asks, replayed on a few validation images before it is offered."""
+    yield Progressed(stage="exporting", done=0)
+    run = replace(open_run(out, home, name), most=REPLAYED)
+    file = out / "model.onnx"
+    write_onnx(run.model, run.how, {
+        "classes": run.classes, "preprocessing": run.how.to_dict(), "temperature": 1.0,
+        "architecture": run.recipe["model"], "run": out.name, "studio_version": studio_version()}, file, quick=True)
+    try:
+        replay = yield from check_onnx(run, file)
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+    yield Exported(format="onnx", file=file.name, bytes=file.stat().st_size, replayed=replay.replayed, same=replay.same,
+                   largest_difference=replay.largest_difference)
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    with replacing(file) as part:
+        part.write_text(json.dumps(content, ensure_ascii=False, indent=1), "utf-8")
