@@ -132,6 +132,31 @@ def test_the_least_recently_used_goes_first_and_what_is_written_stays(shelf, mon
     assert [stored.spec.prefix for stored in shelf] == ["c"], "nothing is removed for what cannot fit anyway"
 
 
+def exported(shelf: Shelf, prefix: str, size: int, used: float) -> Path:
+    file = shelf.engines / f"{prefix}.onnx"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(bytes(size))
+    os.utime(file, (used, used))
+    return file
+
+
+def test_exported_prefixes_count_and_go_first_the_oldest_of_them_before_the_others(shelf, monkeypatch):
+    kept = written(shelf.entry(spec(prefix="kept")), 1)
+    other = written(shelf.entry(spec(prefix="other")), 1)
+    for prefix, used in (("kept", 10), ("other", 20), ("young", 30)):
+        exported(shelf, prefix, 1000, used)
+    entries = sum(stored.bytes for stored in shelf)
+    assert shelf.bytes == entries + 3000
+    monkeypatch.setenv("TRANSFER_STUDIO_CACHE_BYTES", str(entries + 3000))
+    keep = frozenset({kept.spec.key})
+    assert make_room(shelf, 1000, keep) and list(shelf.exported()) == ["kept", "young"], "the kept entry's own stays"
+    assert make_room(shelf, 2000, keep) and list(shelf.exported()) == ["kept"]
+    assert len(list(shelf)) == 2
+    assert make_room(shelf, 2100, keep) and [stored.key for stored in shelf] == [kept.spec.key]
+    assert shelf.clear() > 1000 and shelf.bytes == 0
+    assert other.missing([image(1)]) == [0]
+
+
 def test_clear_frees_all_and_a_reader_reads_on(shelf):
     entry = written(shelf.entry(spec()), 1, 2)
     rows = entry.rows([image(2)])

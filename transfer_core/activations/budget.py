@@ -21,11 +21,20 @@ def budget(shelf: Shelf) -> int:
 
 
 def make_room(shelf: Shelf, wanted: int, keep: frozenset[str] = frozenset()) -> bool:
-    """Remove the least recently used entries, but none of `keep`, until `wanted` more bytes fit; False when they cannot."""
-    allowed, stored = budget(shelf), list(shelf)
-    taken = sum(entry.bytes for entry in stored)
+    """Remove what was not used longest, but no entry of `keep`, until `wanted` more bytes fit; False when they cannot.
+
+    Exported prefixes go first: what they say is in the entries, and exporting one again takes a second.
+    """
+    allowed, stored, exported = budget(shelf), list(shelf), shelf.exported()
+    taken = sum(entry.bytes for entry in stored) + sum(exported.values())
     if wanted + sum(entry.bytes for entry in stored if entry.key in keep) > allowed:
         return False
+    needed = {entry.spec.prefix for entry in stored if entry.key in keep}
+    for prefix in exported:
+        if taken + wanted <= allowed:
+            return True
+        if prefix not in needed:
+            taken -= shelf.remove_exported(prefix)
     for entry in stored:
         if taken + wanted <= allowed:
             return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +32,11 @@ class Stored:
 
 
 class Shelf:
-    """Where the entries lie: `cache/activations` in the home."""
+    """Where the entries lie: `cache/activations` in the home. Beside it, in `cache/engines`, `<prefix>.onnx` for those prefixes
+    that were exported."""
 
     def __init__(self, home: Home) -> None:
-        self.folder = home.cache / "activations"
+        self.folder, self.engines = home.cache / "activations", home.cache / "engines"
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def entry(self, spec: Spec) -> Entry:
@@ -55,7 +57,26 @@ class Shelf:
 
     @property
     def bytes(self) -> int:
-        return sum(stored.bytes for stored in self)
+        """Of all entries and of all exported prefixes."""
+        return sum(stored.bytes for stored in self) + sum(self.exported().values())
+
+    def exported(self) -> dict[str, int]:
+        """Bytes of each exported prefix, the least recently used first."""
+        found = {}
+        for file in self.engines.glob("*.onnx"):
+            with suppress(OSError):  # another process has just removed it
+                found[file.stem] = file.stat()
+        return {prefix: facts.st_size for prefix, facts in sorted(found.items(), key=lambda item: item[1].st_mtime)}
+
+    def remove_exported(self, prefix: str) -> int:
+        """Remove an exported prefix; returns the bytes that are free now. Who has opened it goes on."""
+        file = self.engines / f"{Path(prefix).name}.onnx"
+        try:
+            size = file.stat().st_size
+            file.unlink()
+        except OSError:
+            return 0
+        return size
 
     def remove(self, key: str) -> int:
         """Remove one entry unless somebody is writing it; returns the bytes that are free now.
@@ -80,4 +101,5 @@ class Shelf:
 
     def clear(self) -> int:
         """Remove all that nobody is writing; returns the bytes freed."""
-        return sum(self.remove(folder.name) for folder in list(self.folder.iterdir()) if folder.is_dir())
+        freed = sum(self.remove(folder.name) for folder in list(self.folder.iterdir()) if folder.is_dir())
+        return freed + sum(self.remove_exported(prefix) for prefix in self.exported())

@@ -8,6 +8,7 @@ some 30 images on. Each image goes through alone, one for each thread: batches o
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,7 @@ def choose(parts: Cut, eager: Eager, trial: np.ndarray, count: int, home: Home, 
     try:
         if not file.is_file():
             _export(parts, trial[:1], file)
+        os.utime(file)  # used now: see `activations.make_room`
         fast = Onnx(file, parts)
         answer, quick = _timed(fast, trial)
     except Exception as error:  # noqa: BLE001 — an operation without translation; PyTorch can do them all
