@@ -13,7 +13,7 @@ from contextvars import ContextVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from pages.shared.undisturbed import undisturbed
+from pages.shared.undisturbed import acting, undisturbed
 from transfer_core.recipe import Recipe
 from transfer_core.words import FALLBACK, languages
 
@@ -21,11 +21,14 @@ SETTINGS = tuple(name for name in Recipe.model_fields if name not in ("dataset",
 """Recipe settings, as keys of the URL."""
 KEPT = ("lang", "depth", "dataset", "run", "preset")
 """What goes along when a visitor moves to another page; the draft's settings go along too."""
-LATE_S = 3.0
-"""For how long a browser may show a URL that was changed: the line and a loaded machine, with room."""
+LATE_S = 4.0
+"""For how long a URL that was left counts as late where it may as well be a link."""
 MOST_LEFT = 30
 _GO_ALONG = frozenset((*KEPT, *SETTINGS))
 _WRITTEN = "place"
+"""In the session state: on which page we changed the URL last, to what, and the URLs left before, each with when and where."""
+_Url = dict[str, list[str]]
+_Left = list[tuple[float, str, _Url]]
 
 
 def get(key: str) -> str | None:
@@ -47,9 +50,9 @@ def put(**values: object) -> None:
     then = {**now, **{key: [str(value)] for key, value in values.items() if value is not None}}
     then = {key: value for key, value in then.items() if key not in values or values[key] is not None}
     if then != now:
-        path = _path()
-        left = [*_left(), (time.monotonic(), path, now)]
-        st.session_state[_WRITTEN] = (path, then, left[-MOST_LEFT:])  # first: the next line may end this run of the script
+        path, (_, _, left) = _path(), st.session_state.get(_WRITTEN) or ("", {}, [])
+        left = [entry for entry in _with(left, path, now) if entry[1:] != (path, then)]  # where we are now was not left
+        st.session_state[_WRITTEN] = (path, then, left)  # first: the next line may end this run of the script
         st.query_params.from_dict(then)
 
 
@@ -57,46 +60,60 @@ def _catch_up() -> None:
     """Where the browser is behind, put back what it has not heard of.
 
     Each event comes with the URL the browser shows. While a change of ours is on its way to it, that is the URL from before,
-    and taking it for the present one would undo the change: three settings moved within one second would leave one. So a URL
-    that was left a moment ago, on the same page, counts as the one it was left for. (Who presses Back in that moment has to
-    press once more.) From another page, what goes along with a visitor is put back.
+    and taking it for the present one would undo the change: three settings moved within one second would leave one. So an
+    event on the page itself, or a fragment's tick, that shows a URL left before means the one it was left for, however late
+    the machine is. Back and Forward are meant as they are. Anything else may be a link to where the visitor was before: then
+    this holds for a moment only. From another page, what goes along with a visitor is put back.
     """
     written = st.session_state.get(_WRITTEN)
     if written is None:
         return
-    now, here, left, (path, then, _) = _url(), _path(), _left(), written
+    now, here, (path, then, left) = _url(), _path(), written
     if now == then and path == here:
         return
+    if _went_back():
+        left = []
+    elif not (acting() or _is_fragment()):
+        left = [entry for entry in left if time.monotonic() - entry[0] < LATE_S]
     if path == here:
         behind = any(old == now for _, where, old in left if where == here)
     else:
         behind = _along(now) != _along(then) and any(_along(old) == _along(now) for _, _, old in left)
         then = {**{key: value for key, value in now.items() if key not in _GO_ALONG}, **_along(then)}
     if behind:
-        st.session_state[_WRITTEN] = (here, then, [*left, (time.monotonic(), here, now)][-MOST_LEFT:])
+        st.session_state[_WRITTEN] = (here, then, _with(left, here, now))
         st.query_params.from_dict(then)
     else:
         st.session_state[_WRITTEN] = (here, now, [])
 
 
-def _url() -> dict[str, list[str]]:
+def _url() -> _Url:
     return {key: st.query_params.get_all(key) for key in st.query_params}
 
 
-def _along(url: dict[str, list[str]]) -> dict[str, list[str]]:
+def _along(url: _Url) -> _Url:
     return {key: value for key, value in url.items() if key in _GO_ALONG}
 
 
-def _left() -> list[tuple[float, str, dict[str, list[str]]]]:
-    """The URLs left a moment ago: when, on which page, and what they said."""
-    _, _, left = st.session_state.get(_WRITTEN) or ("", {}, [])
-    return [entry for entry in left if time.monotonic() - entry[0] < LATE_S]
+def _with(left: _Left, path: str, url: _Url) -> _Left:
+    """The URLs left before, and this one. (A URL that is left again is as fresh as it gets: it need not be there twice.)"""
+    return [*(entry for entry in left if entry[1:] != (path, url)), (time.monotonic(), path, url)][-MOST_LEFT:]
 
 
 def _path() -> str:
     """Which page this is, also in a callback, which runs before the page does."""
     context = get_script_run_ctx(suppress_warning=True)
     return context.page_script_hash if context else ""
+
+
+def _is_fragment() -> bool:
+    context = get_script_run_ctx(suppress_warning=True)
+    return bool(context and context.fragment_ids_this_run)
+
+
+def _went_back() -> bool:
+    """Or forward: the browser says so."""
+    return bool(getattr(get_script_run_ctx(suppress_warning=True), "is_history_navigation", False))
 
 
 def link(**changes: str | None) -> dict[str, str]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+_acting: ContextVar[bool] = ContextVar("acting", default=False)
 
 
 @contextmanager
@@ -17,6 +20,21 @@ def undisturbed() -> Iterator[None]:
     change is lost, which takes no more than two keys pressed while one run begins. There is no public switch for it; the
     private one says whether a script is running that may be ended. Another Streamlit without it is as before.
     """
+    acting = _acting.set(True)
+    try:
+        with _not_ended():
+            yield
+    finally:
+        _acting.reset(acting)
+
+
+def acting() -> bool:
+    """Whether this is a callback: something a visitor did on the page, and no link or Back button."""
+    return _acting.get()
+
+
+@contextmanager
+def _not_ended() -> Iterator[None]:
     context = get_script_run_ctx(suppress_warning=True)
     runner = getattr(getattr(context, "_enqueue", None), "__self__", None)
     may_be_ended = getattr(runner, "_execing", None)

@@ -176,16 +176,16 @@ def test_one_rung_can_be_anchored_and_its_lambda_appears(page, studio, dataset):
 
 def test_lambda_moves_the_formula_and_reset_brings_all_back(page, studio, dataset):
     visit(page, studio, dataset=dataset, preset="everything")
-    page.locator("[class*=st-key-setting-source_loss]").get_by_text(say("objective.source_lwf_title")).click()
+    page.locator("[class*=st-key-setting-source_loss] >> nth=-1").get_by_text(say("objective.source_lwf_title")).click()
     url_has(page, source_loss="lwf")
-    thumb = page.locator("[class*=st-key-setting-lambda_target] input[type=range]")
+    thumb = page.locator("[class*=st-key-setting-lambda_target] input[type=range] >> nth=-1")
     thumb.focus()
     thumb.press("ArrowRight")
     url_has(page, lambda_target="3.0")
     expect(page.locator(".st-key-formula annotation").first).to_contain_text("{1 + 3}")
     expect(page.locator(".st-key-source-form")).to_contain_text(say("objective.shares", learn=75, keep=25))
     page.reload()
-    expect(page.locator("[class*=st-key-setting-lambda_target] [data-testid=stSliderThumbValue]")).to_have_text("λ = 3")
+    expect(page.locator("[class*=st-key-setting-lambda_target] [data-testid=stSliderThumbValue] >> nth=-1")).to_have_text("λ = 3")
     expect(page.locator(".st-key-changed-settings")).to_contain_text("2 settings")
     press(page, "reset")
     url_has(page, source_loss=None, lambda_target=None)
@@ -195,22 +195,23 @@ def test_lambda_moves_the_formula_and_reset_brings_all_back(page, studio, datase
 
 def test_a_native_slider_dragged_quickly_ends_where_it_was_left(page, studio, dataset):
     visit(page, studio, dataset=dataset, preset="everything", regularizer="l2", lambda_omega="0.01")
-    thumb = page.locator("[class*=st-key-setting-lambda_omega] input[type=range]")
+    thumb = page.locator("[class*=st-key-setting-lambda_omega] input[type=range] >> nth=-1")
     thumb.focus()
     for key in ["ArrowLeft"] * 3 + ["ArrowRight"] * 6:
         thumb.press(key)
     url_has(page, lambda_omega="0.3")
-    expect(page.locator("[class*=st-key-setting-lambda_omega] [data-testid=stSliderThumbValue]")).to_have_text("λ = 0.3")
+    shown = page.locator("[class*=st-key-setting-lambda_omega] [data-testid=stSliderThumbValue] >> nth=-1")
+    expect(shown).to_have_text("λ = 0.3")
 
 
 def test_depth_changes_what_is_shown_and_no_value(page, studio, dataset):
     visit(page, studio, dataset=dataset, epochs="7", depth="expert")
-    expect(page.locator("[class*=st-key-setting-epochs] input")).to_have_value("7")
-    page.locator("[class*=st-key-depth-choice]").get_by_text(say("model.depth_simple")).click()
+    expect(page.locator("[class*=st-key-setting-epochs] input >> nth=-1")).to_have_value("7")
+    page.locator("[class*=st-key-depth-choice] >> nth=-1").get_by_text(say("model.depth_simple")).click()
     url_has(page, depth="simple", epochs="7")
     expect(page.locator("[class*=st-key-setting-epochs]")).to_have_count(0)
-    page.locator("[class*=st-key-depth-choice]").get_by_text(say("model.depth_guided")).click()
-    expect(page.locator("[class*=st-key-setting-epochs] input")).to_have_value("7")
+    page.locator("[class*=st-key-depth-choice] >> nth=-1").get_by_text(say("model.depth_guided")).click()
+    expect(page.locator("[class*=st-key-setting-epochs] input >> nth=-1")).to_have_value("7")
 
 
 def test_everything_chosen_goes_along_to_the_train_page(page, studio, dataset):
@@ -231,7 +232,7 @@ def test_on_a_phone_nothing_sticks_out(page, studio, dataset):
 
 def test_a_file_that_is_no_weight_file_is_refused_in_words(page, studio, dataset, tmp_path):
     visit(page, studio, dataset=dataset)
-    page.locator("[class*=st-key-weights-choice]").get_by_text(say("settings.weights_file")).click()
+    page.locator("[class*=st-key-weights-choice] >> nth=-1").get_by_text(say("settings.weights_file")).click()
     false = tmp_path / "notes.pt"
     false.write_bytes(b"these are no tensors")
     page.locator(".st-key-weight-file input[type=file]").set_input_files(false)

@@ -72,6 +72,23 @@ def test_a_browser_that_stays_behind_while_it_has_news_is_put_right_each_time(ap
         assert address(app) == {"a": "5", "b": str(value)}
 
 
+def test_a_late_event_on_the_page_is_late_however_long_it_took(app, clock):
+    app.number_input[0].set_value(5).run()
+    clock[0] += 100 * place.LATE_S
+    show(app)
+    app.number_input[1].set_value(6).run()
+    assert address(app) == {"a": "5", "b": "6"}
+
+
+def test_where_the_visitor_is_was_not_left(app):
+    """There and back again: an event from there is not late."""
+    for value in (5, 1, 5):
+        app.number_input[0].set_value(value).run()
+    show(app, a="5")
+    app.number_input[1].set_value(6).run()
+    assert address(app) == {"a": "5", "b": "6"}
+
+
 def test_an_address_never_left_is_where_the_visitor_is(app):
     app.number_input[0].set_value(5).run()
     show(app, a="9", other="x")
