@@ -21,8 +21,8 @@ SETTINGS = tuple(name for name in Recipe.model_fields if name not in ("dataset",
 """Recipe settings, as keys of the URL."""
 KEPT = ("lang", "depth", "dataset", "run", "preset")
 """What goes along when a visitor moves to another page; the draft's settings go along too."""
-LATE_S = 4.0
-"""For how long a URL that was left counts as late where it may as well be a link."""
+LATE_S, LINK_S = 20.0, 4.0
+"""For how long a URL that was left counts as late where it may as well be a link: to the page itself there are hardly any."""
 MOST_LEFT = 30
 _GO_ALONG = frozenset((*KEPT, *SETTINGS))
 _WRITTEN = "place"
@@ -74,7 +74,7 @@ def _catch_up() -> None:
     if _went_back():
         left = []
     elif not (acting() or _is_fragment()):
-        left = [entry for entry in left if time.monotonic() - entry[0] < LATE_S]
+        left = [entry for entry in left if time.monotonic() - entry[0] < (LATE_S if entry[1] == here == path else LINK_S)]
     if path == here:
         behind = any(old == now for _, where, old in left if where == here)
     else:

@@ -67,7 +67,8 @@ def choose_and_freeze(page: Page) -> float:
     epochs = page.locator("[class*=st-key-setting-epochs] input >> nth=-1")
     epochs.fill(str(EPOCHS))
     epochs.press("Enter")
-    page.wait_for_function("epochs => new URLSearchParams(location.search).get('epochs') === epochs", arg=str(EPOCHS))
+    page.wait_for_function("""() => ['freeze', 'epochs', 'lambda_omega'].every(
+        (name) => new URLSearchParams(location.search).has(name))""")
     address = parse_qs(urlsplit(page.url).query)
     assert address["freeze"] == ["7"]
     weaker = float(address["lambda_omega"][0])

@@ -45,7 +45,11 @@ def test_choose_offers_examples_and_datasets(visit, store, tmp_path, language):
     page = visit("data", lang=language)
     assert not page.exception
     assert page.title[0].value == say("data.title", language)
-    assert [link.label for link in page.get("page_link")][-1] == r"**trees\_2**"
+    opener = next(button for button in page.button if button.label == r"**trees\_2**")
+    opener.click().run()
+    assert param(page, "dataset") == opener.key.removeprefix("open-") and not page.exception
+    page.button(key="another-dataset").click().run()
+    assert "dataset" not in page.query_params
     assert {f"use-{name}" for name in ("leaves", "cloth", "digits")} <= {button.key for button in page.button}
     page.button(key="use-cloth").click().run()
     assert param(page, "job") == store.jobs("import")[0].id

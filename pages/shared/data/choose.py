@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared import backend, navigation, place
+from pages.shared import backend, place
 from pages.shared.components.upload import upload
 from pages.shared.home import example
 from pages.shared.home.recent import ago
@@ -59,9 +59,15 @@ def _datasets() -> None:
 def _card(dataset: Dataset) -> None:
     classes = dataset.latest.summary["classes"]
     with st.container(border=True, key=f"dataset-{dataset.id}"):
-        navigation.link("data", f"**{plain(dataset.name)}**", ":material/photo_library:", dataset=dataset.id, run=None)
+        # No link: to where one was a moment ago, on the page itself, a link would count as late (see `place`).
+        st.button(f"**{plain(dataset.name)}**", type="tertiary", icon=":material/photo_library:", key=f"open-{dataset.id}",
+                  on_click=_open, args=(dataset.id,))
         size = t("home.dataset_size", images=f"{sum(classes.values()):,}", classes=len(classes))
         st.caption(f"{size} · {ago(dataset.latest.created)}")
+
+
+def _open(dataset: str) -> None:
+    place.put(dataset=dataset, run=None, deleted=None)
 
 
 def _offer_undo() -> None:

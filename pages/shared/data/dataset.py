@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared import backend, navigation
+from pages.shared import backend, navigation, place
 from pages.shared.data import classes, counts, first_look, pictures, report, versions
 from pages.shared.home.recent import ago
 from pages.shared.text import plain, t
@@ -18,7 +18,9 @@ def show(dataset: Dataset) -> None:
         if st.button(t("data.rename.button"), type="tertiary", icon=":material/edit:", key="rename-dataset"):
             _rename(dataset)
         st.space("stretch")
-        navigation.link("data", t("data.view.another"), ":material/add:", dataset=None, run=None)
+        # No link: to a browser that is behind, the page without a dataset is where it was a moment ago.
+        st.button(t("data.view.another"), type="tertiary", icon=":material/add:", key="another-dataset",
+                  on_click=lambda: place.put(dataset=None, run=None, job=None, **{"class": None, "page": None}))
     st.markdown(_sentence(latest.summary))
     st.caption(t("data.view.version", version=latest.version, when=ago(latest.created)))
     versions.offer_undo(dataset)
