@@ -63,6 +63,7 @@ def choose_and_freeze(page: Page) -> float:
     expect(page.locator(".st-key-ladder .bar.freeze")).to_have_count(8)
     slider.press("ArrowLeft")
     expect(page.locator(".st-key-ladder .bar.freeze")).to_have_count(7)
+    page.wait_for_function("new URLSearchParams(location.search).get('freeze') === '7'")
     page.locator("[class*=st-key-setting-lambda_omega] input[type=range] >> nth=-1").press("ArrowLeft")
     epochs = page.locator("[class*=st-key-setting-epochs] input >> nth=-1")
     epochs.fill(str(EPOCHS))

@@ -15,6 +15,7 @@ SLOW = f"const LATE_MS = {LATE_MS};" + """
   window.WebSocket = class extends WebSocket {
     addEventListener(name, hear, ...rest) { super.addEventListener(name, name === "message" ? late(hear) : hear, ...rest); }
     set onmessage(hear) { super.onmessage = late(hear); }
+    send(data) { if (!(window.lose-- > 0)) super.send(data); }
   };
 """
 """What the server says arrives late, and in its order."""
@@ -93,3 +94,10 @@ def test_back_goes_back_at_once(slow):
     slow.go_back()
     expect(epochs).to_have_value(before)
     assert "epochs" not in address(slow)
+
+
+def test_a_move_of_the_ladder_that_nobody_heard_is_said_again(slow):
+    slow.evaluate("window.lose = 1")
+    slow.locator(".st-key-ladder .slider").press("Home")
+    says(slow, freeze="0")
+    assert slow.evaluate("window.lose") < 0  # it was lost, and another came through

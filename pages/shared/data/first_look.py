@@ -22,7 +22,7 @@ def show(dataset: Dataset) -> None:
     with st.container(border=True, key="first-look"):
         st.markdown(f"**:material/visibility: {t('data.look.title')}**")
         live = bool(job and job.live)
-        st.fragment(_draw, run_every=1.0 if live else None, key="first-look-state")(dataset, job.id if job else None, live)
+        st.fragment(_draw, run_every=2.0 if live else None, key="first-look-state")(dataset, job.id if job else None, live)
 
 
 def _possible(dataset: Dataset) -> bool:

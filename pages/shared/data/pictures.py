@@ -52,7 +52,12 @@ def _choose_class(counted: dict[str, dict[str, int]], label: str) -> None:
     key = f"gallery-class-{hashlib.sha256(repr(sorted(counted)).encode()).hexdigest()[:8]}"
     st.selectbox(t("data.gallery.class"), list(counted), width=340,
                  format_func=lambda name: f"{name} ({sum(counted[name].values()):,})" if name in counted else name,
-                 **bind_to(key, label, lambda chosen: place.put(**{"class": chosen, "page": None}), options=list(counted)))
+                 **bind_to(key, label, lambda given: _turn_to_class(given, counted), options=list(counted)))
+
+
+def _turn_to_class(given: str, counted: dict[str, dict[str, int]]) -> None:
+    if given != chosen(counted):  # said twice, it must not turn back to the first page
+        place.put(**{"class": given, "page": None})
 
 
 def _page(count: int) -> int:

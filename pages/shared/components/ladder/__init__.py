@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -41,14 +40,13 @@ def ladder(groups: Sequence[GroupInfo], positions: Sequence[str], on_change: Cal
     time of the message it answers, and the browser ignores answers to anything but its last message.
     """
     answered = f"{key}-answered"
-    session = st.session_state.setdefault(f"{key}-session", secrets.token_hex(4))
 
     def changed() -> None:
         with undisturbed():
             sent = st.session_state[key].get("positions") or {}
             wanted, when = sent.get("positions"), sent.get("sent", 0)
-            if sent.get("session") != session or when <= st.session_state.get(answered, 0):
-                return  # said to a server that has been restarted, or heard already: a browser repeats its states
+            if when < st.session_state.get(answered, 0):
+                return  # of two runs of a script that began at once, the later one was here first
             st.session_state[answered] = when
             if isinstance(wanted, list) and len(wanted) == len(groups) and set(wanted) <= set(POSITIONS):
                 on_change(wanted)
@@ -58,6 +56,6 @@ def ladder(groups: Sequence[GroupInfo], positions: Sequence[str], on_change: Cal
              for group, position in zip(groups, positions, strict=True)]
     # Words with a place for a number (`slider_value`, `rung`) are filled in the browser.
     _component()(key=key, on_positions_change=changed, data={
-        "rungs": rungs, "head": head, "single": single, "answers": st.session_state.get(answered, 0), "session": session,
+        "rungs": rungs, "head": head, "single": single, "answers": st.session_state.get(answered, 0),
         "words": {word: t(f"ladder.{word}") for word in _WORDS},
     })

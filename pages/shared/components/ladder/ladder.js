@@ -3,35 +3,34 @@
 
 const POSITIONS = ["train", "anchor", "freeze"];
 const PAUSE_MS = 90;  // between two messages while a person drags
+const PATIENCE_MS = 2500, TRIES = 3;  // a message whose script was ended before it began is never answered
 const ICONS = {
   train: '<path d="M12 3c1 3.2 5.2 5.3 5.2 10.2A5.2 5.2 0 0 1 12 18.6a5.2 5.2 0 0 1-5.2-5.4c0-2.2 1.1-3.7 2.4-5 .2 1.6.9 2.4 1.7 2.8C10.6 8 10.7 5.3 12 3Z" fill="currentColor" stroke="none"/>',
   anchor: '<circle cx="12" cy="5.5" r="2"/><path d="M12 7.500V20M8.5 11h7M5 13.500c.5 4 3.5 6.5 7 6.500s6.5-2.5 7-6.5"/>',
   freeze: '<path d="M12 3v18M4.2 7.500l15.6 9M19.8 7.500l-15.6 9M9.5 4.5 12 6.600l2.5-2.100M9.5 19.5 12 17.400l2.5 2.1"/>',
 };
 
-export default function ({ parentElement, data, setStateValue }) {
+export default function ({ parentElement, data, setTriggerValue }) {
   const root = parentElement.querySelector(".ladder");
   const made = JSON.stringify([data.words, data.head, data.single, data.rungs.map(({ position, ...fixed }) => fixed)]);
   const view = (root.view ??= {});
-  // A state, no trigger: a script that is ended before it begins takes its triggers along, but the next event brings all states.
-  view.send = (positions, sent) => {
-    view.heardBy = data.session;
-    setStateValue("positions", { positions, sent, session: data.session });
-  };
+  view.send = (positions, sent) => setTriggerValue("positions", { positions, sent });
   const fresh = view.made !== made;
   if (fresh) {
     clearTimeout(view.timer);
+    clearTimeout(view.again);
     Object.assign(view, { made, sent: data.answers, timer: null, unsaid: false, positions: data.rungs.map((rung) => rung.position) });
     build(root, view, data);
   }
-  // An answer to an older message says where the handle was, not where it is. (A restarted server has heard nothing: it is another session.)
-  const late = view.unsaid || (view.heardBy === data.session && data.answers < view.sent);
+  view.answers = data.answers;
+  // An answer to an older message says where the handle was, not where it is. (A restarted server remembers no messages: 0.)
+  const late = view.unsaid || (data.answers && data.answers < view.sent);
   if (fresh || !late) {
     view.positions = data.rungs.map((rung) => rung.position);
     paint(view);
   }
   // Streamlit cleans up before each call, not only at the end: a pause that is running must end, or nothing is said again.
-  return () => setTimeout(() => { if (!root.isConnected) clearTimeout(view.timer); }, 0);
+  return () => setTimeout(() => { if (!root.isConnected) [view.timer, view.again].forEach(clearTimeout); }, 0);
 }
 
 function build(root, view, { rungs, words, head, single }) {
@@ -134,11 +133,17 @@ function choose(view, positions) {
 function say(view) {
   view.unsaid = false;
   view.sent = Date.now();
-  view.send(view.positions, view.sent);
+  send(view, TRIES);
   view.timer = setTimeout(() => {
     view.timer = null;
     if (view.unsaid) say(view);
   }, PAUSE_MS);
+}
+
+function send(view, tries) {
+  view.send(view.positions, view.sent);
+  clearTimeout(view.again);
+  view.again = setTimeout(() => { if (tries > 1 && view.answers < view.sent) send(view, tries - 1); }, PATIENCE_MS);
 }
 
 function frozen(positions) {
