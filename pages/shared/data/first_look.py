@@ -22,7 +22,7 @@ def show(dataset: Dataset) -> None:
     with st.container(border=True, key="first-look"):
         st.markdown(f"**:material/visibility: {t('data.look.title')}**")
         live = bool(job and job.live)
-        st.fragment(_draw, run_every=2.0 if live else None, key="first-look-state")(dataset, job.id if job else None, live)
+        st.fragment(_draw, run_every=2.0 if live else None, key="first-look-state")(dataset, job.id if job else None)
 
 
 def _possible(dataset: Dataset) -> bool:
@@ -30,13 +30,12 @@ def _possible(dataset: Dataset) -> bool:
     return len(summary["classes"]) > 1 and summary["split"]["train"] > 0
 
 
-def _draw(dataset: Dataset, job_id: str | None, was_live: bool) -> None:
+def _draw(dataset: Dataset, job_id: str | None) -> None:
+    # It ends by drawing what was found, not by running the page anew: a click made at that moment would be lost.
     job = backend.store().job(job_id) if job_id else None
     if job and job.live:
         _busy(job)
         return
-    if was_live:
-        st.rerun()
     if job and job.result:
         _found(dataset, job)
     elif job and job.state == "failed":
