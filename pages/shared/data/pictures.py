@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.shared import backend, place
-from pages.shared.bound import bind_to
 from pages.shared.components.gallery import Asked, Item, gallery
 from pages.shared.data import counts, edits
 from pages.shared.text import plain, t
@@ -50,14 +49,15 @@ def items(images: Sequence[Image]) -> list[Item]:
 def _choose_class(counted: dict[str, dict[str, int]], label: str) -> None:
     # One widget for each set of classes: a browser that still shows a class which has just gone would answer with another.
     key = f"gallery-class-{hashlib.sha256(repr(sorted(counted)).encode()).hexdigest()[:8]}"
-    st.selectbox(t("data.gallery.class"), list(counted), width=340,
-                 format_func=lambda name: f"{name} ({sum(counted[name].values()):,})" if name in counted else name,
-                 **bind_to(key, label, lambda given: _turn_to_class(given, counted), options=list(counted)))
+    if st.session_state.get(key) != label:
+        st.session_state[key] = label
+    st.selectbox(t("data.gallery.class"), list(counted), key=key, width=340, on_change=_turn_to_class, args=(key, label),
+                 format_func=lambda name: f"{name} ({sum(counted[name].values()):,})" if name in counted else name)
 
 
-def _turn_to_class(given: str, counted: dict[str, dict[str, int]]) -> None:
-    if given != chosen(counted):  # said twice, it must not turn back to the first page
-        place.put(**{"class": given, "page": None})
+def _turn_to_class(key: str, now: str) -> None:
+    if (label := st.session_state[key]) != now:
+        place.put(**{"class": label, "page": None})
 
 
 def _page(count: int) -> int:
