@@ -1,19 +1,20 @@
 """Where a visitor is. All a page needs to know lies in the URL: a refresh, a bookmark or a second tab lose nothing.
 
-Keys of the URL: `lang`, `dataset` (id), `run` (job id of a training), `job` (an import), `look` (a first
-look), `upload`, `depth`,
-every recipe setting that differs from the recommended one (see `draft`), and what the model search asks (`searching.KEYS`).
+Keys of the URL: `lang`, `dataset` (id), `run` (job id of a training), `job` (an import), `look` (a first look), `upload`,
+`depth`, every recipe setting that differs from the recommended one (see `draft`), and what the model search asks
+(`searching.KEYS`).
 """
 
 from __future__ import annotations
 
 import time
 from contextvars import ContextVar
+from urllib.parse import parse_qs
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from pages.shared.undisturbed import acting, undisturbed
+from pages.shared.undisturbed import acting, one_at_a_time, undisturbed
 from transfer_core.recipe import Recipe
 from transfer_core.words import FALLBACK, languages
 
@@ -24,6 +25,7 @@ KEPT = ("lang", "depth", "dataset", "run", "preset")
 LATE_S, LINK_S = 20.0, 4.0
 """For how long a URL that was left counts as late where it may as well be a link: to the page itself there are hardly any."""
 MOST_LEFT = 30
+_STREAMLITS_OWN = ("embed", "embed_options")
 _GO_ALONG = frozenset((*KEPT, *SETTINGS))
 _WRITTEN = "place"
 """In the session state: on which page we changed the URL last, to what, and the URLs left before, each with when and where."""
@@ -33,13 +35,13 @@ _Left = list[tuple[float, str, _Url]]
 
 def get(key: str) -> str | None:
     _catch_up()
-    return st.query_params.get(key) or None
+    return _last(_url().get(key)) or None
 
 
 def asked() -> dict[str, str]:
-    """Everything the URL says, read once: each `get` costs 15 µs, and a page asks for some thirty keys."""
+    """Everything the URL says, read once: a page asks for some thirty keys."""
     _catch_up()
-    return {key: value for key, value in st.query_params.to_dict().items() if value}
+    return {key: value for key, values in _url().items() if (value := _last(values))}
 
 
 @undisturbed()
@@ -65,12 +67,20 @@ def _catch_up() -> None:
     the machine is. Back and Forward are meant as they are. Anything else may be a link to where the visitor was before: then
     this holds for a moment only. From another page, what goes along with a visitor is put back.
     """
+    if not _is_elsewhere():
+        return
+    with one_at_a_time():
+        if _is_elsewhere():  # still: another script may have changed it meanwhile
+            _settle()
+
+
+def _is_elsewhere() -> bool:
     written = st.session_state.get(_WRITTEN)
-    if written is None:
-        return
-    now, here, (path, then, left) = _url(), _path(), written
-    if now == then and path == here:
-        return
+    return written is not None and (_path(), _url()) != written[:2]
+
+
+def _settle() -> None:
+    now, here, (path, then, left) = _url(), _path(), st.session_state[_WRITTEN]
     if _went_back():
         left = []
     elif not (acting() or _is_fragment()):
@@ -88,7 +98,19 @@ def _catch_up() -> None:
 
 
 def _url() -> _Url:
-    return {key: st.query_params.get_all(key) for key in st.query_params}
+    """What the browser showed when it asked for this run of the script, or has been told in it.
+
+    Not `st.query_params`: while a script ends and the next one begins, the two share those.
+    """
+    context = get_script_run_ctx(suppress_warning=True)
+    if context is None:
+        return {}
+    return {key: values for key, values in parse_qs(context.query_string, keep_blank_values=True).items()
+            if key.lower() not in _STREAMLITS_OWN}
+
+
+def _last(values: list[str] | None) -> str:
+    return values[-1] if values else ""
 
 
 def _along(url: _Url) -> _Url:

@@ -1,13 +1,17 @@
-"""Callbacks that are not ended half way."""
+"""Callbacks that are not ended half way, and not run beside one another."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+_LOCK = "one at a time"
+_making = threading.Lock()
 _acting: ContextVar[bool] = ContextVar("acting", default=False)
 
 
@@ -19,10 +23,12 @@ def undisturbed() -> Iterator[None]:
     callback is no exception. But the widget's new state is known by then, so that its callback is not called again: the
     change is lost, which takes no more than two keys pressed while one run begins. There is no public switch for it; the
     private one says whether a script is running that may be ended. Another Streamlit without it is as before.
+
+    Two such callbacks of one visitor wait for each other (`one_at_a_time`).
     """
     acting = _acting.set(True)
     try:
-        with _not_ended():
+        with _not_ended(), one_at_a_time():
             yield
     finally:
         _acting.reset(acting)
@@ -31,6 +37,20 @@ def undisturbed() -> Iterator[None]:
 def acting() -> bool:
     """Whether this is a callback: something a visitor did on the page, and no link or Back button."""
     return _acting.get()
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Nobody else changes this visitor's session state meanwhile.
+
+    Streamlit starts the script for the next event in a thread of its own, beside the one it has asked to end: both hold the
+    same session state. Of two moves of one slider the older could then be written last.
+    """
+    with _making:
+        lock = st.session_state.get(_LOCK) or threading.RLock()
+        st.session_state[_LOCK] = lock
+    with lock:
+        yield
 
 
 @contextmanager

@@ -99,12 +99,12 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     running.end()
 
 
-def until(true: Callable[[], object], seconds: float = 180.0) -> object:
+def until(true: Callable[[], object], seconds: float = 180.0, pause: float = 0.1) -> object:
     """Wait until something holds; returns it. (Machines are slow at times, never for ever.)"""
     deadline = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < deadline, "this did not happen in time"
-        time.sleep(0.1)
+        time.sleep(pause)
     return found
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,7 +24,7 @@ from transfer_core.words import say
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("runs")]
 PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "plant_leaves_40.zip"
 expect.set_options(timeout=60_000)
-EPOCHS = 8
+EPOCHS = 40
 CELL_WIDTH, CELL_HEIGHT = 72, 35
 """Of a count in the confusion matrix: it is drawn on a canvas, so it is clicked by its place."""
 
@@ -81,19 +84,28 @@ def points(page: Page) -> int:
     return page.evaluate("document.querySelector('.live-plot')?.data?.[0].x.length ?? 0")
 
 
+@contextmanager
+def held(studio, run: str, wait: Callable) -> Iterator[None]:
+    """The worker stands still after an early epoch: it learns faster than a page can be looked at."""
+    wait(lambda: any(isinstance(event, Epoch) for _, event in studio.store.events(run)), pause=0.01)
+    worker = studio.store.job(run).pid
+    os.kill(worker, signal.SIGSTOP)
+    assert studio.store.job(run).live
+    yield
+    os.kill(worker, signal.SIGCONT)
+
+
 def train(page: Page, studio, wait: Callable) -> str:
     expect(page.locator(".st-key-run-card")).to_contain_text(say("train.card_split", train=28, validation=6, test=6))
     page.locator(".st-key-start button").click()
     page.wait_for_url(re.compile(r"run=train-"))
     run = re.search(r"run=(train-\w+)", page.url).group(1)
-    for moved in (1, 2):  # the curve appears, and moves
-        seen = points(page) if moved == 2 else 0
-        wait(lambda seen=seen: page.wait_for_timeout(50) or points(page) > seen)
-    wait(lambda: any(isinstance(event, Epoch) for _, event in studio.store.events(run)))
-    assert studio.store.job(run).live
-    page.reload()  # in the middle
-    assert run in page.url
-    wait(lambda: page.wait_for_timeout(50) or points(page) > seen)
+    with held(studio, run, wait):
+        wait(lambda: page.wait_for_timeout(50) or points(page))  # the curve appears
+        page.reload()  # in the middle
+        assert run in page.url
+        seen = wait(lambda: page.wait_for_timeout(50) or points(page))
+    wait(lambda: page.wait_for_timeout(50) or points(page) > seen)  # and moves
     loss = page.locator(".live-plot").first
     expect(loss).to_have_attribute("aria-label", re.compile(r"\d\.\d{3}"))
     expect(page.locator(".live-confusion td")).to_have_count(4)

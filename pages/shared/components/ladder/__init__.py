@@ -46,7 +46,7 @@ def ladder(groups: Sequence[GroupInfo], positions: Sequence[str], on_change: Cal
             sent = st.session_state[key].get("positions") or {}
             wanted, when = sent.get("positions"), sent.get("sent", 0)
             if when < st.session_state.get(answered, 0):
-                return  # of two runs of a script that began at once, the later one was here first
+                return  # of two scripts that began at once, the later one was here first
             st.session_state[answered] = when
             if isinstance(wanted, list) and len(wanted) == len(groups) and set(wanted) <= set(POSITIONS):
                 on_change(wanted)
