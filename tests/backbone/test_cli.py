@@ -33,6 +33,14 @@ SCORE = {"n": 42, "accuracy": 0.9, "low": 0.8, "high": 0.95, "macro_f1": 0.9}
 RESULT = {"epochs": 1, "validation": SCORE, "test": SCORE, "seconds": 1.0}
 
 
+@pytest.fixture(autouse=True)
+def hears_ctrl_c():
+    """Tests that were started in the background have been told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def run(store, capfd, monkeypatch):
     """Runs one command; gives its status, its answer (parsed, when it is JSON) and what it said on stderr."""
