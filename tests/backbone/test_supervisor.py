@@ -196,6 +196,14 @@ def endless(job, store):
         yield Progressed(stage="reading", done=number)
         time.sleep(0.01)
 
+def at_once(job, store):
+    "For a test."
+    yield Progressed(stage="reading", done=1)
+
+for kind in ("measure", "train"):
+    TASKS._choices.pop(kind)
+    TASKS.add(kind)(at_once)
+worker.warm_up = lambda: None
 sys.exit(worker.main(sys.argv[1:]))
 """
 
@@ -206,7 +214,8 @@ def real_worker(monkeypatch):
     processes = []
 
     def start(argument, _store):
-        processes.append(subprocess.Popen([sys.executable, "-c", PRELUDE, argument], start_new_session=True))
+        command = [sys.executable, "-c", PRELUDE, argument]
+        processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True))
         return processes[-1]
 
     monkeypatch.setattr(module, "_start", start)
@@ -214,6 +223,7 @@ def real_worker(monkeypatch):
     for process in processes:
         process.kill()
         process.wait()
+        process.stdin.close()
 
 
 def until(condition, seconds: float = 30.0):
@@ -255,3 +265,43 @@ def test_workers_live_on_when_the_supervisor_stops(store, real_worker):
     store.ask_stop(job.id)
     until(lambda: not store.job(job.id).live)
     assert store.job(job.id).state == "stopped"
+
+
+@pytest.fixture
+def much_memory(monkeypatch):
+    monkeypatch.setattr(module, "free_memory", lambda: 1 << 62)
+
+
+def ends(store, supervisor, job) -> bool:
+    supervisor.look()
+    return store.job(job.id).state == "finished"
+
+
+def test_after_a_short_job_the_worker_takes_the_next_and_after_a_training_it_leaves(store, real_worker, much_memory):
+    supervisor = Supervisor(store, warm=True)
+    jobs = []
+    for kind in ("measure", "measure", "train"):
+        jobs.append(store.submit(kind, {}, "cpu"))
+        until(lambda: ends(store, supervisor, jobs[-1]))
+    assert {store.job(job.id).pid for job in jobs} == {real_worker[0].pid}
+    assert real_worker[0].wait(10) == 0
+    assert len(real_worker) == 1
+
+
+def test_a_worker_that_stays_leaves_with_the_supervisor_once_its_job_has_ended(store, real_worker, much_memory):
+    supervisor = Supervisor(store, warm=True)
+    supervisor._handed_out = time.monotonic()
+    job = store.submit("measure", {}, "cpu")
+    supervisor.look()
+    supervisor.stop()
+    assert real_worker[0].wait(10) == 0
+    assert store.job(job.id).state == "finished"
+
+
+def test_without_memory_to_spare_no_worker_stays(store, real_worker, monkeypatch):
+    monkeypatch.setattr(module, "free_memory", lambda: 0)
+    supervisor = Supervisor(store, warm=True)
+    job = store.submit("measure", {}, "cpu")
+    until(lambda: ends(store, supervisor, job))
+    until(lambda: supervisor.look() or real_worker[0].poll() is not None)
+    assert supervisor._warm is None

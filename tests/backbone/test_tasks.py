@@ -155,6 +155,26 @@ def test_a_first_look_gives_way_to_a_training_that_waits(store, looking):
     assert done == [0, 1, "over"] and not out.exists()
 
 
+def test_measuring_gives_way_between_two_models_and_not_to_a_first_look(store, monkeypatch):
+    measured = []
+
+    def measure(models, home):
+        for done, model in enumerate(models, 1):
+            measured.append(model)
+            yield Progressed(stage="measure", done=done, total=len(models))
+
+    monkeypatch.setattr("transfer_core.training.speed.measure", measure)
+    job = store.submit("measure", {"models": ["a", "b", "c"]}, "cpu")
+    store.claim(job.id, 1)
+    work = TASKS["measure"](job, store)
+    next(work)
+    store.submit("guess", {}, "cpu")
+    next(work)
+    store.submit("train", {}, "cpu")
+    assert list(work) == []
+    assert measured == ["a", "b"]
+
+
 def test_a_first_look_that_is_stopped_leaves_nothing(store, looking):
     job, out, done = looking
     work = TASKS["guess"](job, store)

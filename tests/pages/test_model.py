@@ -294,3 +294,13 @@ def test_a_decimal_has_no_exponent():
     assert [numbers.decimal(number) for number in (1e-6, 0.01, 3.0, 1e4)] == ["0.000001", "0.01", "3", "10000"]
     assert numbers.logarithmic(0.01, 1) == [0.01, 0.03, 0.1, 0.3, 1.0]
     assert [numbers.digits(number) for number in (0.394, 4.1, 46.8, 120.4)] == ["0.39", "4.1", "47", "120"]
+
+
+@pytest.mark.parametrize(("state", "again"), [("finished", True), ("failed", False), ("running", False)])
+def test_the_speed_is_measured_again_when_measuring_gave_way(visit, store, dataset, state, again):
+    job = store.submit("measure", {"models": ["test_resnet.r160_in1k"]}, "cpu")
+    store.claim(job.id, 1)
+    if state != "running":
+        store.end(job.id, state)
+    visit("model", dataset=dataset)
+    assert len(store.jobs("measure")) == 1 + again

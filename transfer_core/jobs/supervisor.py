@@ -55,6 +55,8 @@ class Supervisor:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
+        for worker in self._workers.values():
+            worker.dismiss()
         if self._warm is not None:
             self._warm.stdin.close()  # it reads the end of its input and leaves
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -101,18 +103,27 @@ class Supervisor:
         return chosen
 
     def _hand_out(self, job: Job, attempt: int = 1) -> None:
-        process = None
-        if job.kind in TASKS and TASKS[job.kind].facts["torch"]:
-            process = self._take_warm(job.id)
-        self._workers[job.id] = Worker(process or _start(job.id, self._store), attempt)
+        facts = TASKS[job.kind].facts if job.kind in TASKS else {}
+        warm, stays = None, self._warm_wanted and facts.get("stays", False)
+        if facts.get("torch"):
+            warm = self._take_warm() or (_start("--warm", self._store) if stays else None)
+        if warm is not None and _name(job.id, warm):
+            worker = Worker(warm, attempt, stays=True)
+            if not stays:
+                worker.dismiss()
+        else:
+            worker = Worker(_start(job.id, self._store), attempt)
+        self._workers[job.id] = worker
         self._handed_out = time.monotonic()
 
     def _collect(self, live: dict[str, Job]) -> None:
         for job_id, worker in list(self._workers.items()):
+            job = live.get(job_id)
             if (code := worker.process.poll()) is None:
+                if job is None and worker.stays:
+                    self._keep(job_id, worker)
                 continue
             del self._workers[job_id]
-            job = live.get(job_id)
             if job is None:
                 continue
             if job.state == "running" and job.pid == worker.process.pid:
@@ -172,16 +183,16 @@ class Supervisor:
 
     # The warm worker
 
-    def _take_warm(self, job_id: str) -> subprocess.Popen[bytes] | None:
+    def _take_warm(self) -> subprocess.Popen[bytes] | None:
         process, self._warm = self._warm, None
-        if process is None or process.poll() is not None:
-            return None
-        try:
-            process.stdin.write(f"{job_id}\n".encode())
-            process.stdin.close()
-        except OSError:
-            return None
-        return process
+        return process if process is not None and process.poll() is None else None
+
+    def _keep(self, job_id: str, worker: Worker) -> None:
+        """A worker whose short job has ended is warm: the next job need not wait for its imports."""
+        if self._warm is None and free_memory() > WARM_MEMORY:
+            self._warm = self._workers.pop(job_id).process
+        else:
+            worker.dismiss()
 
     def _keep_warm(self) -> None:
         if self._warm is not None and self._warm.poll() is not None:
@@ -196,6 +207,25 @@ class Supervisor:
 class Worker:
     process: subprocess.Popen[bytes]
     attempt: int
+    stays: bool = False
+    """Whether it waits for another job when this one has ended."""
+
+    def dismiss(self) -> None:
+        """Let it go when its job has ended."""
+        if self.stays:
+            self.stays = False
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+
+
+def _name(job_id: str, process: subprocess.Popen[bytes]) -> bool:
+    """Tell a waiting worker its job. False when it is no more."""
+    try:
+        process.stdin.write(f"{job_id}\n".encode())
+        process.stdin.flush()
+    except OSError:
+        return False
+    return True
 
 
 def _start(argument: str, store: Store) -> subprocess.Popen[bytes]:

@@ -1,5 +1,7 @@
 """What a worker can do. A task is a generator of events; what it returns is the job's result.
 
+Facts of a task: `torch`, whether it needs it; `stays`, whether its worker may take another job after it.
+
 Whoever runs it may throw `StopAsked` in at a `yield`: a task that catches it may still finish what makes sense,
 one that does not is simply over. Heavy modules are imported inside, so that this file stays light.
 """
@@ -21,6 +23,7 @@ from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.registry import Registry
 from transfer_core.store import Job, Store
+from transfer_core.store.jobs import LAST
 from transfer_core.store.versions import new_id
 
 Work = Generator[Event, None, dict[str, Any] | None]
@@ -119,7 +122,7 @@ def first_look(store: Store, dataset: str) -> Job | None:
     return next((job for job in store.jobs("guess") if job.payload["dataset"] == dataset), None)
 
 
-@TASKS.add("guess", torch=True)
+@TASKS.add("guess", torch=True, stays=True)
 def guess(job: Job, store: Store) -> Work:
     """A first model before anybody chose anything. It gives way to whatever waits for its device, and then has no result."""
     from transfer_core.datasets.manifest import Manifest
@@ -147,7 +150,7 @@ def guess(job: Job, store: Store) -> Work:
 
 
 def _is_waited_for(job: Job, store: Store) -> bool:
-    return any(other.device == job.device and other.kind != job.kind for other in store.jobs(None, "queued"))
+    return any(other.device == job.device and other.kind not in LAST for other in store.jobs(None, "queued"))
 
 
 @TASKS.add("train", torch=True)
@@ -185,16 +188,20 @@ def _dataset_name(dataset: str, store: Store) -> str:
         return dataset
 
 
-@TASKS.add("measure", torch=True)
+@TASKS.add("measure", torch=True, stays=True)
 def measure(job: Job, store: Store) -> Work:
-    """Measure how many images a second models process on this machine."""
+    """Measure how many images a second models process on this machine. It gives way as `guess` does, and keeps what it has."""
     from transfer_core.training.speed import measure
 
-    yield from measure(job.payload["models"], store.home)
+    with closing(measure(job.payload["models"], store.home)) as work:
+        for event in work:
+            yield event
+            if event.done != event.total and _is_waited_for(job, store):
+                return None
     return {}
 
 
-@TASKS.add("describe_weights", torch=True)
+@TASKS.add("describe_weights", torch=True, stays=True)
 def describe_weights(job: Job, store: Store) -> Work:
     """Look into a weight file someone brought, without running anything in it.
 

@@ -1,7 +1,7 @@
-"""A worker process: runs one job and ends.
+"""A worker process: runs one job and ends, or waits for the next.
 
     python -m transfer_core.jobs.worker train-0123456789    run this job, if it is free
-    python -m transfer_core.jobs.worker --warm              import torch, then run the job named on stdin
+    python -m transfer_core.jobs.worker --warm              import torch, then run the jobs named on stdin, one a line
 
 It leads a session of its own, so it lives on when the web server ends; nice 10, so that pages stay quick.
 """
@@ -30,20 +30,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: interrupted.set())
     if list(arguments) != ["--warm"]:
         return work(arguments[0], interrupted)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing to lose yet
+    return serve(interrupted)
+
+
+def serve(interrupted: threading.Event) -> int:
+    """Run the jobs named on stdin until it ends, or until one was not ours (3): whoever names them then has another view."""
     # In a thread, so that a job which comes meanwhile is claimed at once. Its own imports must wait until these are done: two
     # threads inside torchvision's circular imports deadlock, and Python ends that with half-made modules and an ImportError.
     warming = threading.Thread(target=warm_up, name="warm up", daemon=True)
     warming.start()
-    job_id = sys.stdin.readline().strip()
-    if not job_id:  # whoever started us is gone
-        return 0
-    signal.signal(signal.SIGTERM, lambda *_: interrupted.set())
-    return work(job_id, interrupted, ready=warming.join)
+    while True:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing to lose
+        job_id = sys.stdin.readline().strip()
+        if not job_id:  # whoever started us is gone, or needs us no more
+            return 0
+        signal.signal(signal.SIGTERM, lambda *_: interrupted.set())
+        code = work(job_id, interrupted, ready=warming.join)
+        if code or interrupted.is_set():
+            return code
 
 
 def work(job_id: str, interrupted: threading.Event, ready: Callable[[], object] | None = None) -> int:
-    """Claim the job and run it. 0: it was ours, however it ended; 3: it was not free."""
+    """Claim the job and run it. 0: it was ours, however it ended; 3: it was not free, or went on elsewhere."""
     store = Store()
     if not store.claim(job_id, os.getpid()):
         return 3
@@ -52,8 +60,7 @@ def work(job_id: str, interrupted: threading.Event, ready: Callable[[], object] 
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=log, force=True)
-    run_job(store, store.job(job_id), interrupted, ready=ready)
-    return 0
+    return 3 if run_job(store, store.job(job_id), interrupted, ready=ready) == "lost" else 0
 
 
 def limit_threads() -> None:

@@ -19,10 +19,8 @@ SILENT_AFTER = 30.0
 """Seconds without a heartbeat after which a running job's worker is taken for dead."""
 IO = "io"
 """The device of jobs that need none (imports): any number of them may run beside a training."""
-
-
-LAST = ("guess",)
-"""Kinds of jobs nobody asked for: whatever else waits for their device goes first."""
+LAST = ("guess", "measure")
+"""Kinds of jobs hardly anybody asked for: whatever else waits for their device goes first."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import nn
 
 from transfer_core.catalog import model
 from transfer_core.estimate import SPEED_FILE, to_stored
-from transfer_core.events import Event, Progressed
+from transfer_core.events import Progressed
 from transfer_core.images import Preprocessing, open_image, preprocess
 from transfer_core.paths import Home, replacing
 from transfer_core.training.pipeline import threads
@@ -29,7 +29,7 @@ _SCALING = 0.85
 """What each further core adds: two ran matrix products twice as fast, layers that wait for memory less so."""
 
 
-def measure(model_names: Sequence[str], home: Home) -> Iterator[Event]:
+def measure(model_names: Sequence[str], home: Home) -> Generator[Progressed]:
     """Measure the models and add them to what is stored; what another device measured is forgotten.
 
     Raises `NotFound` for a model the catalog does not know, before anything is measured.

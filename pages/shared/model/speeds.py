@@ -28,7 +28,7 @@ def offer(models: list[str]) -> None:
     other models' speed is worked out from it.
     """
     known, jobs = measured(), backend.store().jobs(KIND)
-    if not known and not jobs:
+    if not known and all(job.state == "finished" for job in jobs):  # if there were any, they gave way to a training
         jobs = [_submit([DEFAULT_MODEL])]
     if live := [job for job in jobs if job.live]:
         _watch(live[0].id)
