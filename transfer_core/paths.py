@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from contextlib import contextmanager
@@ -94,3 +95,9 @@ def replacing(path: Path):
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write or replace a file, whole or not at all."""
+    with replacing(path) as part:
+        part.write_text(json.dumps(content, ensure_ascii=False, indent=1), "utf-8")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -154,7 +152,6 @@ def test_from_photos_to_a_file_that_answers_as_was_measured(home, tmp_path, hub_
     assert score["accuracy"] > 0.9 and score["low"] < score["accuracy"] and score["baseline"] == pytest.approx(1 / 3)
     assert found["source"]["score"]["n"] == 60 and [row["class"] for row in found["source"]["looks_like"]] == manifest.classes
     assert (made.same, made.replayed) == (32, 32) and made.largest_difference < 1e-3
-    assert json.loads((out / "guess.json").read_text()) == found
     predictor = Predictor(out / "model.onnx")
     rows = read_predictions(out / "predictions_validation.jsonl")[::10]
     given = predictor.predict([open_image(home.image(row["sha256"])) for row in rows])

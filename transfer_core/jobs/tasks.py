@@ -112,9 +112,14 @@ def take_first_look(store: Store, dataset: str, version: int, summary: dict[str,
     made = first_look(store, dataset)
     if made and made.payload["version"] == version and (made.live or made.result):
         return made
-    if len(summary["classes"]) < 2 or not summary["split"]["train"]:
+    if not can_be_looked_at(summary):
         return None
     return store.submit("guess", {"dataset": dataset, "version": version, "name": name}, devices()[0])
+
+
+def can_be_looked_at(summary: dict[str, Any]) -> bool:
+    """Whether a version of a dataset has anything to tell apart."""
+    return len(summary["classes"]) > 1 and summary["split"]["train"] > 0
 
 
 def first_look(store: Store, dataset: str) -> Job | None:

@@ -15,7 +15,7 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from transfer_core.errors import BadRecipe
-from transfer_core.paths import replacing
+from transfer_core.paths import replacing, write_json
 from transfer_core.recipe import Recipe
 
 LAST, BEST = "last.pt", "model.safetensors"
@@ -36,8 +36,7 @@ class State:
 def write_description(out: Path, recipe: Recipe, classes: list[str], info: Mapping[str, Any]) -> None:
     """`recipe.json`, `classes.json` (in the order of the logits) and `info.json`: what `load_run` and exports need."""
     for name, content in (("recipe.json", recipe.model_dump()), ("classes.json", classes), ("info.json", dict(info))):
-        with replacing(out / name) as part:
-            part.write_text(json.dumps(content, ensure_ascii=False, indent=1), "utf-8")
+        write_json(out / name, content)
 
 
 def check_same_recipe(out: Path, recipe: Recipe) -> None:

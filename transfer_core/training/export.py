@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from timm.models._hub import save_config_for_hf  # no public name; the format of
 
 from transfer_core.errors import NotFound, StudioError, TrainingFailed
 from transfer_core.events import Event, Exported, Note, Progressed
-from transfer_core.paths import Home, assets, replacing
+from transfer_core.paths import Home, assets, replacing, write_json
 from transfer_core.registry import Registry
 from transfer_core.training.card import model_card
 from transfer_core.training.onnx_file import write_onnx
@@ -59,7 +58,7 @@ def export(folder: Path | str, home: Home, format: str, *, name: str = "model", 
         if record and record["file"] != file.name:  # the run has a new name, and so has its file
             (folder / record["file"]).unlink(missing_ok=True)
         record = {"key": key, "file": file.name, "bytes": file.stat().st_size, **asdict(replay)}
-        _write(folder / RECORDS, {**read_json(folder / RECORDS), format: record})
+        write_json(folder / RECORDS, {**read_json(folder / RECORDS), format: record})
     if out and out.resolve() != folder.resolve():
         out.mkdir(parents=True, exist_ok=True)
         for part in (record["file"], *choice.facts.get("beside", ())):
@@ -79,7 +78,7 @@ def _made(choice: Any, run: Run) -> Path:
 def _forget(folder: Path, format: str, file: Path) -> None:  # noqa: A002
     if file.name != "model.safetensors":  # the training's own result, not ours to remove
         file.unlink(missing_ok=True)
-    _write(folder / RECORDS, {name: record for name, record in read_json(folder / RECORDS).items() if name != format})
+    write_json(folder / RECORDS, {name: record for name, record in read_json(folder / RECORDS).items() if name != format})
 
 
 # Formats
@@ -103,10 +102,14 @@ def safetensors(run: Run) -> Path:
 def onnx(run: Run) -> Path:
     """One file for any language and device, with class names and preprocessing inside. This is what the Predict page runs."""
     file = run.folder / "model.onnx"
-    write_onnx(run.model, run.how, {
-        "classes": run.classes, "preprocessing": run.how.to_dict(), "temperature": 1.0,
-        "architecture": run.recipe["model"], "run": run.folder.name, "studio_version": studio_version()}, file)
+    write_onnx(run.model, run.how, onnx_facts(run), file)
     return file
+
+
+def onnx_facts(run: Run) -> dict[str, Any]:
+    """What an ONNX file says of itself: all that is needed to ask it about a photo, and where it came from."""
+    return {"classes": run.classes, "preprocessing": run.how.to_dict(), "temperature": 1.0,
+            "architecture": run.recipe["model"], "run": run.folder.name, "studio_version": studio_version()}
 
 
 @EXPORTERS.add("zip", check=check_zip, named=True, needs=("safetensors", "onnx"))
@@ -161,8 +164,3 @@ def studio_version() -> str:
 def sha256_of(file: Path) -> str:
     with file.open("rb") as data:
         return hashlib.file_digest(data, "sha256").hexdigest()
-
-
-def _write(file: Path, content: dict[str, Any]) -> None:
-    with replacing(file) as part:
-        part.write_text(json.dumps(content, ensure_ascii=False, indent=1), "utf-8")

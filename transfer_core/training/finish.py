@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from transfer_core.datasets.manifest import Manifest
 from transfer_core.events import Evaluated, Event, Note
-from transfer_core.paths import Home, replacing
+from transfer_core.paths import Home, write_json
 from transfer_core.training.evaluate import evaluate, predictions_file
 from transfer_core.training.export import export, sha256_of
 from transfer_core.training.fit import choose_device
@@ -47,9 +46,7 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
             for event in evaluate(run.model, run.classes, run.how, manifest, split, home, run_folder, where, stored):
                 if isinstance(event, Evaluated):
                     report[split] = event.report
-                    with replacing(run_folder / REPORT) as part:
-                        part.write_text(json.dumps(report, ensure_ascii=False), "utf-8")
+                    write_json(run_folder / REPORT, report)
                 yield event
-    with replacing(run_folder / REPORT) as part:
-        part.write_text(json.dumps(report, ensure_ascii=False), "utf-8")
+    write_json(run_folder / REPORT, report)
     yield from export(run_folder, home, "zip", name=name)

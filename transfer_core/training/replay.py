@@ -25,7 +25,7 @@ from transfer_core.training.evaluate import full_float32, predictions_file, read
 from transfer_core.training.models import load_run
 
 MOST = 400
-"""Of those measured, unless a run says otherwise."""
+"""Images a file is replayed on, unless a run says otherwise: some ten seconds a file."""
 TOLERANCE = 1e-3
 """Largest difference of a probability at which a file still counts as the model that was measured. float32 in another
 order of additions gives about 1e-5; a wrong crop or class order gives 0.1 and more."""
@@ -46,7 +46,6 @@ class Run:
     recipe: dict[str, Any]
     report: dict[str, Any]
     most: int = MOST
-    """Images a file is replayed on."""
 
     @property
     def rows(self) -> Rows:

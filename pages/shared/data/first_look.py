@@ -7,17 +7,17 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import backend, navigation
+from pages.shared.data import imports
 from pages.shared.text import plain, t, told
 from pages.shared.undisturbed import undisturbed
-from transfer_core.events import Failed, Progressed
-from transfer_core.jobs.tasks import first_look, take_first_look
+from transfer_core.events import Failed
+from transfer_core.jobs.tasks import can_be_looked_at, first_look, take_first_look
 from transfer_core.store import Dataset, Job
-from transfer_core.words import message
 
 
 def show(dataset: Dataset) -> None:
     job = first_look(backend.store(), dataset.id)
-    if job is None and not _possible(dataset):
+    if job is None and not can_be_looked_at(dataset.latest.summary):
         return
     with st.container(border=True, key="first-look"):
         st.markdown(f"**:material/visibility: {t('data.look.title')}**")
@@ -25,22 +25,18 @@ def show(dataset: Dataset) -> None:
         st.fragment(_draw, run_every=2.0 if live else None, key="first-look-state")(dataset, job.id if job else None)
 
 
-def _possible(dataset: Dataset) -> bool:
-    summary = dataset.latest.summary
-    return len(summary["classes"]) > 1 and summary["split"]["train"] > 0
-
-
 def _draw(dataset: Dataset, job_id: str | None) -> None:
     # It ends by drawing what was found, not by running the page anew: a click made at that moment would be lost.
     job = backend.store().job(job_id) if job_id else None
     if job and job.live:
-        _busy(job)
+        st.caption(t("data.look.busy"))
+        imports.bar(job)
         return
     if job and job.result:
         _found(dataset, job)
     elif job and job.state == "failed":
         _failed(job)
-    if not (job and job.result and job.payload["version"] == dataset.latest.version) and _possible(dataset):
+    if not (job and job.result and job.payload["version"] == dataset.latest.version) and can_be_looked_at(dataset.latest.summary):
         st.button(t("data.look.again" if job else "data.look.take"), key="take-look", icon=":material/visibility:",
                   on_click=_take, args=(dataset,))
 
@@ -48,16 +44,6 @@ def _draw(dataset: Dataset, job_id: str | None) -> None:
 @undisturbed()
 def _take(dataset: Dataset) -> None:
     take_first_look(backend.store(), dataset.id, dataset.latest.version, dataset.latest.summary, dataset.name)
-
-
-def _busy(job: Job) -> None:
-    st.caption(t("data.look.busy"))
-    reported = [event for _, event in backend.store().events(job.id, kinds=("progressed",)) if isinstance(event, Progressed)]
-    if not reported:
-        st.progress(0.0, t("data.look.waits"))
-        return
-    last = reported[-1]
-    st.progress(min(1.0, last.done / last.total) if last.total else 0.0, told(message(f"stages.{last.stage}")))
 
 
 def _failed(job: Job) -> None:

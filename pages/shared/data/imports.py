@@ -1,4 +1,4 @@
-"""Import jobs as pages see them: how far one is, what went wrong, and the dataset it made."""
+"""Jobs about datasets as pages see them: how far one is, what went wrong, and the dataset an import made."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -18,12 +17,13 @@ from transfer_core import metrics
 from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.errors import BadRecipe, Unavailable
 from transfer_core.events import Evaluated, Event, Exported, Progressed
-from transfer_core.paths import Home, replacing
+from transfer_core.paths import Home, write_json
 from transfer_core.predictor import softmax
 from transfer_core.recipe import DEFAULT_MODEL, Recipe
 from transfer_core.training import checkpoint, weights
 from transfer_core.training.evaluate import predictions_file, write_predictions
-from transfer_core.training.export import studio_version
+from transfer_core.training.export import onnx_facts
+from transfer_core.training.finish import REPORT
 from transfer_core.training.fit import check_data, choose_device, describe
 from transfer_core.training.freezing import climb, freeze
 from transfer_core.training.instant.head import Head, best_head, unseen_probabilities
@@ -48,10 +48,10 @@ def guess(manifest: Manifest, home: Home, out: Path | str, *, name: str = "model
           model: str = DEFAULT_MODEL) -> Generator[Event, None, dict[str, Any]]:
     """Fit the best head on the frozen `model` and measure it on images it has not seen. The test split is not touched.
 
-    Writes into `out` what a training writes (but nothing to resume), `model.onnx`, and `guess.json`, which is also returned:
-    `{"model", "images": {"train", "validation"}, "of": {…}, "strength", "score": {"accuracy", "low", "high",
-    "correct", "n", "baseline", "on": "validation" | "folds"}, "source": {"score": {…} | None, "looks_like": […]} | None,
-    "seconds"}` (the interval is Wilson's, 95 %; the baseline always names the largest class).
+    Writes into `out` what a training writes (but nothing to resume) and `model.onnx`. Returns `{"model", "images": {"train",
+    "validation"}, "of": {…}, "strength", "score": {"accuracy", "low", "high", "correct", "n", "baseline", "on": "validation" |
+    "folds"}, "source": {"score": {…} | None, "looks_like": […]} | None, "seconds"}` (the interval is Wilson's, 95 %; the
+    baseline always names the largest class).
     Raises what `fit` raises, and `Unavailable` for a model whose head is more than one linear layer.
     """
     began, where, out = time.monotonic(), choose_device(device), Path(out)
@@ -81,12 +81,11 @@ def guess(manifest: Manifest, home: Home, out: Path | str, *, name: str = "model
     answered = head.probabilities(features["validation"]) if len(labels["validation"]) else np.zeros((0, len(classes)))
     found["score"], report = _score(features, labels, answered, classes)
     found["source"] = _source(built.source_head, features, labels, classes)
-    _write(out / "report.json", {"weights": "", "dataset": manifest.dataset, "version": manifest.version, "validation": report})
+    write_json(out / REPORT, {"dataset": manifest.dataset, "version": manifest.version, "validation": report})
     write_predictions(predictions_file(out, "validation"), chosen["validation"], answered, classes)
     yield Evaluated(split="validation", report=report)
     yield from _file(out, home, name)
     found["seconds"] = round(time.monotonic() - began, 2)
-    _write(out / "guess.json", found)
     return found
 
 
@@ -172,9 +171,7 @@ def _file(out: Path, home: Home, name: str) -> Generator[Event, None, None]:
     yield Progressed(stage="exporting", done=0)
     run = replace(open_run(out, home, name), most=REPLAYED)
     file = out / "model.onnx"
-    write_onnx(run.model, run.how, {
-        "classes": run.classes, "preprocessing": run.how.to_dict(), "temperature": 1.0,
-        "architecture": run.recipe["model"], "run": out.name, "studio_version": studio_version()}, file, quick=True)
+    write_onnx(run.model, run.how, onnx_facts(run), file, quick=True)
     try:
         replay = yield from check_onnx(run, file)
     except BaseException:
@@ -182,8 +179,3 @@ def _file(out: Path, home: Home, name: str) -> Generator[Event, None, None]:
         raise
     yield Exported(format="onnx", file=file.name, bytes=file.stat().st_size, replayed=replay.replayed, same=replay.same,
                    largest_difference=replay.largest_difference)
-
-
-def _write(file: Path, content: dict[str, Any]) -> None:
-    with replacing(file) as part:
-        part.write_text(json.dumps(content, ensure_ascii=False, indent=1), "utf-8")

@@ -17,7 +17,7 @@ from torch import nn
 from transfer_core.activations import Entry, Rows, Shelf, Spec, make_room
 from transfer_core.events import Cached, Event, Note
 from transfer_core.images import Preprocessing
-from transfer_core.paths import Home, replacing
+from transfer_core.paths import Home, write_json
 from transfer_core.recipe import Recipe
 from transfer_core.training.freezing import Ladder
 from transfer_core.training.models import Built
@@ -120,14 +120,14 @@ def shorten(recipe: Recipe, built: Built, ladder: Ladder, train: ImageInputs, va
         return (yield from _no(out, "disagrees"))
     facts = Cached(boundary=parts.boundary, hit=hit, bytes=_bytes(jobs), engine=attempt.name, dtype=planned.dtype,
                    views=planned.views, share=share, seconds=time.monotonic() - began)
-    _write(out / CHOICE, {"engine": attempt.name, "dtype": planned.dtype})
+    write_json(out / CHOICE, {"engine": attempt.name, "dtype": planned.dtype})
     yield facts
     return Short(Suffix(parts, model), StoredInputs(views[:-1], train.labels, parts.live),
                  StoredInputs(views[-1:], validation.labels, parts.live), parts, facts)
 
 
 def _no(out: Path, reason: str) -> Generator[Event, None, None]:
-    _write(out / CHOICE, {"reason": reason})
+    write_json(out / CHOICE, {"reason": reason})
     yield Note(message=message(f"fit.cache.{reason}"))
 
 
@@ -177,8 +177,3 @@ def read_choice(file: Path) -> dict[str, Any]:
         return dict(json.loads(file.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
-
-
-def _write(file: Path, choice: dict[str, Any]) -> None:
-    with replacing(file) as part:
-        part.write_text(json.dumps(choice), "utf-8")
