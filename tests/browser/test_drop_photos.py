@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
 
 import numpy as np
 import photos
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from transfer_core.words import say
 
@@ -106,29 +105,36 @@ def test_a_folder_dropped_on_a_class_names_it(page, studio, tmp_path):
     expect(page.locator(".tree b")).to_have_text(["dog", "猫"])
 
 
-def test_many_small_files_share_requests_and_others_are_served_meanwhile(page, studio, chromium: Browser, tmp_path):
-    """Two visitors send 600 files each at the same time; a third one opens a page."""
+def test_many_small_files_share_requests_and_others_are_served_meanwhile(page, studio, chromium: Browser, tmp_path, wait):
+    """Two visitors send 600 files each at the same time; a third one opens a page before the first has sent all."""
     sets = [draw(tmp_path / name, oak=350, elm=250) for name in ("one", "two")]
     other = chromium.new_context(locale="en-US").new_page()
     third = chromium.new_context(locale="en-US").new_page()
     visitors = [page, other]
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if "/api/uploads/" in request.url else None)
+    asked: list[Route] = []
+
+    def hold_the_last(route: Route) -> None:
+        asked.append(route)
+        if len(asked) < 3:  # 250 + 250 + 100
+            route.continue_()
+
+    page.route("**/api/uploads/*/files", hold_the_last)
     for visitor in visitors:
         open_zone(visitor, studio)
     for visitor, photos_of in zip(visitors, sets, strict=True):
         drop(visitor, photos_of)
-    begun = time.monotonic()
     third.goto(f"{studio.url}/model")
     expect(third.locator("h1")).to_be_visible()
-    assert time.monotonic() - begun < 15
+    wait(lambda: page.wait_for_timeout(50) or len(asked) == 3)
+    expect(page.locator(".tree")).to_have_count(0)
+    asked[-1].continue_()
     uploads = set()
     for visitor, name in zip(visitors, ("one", "two"), strict=True):
         expect(visitor.locator(".tree .count")).to_have_text(["250", "350"])
         folder, index = arrived(visitor, studio)
         assert len(index) == 600 and all(line["path"].startswith(f"{name}/") for line in index)
         uploads.add(folder)
-    assert len(uploads) == 2 and len(asked) == 3  # 250 + 250 + 100
+    assert len(uploads) == 2 and len(asked) == 3
     for visitor in (other, third):
         visitor.context.close()
 
