@@ -51,7 +51,8 @@ def _wait(job_id: str) -> None:
 
 
 def _sentence(understanding: Understanding) -> str:
-    text = t(f"data.understood.{understanding.layout}", images=f"{understanding.images:,}", classes=len(understanding.classes))
+    layout = "one_class" if len(understanding.classes) == 1 else understanding.layout
+    text = t(f"data.understood.{layout}", images=f"{understanding.images:,}", classes=len(understanding.classes))
     if understanding.table:
         text += " " + t("data.understood.by_table", file=plain(understanding.table["file"]),
                         column=plain(understanding.table["label_column"]))

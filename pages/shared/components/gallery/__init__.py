@@ -6,16 +6,12 @@ The pictures come lazily over our own route: 480 of them cost a rerun 2 ms (`st.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Literal, TypedDict
 
-import streamlit as st
-
+from pages.shared.components.face import face
 from pages.shared.place import language
 from pages.shared.text import t
 
-_HERE = Path(__file__).parent
 _WORDS = ("how", "actions", "selected", "move_to", "delete", "clear", "closer", "close", "previous", "next")
 
 
@@ -37,19 +33,9 @@ class Asked(TypedDict):
     ids: list[str]
 
 
-@cache
-def _component():
-    return st.components.v2.component(
-        "studio_gallery",
-        html='<div id="gallery"></div>\n',
-        js=(_HERE / "gallery.js").read_text("utf-8"),
-        css=(_HERE / "gallery.css").read_text("utf-8"),
-    )
-
-
 def gallery(items: Sequence[Item], label: str, classes: Sequence[str] = (), key: str = "gallery") -> Asked | None:
     """Draw the grid; returns what was asked of the selected pictures, in the run just after."""
     words = {word: t(f"data.gallery.{word}") for word in _WORDS}
-    result = _component()(key=key, on_asked_change=lambda: None, data={
+    result = face("gallery", '<div id="gallery"></div>')(key=key, on_asked_change=lambda: None, data={
         "items": list(items), "classes": list(classes), "label": label, "words": words, "language": language()})
     return result.asked

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
+from pages.shared.components.face import face
 from pages.shared.draft import POSITIONS
 from pages.shared.model.numbers import short
 from pages.shared.text import t
 from pages.shared.undisturbed import undisturbed
 from transfer_core.catalog import GroupInfo
 
-_HERE = Path(__file__).parent
 _WORDS = ("input", "head_help", "slider", "slider_value", "slider_all", "slider_none", "strip", "rungs", "rung", "compute",
           "parameters", "shape", "train", "anchor", "freeze", "train_help", "anchor_help", "freeze_help")
-
-
-@cache
-def _component() -> Any:
-    return st.components.v2.component(
-        "studio_ladder",
-        js=(_HERE / "ladder.js").read_text("utf-8"),
-        css=(_HERE / "ladder.css").read_text("utf-8"),
-        html='<div class="ladder"></div>\n',
-    )
 
 
 def ladder(groups: Sequence[GroupInfo], positions: Sequence[str], on_change: Callable[[list[str]], None], *,
@@ -55,7 +42,7 @@ def ladder(groups: Sequence[GroupInfo], positions: Sequence[str], on_change: Cal
               "shape": " × ".join(map(str, group.shape)), "position": position}
              for group, position in zip(groups, positions, strict=True)]
     # Words with a place for a number (`slider_value`, `rung`) are filled in the browser.
-    _component()(key=key, on_positions_change=changed, data={
+    face("ladder", '<div class="ladder"></div>')(key=key, on_positions_change=changed, data={
         "rungs": rungs, "head": head, "single": single, "answers": st.session_state.get(answered, 0),
         "words": {word: t(f"ladder.{word}") for word in _WORDS},
     })

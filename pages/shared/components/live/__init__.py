@@ -6,30 +6,17 @@ cost the server 3 % of a core (`st.plotly_chart` would remount at each change an
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import streamlit as st
-
+from pages.shared.components.face import face
 from pages.shared.text import t
 from transfer_core.charts import PALETTE
 
-_HERE = Path(__file__).parent
 _WORDS = ("loss", "accuracy", "epoch", "step", "training", "validation", "target", "source", "penalty", "total", "confusion",
           "confusion_help", "truth", "predicted", "table", "empty", "best", "lines",
           "loss_alt", "accuracy_alt", "confusion_alt")
 
 
-def _component():
-    return st.components.v2.component(
-        "studio_live",
-        js=(_HERE / "live.js").read_text("utf-8"),
-        css=(_HERE / "live.css").read_text("utf-8"),
-        html='<div class="live"></div>\n',
-        isolate_styles=False,
-    )
-
-
 def live(run: str, going: bool, key: str = "live") -> None:
     """Draw the run, from its first event to now, and go on while it lives."""
     words = {word: t(f"live.{word}") for word in _WORDS}
-    _component()(key=key, data={"run": run, "live": going, "words": words, "palette": list(PALETTE)})
+    shown = face("live", '<div class="live"></div>', isolate_styles=False)
+    shown(key=key, data={"run": run, "live": going, "words": words, "palette": list(PALETTE)})

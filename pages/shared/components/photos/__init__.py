@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import streamlit as st
-
+from pages.shared.components.face import face
 from pages.shared.text import t
 
-_HERE = Path(__file__).parent
 _WORDS = ("drop", "hint", "choose", "camera", "take", "close", "sending", "failed", "no_camera", "insecure",
           "preview", "too_large")
 MAX_BYTES = 50_000_000
@@ -20,12 +16,7 @@ def photos(key: str = "photos", small: bool = False) -> str | None:
 
     `small`: there are answers below, which matter more than the next photo.
     """
-    component = st.components.v2.component(
-        "studio_photos",
-        js=(_HERE / "photos.js").read_text("utf-8"),
-        css=(_HERE / "photos.css").read_text("utf-8"),
-        html='<div id="photos"></div>\n',
-    )
     words = {word: t(f"photos.{word}") for word in _WORDS}
-    answer = component(key=key, data={"words": words, "limit": MAX_BYTES, "small": small}, on_uploaded_change=lambda: None)
-    return answer.uploaded
+    shown = face("photos", '<div id="photos"></div>')
+    data = {"words": words, "limit": MAX_BYTES, "small": small}
+    return shown(key=key, data=data, on_uploaded_change=lambda: None).uploaded

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
-import streamlit as st
-
+from pages.shared.components.face import face
 from pages.shared.text import t
-
-_HERE = Path(__file__).parent
 
 
 class Tag(NamedTuple):
@@ -30,22 +25,11 @@ class Price(TypedDict):
     text: str
 
 
-@cache
-def _component() -> Any:
-    return st.components.v2.component(
-        "studio_price",
-        js=(_HERE / "price.js").read_text("utf-8"),
-        css=(_HERE / "price.css").read_text("utf-8"),
-        html='<div class="price"></div>\n',
-        isolate_styles=False,
-    )
-
-
 def price(positions: Sequence[str], prices: Mapping[str, Price], tags: Sequence[Tag], key: str = "price-tags") -> None:
     """Draw the price of `positions`; `prices` (by pattern of positions) also holds those the ladder may be moved to next.
 
     A pattern that is not among them shows the price before it, greyed, until the server has answered.
     """
-    _component()(key=key, data={
+    face("price", '<div class="price"></div>', isolate_styles=False)(key=key, data={
         "positions": list(positions), "prices": dict(prices),
         "tags": [{**tag._asdict(), "asks": t("model.asks", name=tag.label)} for tag in tags]})

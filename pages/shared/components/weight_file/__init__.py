@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
-import streamlit as st
-
+from pages.shared.components.face import face
 from pages.shared.text import t
 
-_HERE = Path(__file__).parent
 _WORDS = ("choose", "hint", "sending", "failed", "too_large")
 
 
@@ -19,17 +15,8 @@ class Arrived(TypedDict):
     name: str
 
 
-@cache
-def _component() -> Any:
-    return st.components.v2.component(
-        "studio_weight_file",
-        js=(_HERE / "weight_file.js").read_text("utf-8"),
-        css=(_HERE / "weight_file.css").read_text("utf-8"),
-        html='<div class="weight-file"></div>\n',
-    )
-
-
 def weight_file(key: str = "weight-file") -> Arrived | None:
     """Draw the file button; returns what arrived, once, in the run after its last byte did."""
     words = {word: t(f"model.file_{word}") for word in _WORDS}
-    return _component()(key=key, data={"words": words}, on_arrived_change=lambda: None).arrived
+    shown = face("weight_file", '<div class="weight-file"></div>')
+    return shown(key=key, data={"words": words}, on_arrived_change=lambda: None).arrived

@@ -1,0 +1,83 @@
+"""The measuring scripts in small: what they compare is compared, and what they print is true."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch):
+    for folder in (BENCH, BENCH / "peers"):
+        monkeypatch.syspath_prepend(str(folder))
+
+
+def test_both_ways_are_trained_and_every_step_compared(home, manifest, tmp_path):
+    import exactness
+
+    found = exactness.compare("resnet", "test_resnet", manifest, home, tmp_path)
+    steps = -(-len(manifest.of("train")) // exactness.BATCH) * exactness.EPOCHS
+    assert (found.steps, found.reasons) == (steps, []) and found.boundary and found.engine
+    assert found.largest <= exactness.ALLOWED
+    assert "trained both ways" in exactness.table([found])
+
+
+def test_a_difference_is_seen(home, manifest, tmp_path, monkeypatch):
+    import exactness
+
+    calls = []
+
+    def biased(*given):
+        calls.append(1)
+        parts = real(*given)
+        return parts if len(calls) > 1 else type(parts)(**{**vars(parts), "total": parts.total * 1.01})
+
+    real = exactness.train_step
+    monkeypatch.setattr(exactness, "train_step", biased)
+    assert exactness.compare("resnet", "test_resnet", manifest, home, tmp_path).largest == pytest.approx(0.01, rel=1e-3)
+
+
+def row(arm: str, repeat: int, seconds: float, others: float = 0.0) -> dict:
+    return {"arm": arm, "regime": "head", "epochs": 5, "repeat": repeat, "seconds": seconds, "cpu_seconds": 2 * seconds,
+            "memory_mb": 1000.4, "right": 90, "n": 100, "others": others, "versions": {"torch": "2"}}
+
+
+def test_ratios_are_of_the_same_repeat(tmp_path, capsys):
+    import run
+
+    rows = [row("ours", 0, 10), row("tutorial", 0, 100), row("ours", 1, 20), row("tutorial", 1, 300, others=0.5)]
+    run.write(tmp_path, rows, None, {"photos": "some.zip", "split": {"train": 3}, "import_seconds": 1.0})
+    table = (tmp_path / "table.md").read_text()
+    assert "| 200.0 (100.0 – 300.0) | 12.50 (10.00 – 15.00) |" in table
+    assert "0.50 (!)" in table and "90, 90 of 100 (0.826 – 0.945)" in table
+    assert capsys.readouterr().out.strip() == table.strip()
+
+
+def test_photos_of_no_split_are_divided(tmp_path):
+    import run
+
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as packed:
+        for number in range(10):
+            packed.writestr(f"set/oak/{number}.jpg", b"")
+        packed.writestr("set/train/oak/x.jpg", b"")
+        packed.writestr("set/notes.txt", b"")
+    run.unpack(tmp_path / "photos.zip", tmp_path / "photos")
+    counts = {split: len(list((tmp_path / "photos" / split / "oak").iterdir())) for split in ("train", "validation", "test")}
+    assert sum(counts.values()) == 11 and min(counts.values()) == 2
+
+
+def test_a_regime_trains_what_it_says():
+    from task import Task
+
+    def trained(regime: str) -> list[str]:
+        task = Task("", regime, 1, 0, "", "", "")
+        return [name for name in ("conv_stem.weight", "blocks.4.0.w", "blocks.6.0.w", "classifier.bias") if task.trains(name)]
+
+    assert trained("head") == ["classifier.bias"]
+    assert trained("last2") == ["blocks.6.0.w", "classifier.bias"]
+    assert len(trained("everything")) == 4
+
