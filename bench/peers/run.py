@@ -214,7 +214,7 @@ def write(out: Path, rows: Sequence[dict[str, Any]], floor: dict[str, float] | N
     lines = [f"Photos: {facts['photos']} ({split}). Import into ours: {facts['import_seconds']:.1f} s, not counted below.", ""]
     for regime, epochs in dict.fromkeys((row["regime"], row["epochs"]) for row in rows):
         chosen = [row for row in rows if (row["regime"], row["epochs"]) == (regime, epochs)]
-        lines += [f"**{regime}, {epochs} epochs**", "", *table(chosen), ""]
+        lines += [f"**{regime}, {epochs} epoch{'s' if epochs > 1 else ''}**", "", *table(chosen), ""]
         if floor and regime == "head":
             lines += [floors(floor, facts["split"]), ""]
     versions = {f"{name} {number}" for row in rows for name, number in row["versions"].items()}

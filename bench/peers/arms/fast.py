@@ -1,6 +1,7 @@
 """fastai around the same timm model: its `vision_learner` defaults (one-cycle, 1e-3, batches of 64, aug_transforms).
 
-`fastai` trains BatchNorm in the frozen part, as it does unless told; `fastai-frozen` has `train_bn=False`.
+`fastai` trains BatchNorm in the frozen part, as it does unless told; `fastai-frozen` has `train_bn=False`. Its loader leaves out
+a batch that is not full: fewer than 64 photos train nothing.
 """
 
 from __future__ import annotations
