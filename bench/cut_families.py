@@ -14,8 +14,10 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -33,6 +35,7 @@ from transfer_core.training.prefix.cut import CannotCut, cut, difference
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "cut-families.md"
 EXACT = 1e-5
 LARGEST = 150_000_000
+Row = TypeVar("Row")
 
 
 @dataclass
@@ -96,18 +99,25 @@ def exports(model: nn.Module, images: torch.Tensor) -> str:
     return "yes"
 
 
-def main() -> None:
+def each(look: Callable[[str, str], Row], failed: Callable[..., Row]) -> list[Row]:
+    """Look at every family, or at those named on the command line. One that fails is a row that says why."""
     warnings.simplefilter("ignore")
     logging.disable(logging.ERROR)
-    wanted = {family: name for family, name in smallest().items() if not sys.argv[1:] or family in sys.argv[1:]}
     rows = []
-    for family, name in wanted.items():
+    for family, name in smallest().items():
+        if sys.argv[1:] and family not in sys.argv[1:]:
+            continue
         began = time.monotonic()
         try:
-            rows.append(survey(family, name))
+            rows.append(look(family, name))
         except Exception as error:  # noqa: BLE001 — the table says so
-            rows.append(Found(family, name, reasons=[f"{type(error).__name__}: {' '.join(str(error).split())[:90]}"]))
+            rows.append(failed(family, name, reasons=[f"{type(error).__name__}: {' '.join(str(error).split())[:90]}"]))
         print(rows[-1], f"{time.monotonic() - began:.1f} s", flush=True)
+    return rows
+
+
+def main() -> None:
+    rows = each(survey, Found)
     if not sys.argv[1:]:
         TABLE.write_text(table(rows), "utf-8")
 

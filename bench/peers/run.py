@@ -163,11 +163,12 @@ class Bench:
         if not kept.exists():
             shutil.rmtree(home / "cache", ignore_errors=True)
             self._run(self._task("ours", regime, 1, 0), home)
+            (home / "cache").mkdir(exist_ok=True)  # nothing is stored where everything is trained
             shutil.copytree(home / "cache", kept)
         shutil.rmtree(home / "cache", ignore_errors=True)
         shutil.copytree(kept, home / "cache")
         if arm == "ours-exported":
-            shutil.rmtree(home / "cache" / "activations")
+            shutil.rmtree(home / "cache" / "activations", ignore_errors=True)
         return home
 
     def _run(self, task: Task, home: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -90,9 +90,11 @@ def held(studio, run: str, wait: Callable) -> Iterator[None]:
     wait(lambda: any(isinstance(event, Epoch) for _, event in studio.store.events(run)), pause=0.01)
     worker = studio.store.job(run).pid
     os.kill(worker, signal.SIGSTOP)
-    assert studio.store.job(run).live
-    yield
-    os.kill(worker, signal.SIGCONT)
+    try:
+        assert studio.store.job(run).live
+        yield
+    finally:
+        os.kill(worker, signal.SIGCONT)
 
 
 def train(page: Page, studio, wait: Callable) -> str:
