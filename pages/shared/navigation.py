@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.shared import backend, place
 from pages.shared.text import t
@@ -23,7 +24,20 @@ def page(name: str) -> StreamlitPage:
 
 def go(name: str, **changes: str | None) -> None:
     """Move to another page, taking along where we are."""
-    st.switch_page(page(name), query_params=place.link(**changes))
+    where = place.link(**changes)
+    _hear_no_more()
+    st.switch_page(page(name), query_params=where)
+
+
+def _hear_no_more() -> None:
+    """Forget the fragments of this page, so that Streamlit refuses what they still ask for.
+
+    A fragment that renews itself goes on asking until the browser has heard of the new page. Streamlit would put such a
+    request behind the new page, and answer it as a change back to this one: the browser clears what it shows, and nothing
+    comes to fill it. (A link, and Back, stop the browser's timers themselves.)
+    """
+    if context := get_script_run_ctx(suppress_warning=True):
+        context.fragment_storage.clear()
 
 
 def link(name: str, label: str, icon: str | None = None, **changes: str | None) -> None:
