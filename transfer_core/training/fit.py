@@ -23,6 +23,7 @@ from transfer_core.training.models import Built, build, in_fast_layout
 from transfer_core.training.objective import Objective, Parts
 from transfer_core.training.optim import make_optimizer, make_precision
 from transfer_core.training.pipeline import ImageInputs, class_weights
+from transfer_core.training.pixels import keep_pixels
 from transfer_core.training.prefix.inputs import Suffix
 from transfer_core.training.prefix.shorten import CHOICE, Short, shorten
 from transfer_core.words import message
@@ -37,7 +38,7 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, devi
     Writes into `out`: `recipe.json`, `classes.json`, `info.json`, `model.safetensors` (the epoch with the lowest
     validation loss) and `last.pt` (to resume; the result is the same as without the interruption). All are usable
     whenever the generator is closed, once an epoch is finished. What frozen layers say of the images is computed once and
-    kept in the home (see `prefix`), unless `cache` is off. `step` replaces one optimiser step (tests inject failures).
+    kept in the home (see `prefix`), or else the photos' pixels (see `pixels`), unless `cache` is off. `step` replaces one optimiser step (tests inject failures).
     Raises `BadRecipe`, `NotFound`, `BadWeights`, `BadImage`, `Unavailable`, `TrainingFailed`.
     """
     began, where, out = time.monotonic(), choose_device(device), Path(out)
@@ -109,6 +110,8 @@ def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, devic
         network, inputs = short.network, (short.train, short.validation)
         if objective.teacher is not None:
             objective.teacher = Suffix(short.parts, objective.teacher)
+    elif out and recipe.epochs > 1:
+        inputs = yield from keep_pixels(inputs, home)
     if recipe.weights == "scratch":
         notes.append(message("fit.from_scratch"))
     if recipe.source_loss and ladder.head_only:

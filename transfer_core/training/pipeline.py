@@ -17,6 +17,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from PIL import Image as Pillow
 from torch import Tensor
 
 from transfer_core.datasets.manifest import Image
@@ -71,14 +72,21 @@ class ImageInputs:
 
     def plain(self, index: int) -> np.ndarray:
         """As evaluation sees it."""
-        return preprocess(open_image(self._path(index)), self.how)
+        return preprocess(open_image(self.path(index)), self.how)
 
     def varied(self, index: int, chance: np.random.Generator) -> np.ndarray:
-        # A view may be half the image's area, so a JPEG may be decoded small only down to √2 times the size wanted.
-        small = decode(self._path(index), draft=int(max(self.how.size) / SMALLEST**0.5)).image
-        return normalise(vary(small, self.how, self.augmentation, self.flip, chance), self.how)
+        return normalise(vary(self.small(index), self.how, self.augmentation, self.flip, chance), self.how)
 
-    def _path(self, index: int) -> Path:
+    @property
+    def loosest(self) -> int:
+        """Pixels of the shorter edge below which a varied view would have to be enlarged: it may be half the photo's area."""
+        return int(max(self.how.size) / SMALLEST**0.5)
+
+    def small(self, index: int) -> Pillow.Image:
+        """The whole photo, decoded as small as `loosest` allows."""
+        return decode(self.path(index), draft=self.loosest).image
+
+    def path(self, index: int) -> Path:
         image = self.images[index]
         path = self.home.image(image.sha256)
         if not path.is_file():

@@ -20,7 +20,7 @@ _CHUNK = 32
 _AHEAD = 2
 """Prepared chunks that may wait for the engine or the disk."""
 Prepare = Callable[[int], np.ndarray]
-"""Place of an image → float32 3 × H × W."""
+"""Place of an image → what the engine takes: float32 3 × H × W."""
 
 
 def fill(entry: Entry, images: Sequence[str], prepare: Prepare, engine: Engine, counted: Counted) -> Iterator[Progressed]:
@@ -46,19 +46,18 @@ def fill(entry: Entry, images: Sequence[str], prepare: Prepare, engine: Engine, 
 class Counted:
     """How many images are done, over all entries that are filled."""
 
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
+    def __init__(self, total: int, stage: str = "features") -> None:
+        self.total, self.done, self.stage = total, 0, stage
 
     def more(self, count: int) -> Progressed:
         self.done += count
-        return Progressed(stage="features", done=min(self.done, self.total), total=self.total)
+        return Progressed(stage=self.stage, done=min(self.done, self.total), total=self.total)
 
     def known(self, count: int) -> None:
         self.done += count
 
-    @staticmethod
-    def waiting() -> Progressed:
-        return Progressed(stage="features_elsewhere", done=0, total=None)
+    def waiting(self) -> Progressed:
+        return Progressed(stage=f"{self.stage}_elsewhere", done=0, total=None)
 
 
 Arrays = tuple[np.ndarray, ...]
