@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+import stories
 from playwright.sync_api import Page, WebSocketRoute, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-
-from transfer_core.jobs.tasks import first_look
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("runs")]
 expect.set_options(timeout=60_000)
@@ -54,14 +53,12 @@ class Line:
 
 
 @pytest.fixture
-def looking(studio, drawn) -> str:
-    """A dataset whose first look is still waited for: its page asks for news every two seconds."""
-    before = first_look(studio.store, drawn)
-    job = studio.store.submit("guess", {"dataset": drawn, "version": 1, "name": "Drawn"}, "a device that is not here")
-    assert before is None or before.id != job.id
-    yield drawn
-    studio.store.ask_stop(job.id)
-    studio.store.delete_job(job.id)
+def looking(studio, drawn) -> Iterator[str]:
+    """A dataset whose first look takes its time: its page asks for news every two seconds."""
+    look = stories.begun(studio.store, "guess", {"dataset": drawn, "version": 1, "name": "Drawn"}, "story")
+    with stories.alive(studio.store, look):
+        yield drawn
+    studio.store.delete_job(look.id)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

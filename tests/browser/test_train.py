@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 import stories
@@ -23,26 +20,6 @@ def colours(studio) -> str:
     return stories.dataset(studio.store, dataset_id="colours-1")
 
 
-@contextmanager
-def alive(studio, run) -> Iterator:
-    """A worker's heartbeat, so that the supervisor does not take the story's run for dead; at the end it is over."""
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(2):
-            studio.store.beat(run.id)
-
-    thread = threading.Thread(target=beat)
-    thread.start()
-    try:
-        yield run
-    finally:
-        over.set()
-        thread.join()
-        if studio.store.job(run.id).live:
-            studio.store.end(run.id, "stopped", {})
-
-
 def label(page: Page):
     return page.locator(".live-plot").first
 
@@ -52,7 +29,7 @@ def says(epoch: int) -> re.Pattern:
 
 
 def test_curves_matrix_and_table_follow_the_events(studio, page, colours):
-    with alive(studio, stories.claimed(studio.store, stories.queued(studio.store, "story"))) as run:
+    with stories.alive(studio.store, stories.begun(studio.store, "train", stories.payload(), "story")) as run:
         page.goto(f"{studio.url}/train?run={run.id}")
         expect(page.locator(".live-empty")).to_be_visible()
         studio.store.append(run.id, stories.started(), *stories.epoch(1, 0.5))
@@ -85,7 +62,7 @@ def test_class_names_are_text_in_the_matrix(studio, page, colours):
 
 def test_stopping_asks_first_and_the_answer_arrives(studio, page, colours):
     """The page looks again every second: a question that lives less long than a thought would lose its answer."""
-    with alive(studio, stories.claimed(studio.store, stories.queued(studio.store, "story"))) as run:
+    with stories.alive(studio.store, stories.begun(studio.store, "train", stories.payload(), "story")) as run:
         studio.store.append(run.id, stories.started(), *stories.epoch(1))
         page.goto(f"{studio.url}/train?run={run.id}")
         page.locator(".st-key-stop button").click()
@@ -100,7 +77,7 @@ def test_stopping_asks_first_and_the_answer_arrives(studio, page, colours):
 
 
 def test_one_start_is_one_run_which_waits_its_turn(studio, page, colours):
-    with alive(studio, stories.claimed(studio.store, stories.queued(studio.store, devices()[0], seed=1))):
+    with stories.alive(studio.store, stories.begun(studio.store, "train", stories.payload(seed=1), devices()[0])):
         before = {job.id for job in studio.store.jobs("train")}
         page.goto(f"{studio.url}/train?dataset={colours}&seed=5")
         expect(page.locator("[data-testid=stCaptionContainer]").filter(has_text=say("train.will_queue", count=1))).to_be_visible()
@@ -117,7 +94,7 @@ def test_one_start_is_one_run_which_waits_its_turn(studio, page, colours):
 
 
 def test_a_run_deleted_while_somebody_watches_it(studio, page, colours):
-    with alive(studio, stories.claimed(studio.store, stories.queued(studio.store, "story"))) as run:
+    with stories.alive(studio.store, stories.begun(studio.store, "train", stories.payload(), "story")) as run:
         page.goto(f"{studio.url}/train?run={run.id}&dataset={colours}")
         expect(page.locator(".st-key-run-state")).to_be_visible()
         studio.store.delete_job(run.id)

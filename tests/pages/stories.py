@@ -8,9 +8,15 @@ from __future__ import annotations
 import json
 import math
 import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import sqlalchemy as sa
 from PIL import Image
 
 from transfer_core import metrics
@@ -18,6 +24,7 @@ from transfer_core.events import Epoch, Evaluated, Event, Exported, Failed, Fini
 from transfer_core.images import Preprocessing
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job, Store
+from transfer_core.store.schema import jobs
 from transfer_core.words import message
 
 CLASSES = ["red", "green *x*", "<b>blue</b>"]
@@ -33,14 +40,41 @@ def dataset(store: Store, name: str = "Colours [a]", dataset_id: str = "colours-
     return dataset_id
 
 
+def payload(**settings) -> dict:
+    return {"recipe": Recipe(**{"dataset": "colours-1", "epochs": 10, **settings}).model_dump()}
+
+
 def queued(store: Store, device: str = "cpu", **settings) -> Job:
-    recipe = Recipe(**{"dataset": "colours-1", "epochs": 10, **settings})
-    return store.submit("train", {"recipe": recipe.model_dump()}, device)
+    return store.submit("train", payload(**settings), device)
 
 
-def claimed(store: Store, run: Job) -> Job:
-    assert store.claim(run.id, os.getpid())
-    return store.job(run.id)
+def begun(store: Store, kind: str, payload: dict, device: str = "cpu") -> Job:
+    """A job that runs from its first moment on. (What is queued, the supervisor of a studio may take before we do.)"""
+    job, now = f"{kind}-{secrets.token_hex(5)}", time.time()
+    with store._write() as connection:
+        connection.execute(sa.insert(jobs).values(id=job, kind=kind, state="running", device=device, payload=payload, created=now,
+                                                  started=now, pid=os.getpid(), heartbeat=now))
+    return store.job(job)
+
+
+@contextmanager
+def alive(store: Store, run: Job) -> Iterator[Job]:
+    """A worker's heartbeat, so that the supervisor does not take the story's run for dead; at the end it is over."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(2):
+            store.beat(run.id)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield run
+    finally:
+        over.set()
+        thread.join()
+        if store.job(run.id).live:
+            store.end(run.id, "stopped", {})
 
 
 def started(epochs: int = 10) -> Started:
@@ -61,7 +95,7 @@ def epoch(number: int, accuracy: float = 0.5, best: bool = True, loss: float | N
 
 
 def running(store: Store, epochs: int = 2, **settings) -> Job:
-    run = claimed(store, queued(store, **settings))
+    run = begun(store, "train", payload(**settings))
     store.append(run.id, started(), *(event for number in range(1, epochs + 1) for event in epoch(number)))
     return run
 

@@ -81,3 +81,45 @@ def test_a_regime_trains_what_it_says():
     assert trained("last2") == ["blocks.6.0.w", "classifier.bias"]
     assert len(trained("everything")) == 4
 
+
+
+def test_views_are_compared_photo_by_photo(home, tmp_path, monkeypatch):
+    import argparse
+
+    import views
+    from drawn_colours import drawn
+
+    monkeypatch.setattr(views, "EPOCHS", 2)
+    monkeypatch.setattr(views, "ROWS", {"none": {"augmentation": "none"}, "1": {"augmentation": "light", "stored_views": 1},
+                                        "fresh": {"augmentation": "light", "stored_views": 2}})
+    manifest = drawn(home, test=3)
+    small = {"model": "test_resnet", "weights": "scratch", "image_size": 32, "batch_size": 6}
+    seen, cost = views.measure([manifest], home, tmp_path, "all", 2, **small)
+    assert {row: right[0].shape for row, right in seen.items()} == dict.fromkeys(views.ROWS, (9,))
+    assert all(seconds > 0 for (seconds,) in cost.values())
+    table = views.table(seen, cost, ["colours"], argparse.Namespace(freeze="all", seeds=2))
+    assert "9 test photos of colours" in table and table.count("\n| ") == 4
+
+
+def test_a_difference_has_an_interval_around_it():
+    import numpy as np
+    import views
+
+    one, other = [np.ones(50), np.zeros(50)], [np.ones(50), np.r_[np.ones(10), np.zeros(40)]]
+    middle, low, high = views.difference(one, other)
+    assert middle == pytest.approx(-0.1)
+    assert -0.17 < low < -0.1 < high < -0.03
+    assert views.difference(one, one) == (0, 0, 0)
+
+
+def test_each_rung_is_timed_both_ways(home, manifest, tmp_path, capsys):
+    import argparse
+
+    import boundaries
+
+    asked = argparse.Namespace(model="test_resnet", epochs=2, repeats=1)
+    groups = 2
+    times, shares = boundaries.measure(manifest, home, tmp_path, asked, groups, weights="scratch", image_size=32, batch_size=6)
+    assert sorted(times) == sorted((frozen, way) for frozen in range(3) for way in boundaries.WAYS)
+    assert shares[0] == 0 < shares[2]
+    assert "1 of 2" in boundaries.table(times, shares, groups, manifest, asked)

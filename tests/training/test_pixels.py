@@ -122,7 +122,8 @@ def test_the_same_curve_bit_for_bit_and_each_file_opened_once(recipe, manifest, 
     runs = {}
     for cache in (True, False):
         decoded.clear()
-        runs[cache] = list(fit(recipe.but(epochs=3), manifest, home, tmp_path / str(cache), device="cpu", cache=cache)), len(decoded)
+        events = list(fit(recipe.but(epochs=3), manifest, home, tmp_path / str(cache), device="cpu", cache=cache))
+        runs[cache] = events, len(decoded)
     (short, opened), (long, opened_long) = runs[True], runs[False]
     assert (opened, opened_long) == (36, 3 * 36)
     assert [event.done for event in short if isinstance(event, Progressed) and event.stage == "photos"][-1] == 36

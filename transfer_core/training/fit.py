@@ -38,7 +38,8 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, devi
     Writes into `out`: `recipe.json`, `classes.json`, `info.json`, `model.safetensors` (the epoch with the lowest
     validation loss) and `last.pt` (to resume; the result is the same as without the interruption). All are usable
     whenever the generator is closed, once an epoch is finished. What frozen layers say of the images is computed once and
-    kept in the home (see `prefix`), or else the photos' pixels (see `pixels`), unless `cache` is off. `step` replaces one optimiser step (tests inject failures).
+    kept in the home (see `prefix`), or else the photos' pixels (see `pixels`), unless `cache` is off. `step` replaces one
+    optimiser step (tests inject failures).
     Raises `BadRecipe`, `NotFound`, `BadWeights`, `BadImage`, `Unavailable`, `TrainingFailed`.
     """
     began, where, out = time.monotonic(), choose_device(device), Path(out)
