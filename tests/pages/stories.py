@@ -94,8 +94,8 @@ def epoch(number: int, accuracy: float = 0.5, best: bool = True, loss: float | N
                           confusion=confusion, best=best, seconds=2.0, seconds_left=left)]
 
 
-def running(store: Store, epochs: int = 2, **settings) -> Job:
-    run = begun(store, "train", payload(**settings))
+def running(store: Store, epochs: int = 2, device: str = "cpu", **settings) -> Job:
+    run = begun(store, "train", payload(**settings), device)
     store.append(run.id, started(), *(event for number in range(1, epochs + 1) for event in epoch(number)))
     return run
 
