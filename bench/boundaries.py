@@ -17,7 +17,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from views import imported
+from scores import imported
 
 from transfer_core import catalog, datasets
 from transfer_core.events import Cached

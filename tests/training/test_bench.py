@@ -83,33 +83,31 @@ def test_a_regime_trains_what_it_says():
 
 
 
-def test_views_are_compared_photo_by_photo(home, tmp_path, monkeypatch):
+@pytest.mark.parametrize("study", ["views", "storage"])
+def test_scores_are_compared_photo_by_photo(home, tmp_path, study):
     import argparse
 
-    import views
+    import scores
     from drawn_colours import drawn
 
-    monkeypatch.setattr(views, "EPOCHS", 2)
-    monkeypatch.setattr(views, "ROWS", {"none": {"augmentation": "none"}, "1": {"augmentation": "light", "stored_views": 1},
-                                        "fresh": {"augmentation": "light", "stored_views": 2}})
-    manifest = drawn(home, test=3)
-    small = {"model": "test_resnet", "weights": "scratch", "image_size": 32, "batch_size": 6}
-    seen, cost = views.measure([manifest], home, tmp_path, "all", 2, **small)
-    assert {row: right[0].shape for row, right in seen.items()} == dict.fromkeys(views.ROWS, (9,))
-    assert all(seconds > 0 for (seconds,) in cost.values())
-    table = views.table(seen, cost, ["colours"], argparse.Namespace(freeze="all", seeds=2))
-    assert "9 test photos of colours" in table and table.count("\n| ") == 4
+    manifest, rows = drawn(home, test=3), scores.studies(8)[study]
+    small = {"model": "test_resnet", "weights": "scratch", "image_size": 32, "batch_size": 6, "epochs": 8, "freeze": "all"}
+    seen, cost = scores.measure([manifest], rows, home, tmp_path, 2, small)
+    assert {row: right[0].shape for row, right in seen.items()} == dict.fromkeys(rows, (9,))
+    assert all((seconds > 0) == rows[row].get("cache", True) for row, (seconds,) in cost.items())
+    table = scores.table(seen, cost, ["colours"], argparse.Namespace(study=study, freeze="all", seeds=2, epochs=8))
+    assert "9 test photos of colours" in table and table.count("\n| ") == len(rows) + 1
 
 
 def test_a_difference_has_an_interval_around_it():
     import numpy as np
-    import views
+    import scores
 
     one, other = [np.ones(50), np.zeros(50)], [np.ones(50), np.r_[np.ones(10), np.zeros(40)]]
-    middle, low, high = views.difference(one, other)
+    middle, low, high = scores.difference(one, other)
     assert middle == pytest.approx(-0.1)
     assert -0.17 < low < -0.1 < high < -0.03
-    assert views.difference(one, one) == (0, 0, 0)
+    assert scores.difference(one, one) == (0, 0, 0)
 
 
 def test_each_rung_is_timed_both_ways(home, manifest, tmp_path, capsys):

@@ -1,11 +1,10 @@
-"""What do stored views cost, and what do they give? Against none, and against views that are fresh in every epoch.
+"""Do our shortcuts change the scores? The same test photos, asked of trainings that differ in one thing.
 
-    python bench/views.py ants_bees.zip sign_language_digits.zip          # head only; prints a table
-    python bench/views.py --freeze 5 --seeds 3 ants_bees.zip
+    python bench/scores.py views ants_bees.zip sign_language_digits.zip   # stored views against fresh ones
+    python bench/scores.py storage --freeze 5 --epochs 5 ants_bees.zip    # activations stored in two ways, and not at all
 
-With as many stored views as epochs no epoch sees a view twice: that row is “fresh”, at the price the store saves. Test photos
-are the same for all rows, so rows are compared photo by photo: the mean difference over seeds, its interval by a bootstrap over
-photos, each dataset resampled by itself.
+With as many stored views as epochs no epoch sees a view twice: that row is “fresh”, at the price the store saves. Rows are
+compared photo by photo: the mean difference over seeds, its interval by a bootstrap over photos, each dataset by itself.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from unittest import mock
 
 os.environ.setdefault("TRANSFER_STUDIO_CACHE_BYTES", str(60_000_000_000))
 
@@ -29,16 +29,24 @@ from transfer_core.recipe import Recipe
 from transfer_core.store import Store
 from transfer_core.training.evaluate import evaluate, predictions_file
 from transfer_core.training.fit import choose_device, fit
+from transfer_core.training.prefix import plan
 from transfer_core.training.prefix.answers import StoredAnswers
 from transfer_core.training.replay import open_run
 
-EPOCHS = 16
 MODEL = "tf_efficientnet_lite0.in1k"
-ROWS: dict[str, dict[str, object]] = {
-    "none": {"augmentation": "none"},
-    **{str(views): {"augmentation": "light", "stored_views": views} for views in (1, 2, 4, 8)},
-    "fresh": {"augmentation": "light", "stored_views": EPOCHS},
-}
+Row = dict[str, object]
+"""Recipe settings; or `cache` and `float16`, which are none."""
+
+
+def studies(epochs: int) -> dict[str, dict[str, Row]]:
+    """Study → its rows; all are compared with the last, and with the first."""
+    light: Row = {"augmentation": "light"}
+    stored: dict[str, Row] = {str(count): {**light, "stored_views": count} for count in (1, 2, 4, 8)}
+    return {"views": {"none": {"augmentation": "none"}, **stored, "fresh": {**light, "stored_views": epochs}},
+            "storage": {"float16": {"augmentation": "none", "float16": True}, "float32": {"augmentation": "none"},
+                        "nothing stored": {"augmentation": "none", "cache": False}}}
+
+
 RESAMPLED = 5000
 Seen = dict[str, list[np.ndarray]]
 """Row → for each dataset, how often each test photo was right, over the seeds."""
@@ -46,16 +54,20 @@ Seen = dict[str, list[np.ndarray]]
 
 def main() -> None:
     asked = _asked()
+    rows = studies(asked.epochs)[asked.study]
     with tempfile.TemporaryDirectory() as place:
         home = Home(Path(place) / "home")
         manifests = [imported(zip_file, home) for zip_file in asked.zips]
-        seen, cost = measure(manifests, home, Path(place), asked.freeze, asked.seeds)
+        settings = {"epochs": asked.epochs, "freeze": asked.freeze if asked.freeze == "all" else int(asked.freeze)}
+        seen, cost = measure(manifests, rows, home, Path(place), asked.seeds, settings)
     print(table(seen, cost, [manifest.dataset for manifest in manifests], asked))
 
 
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=studies(1))
     parser.add_argument("zips", nargs="+", type=Path)
+    parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--freeze", default="all", help="layer groups that are frozen; “all” is head only")
     parser.add_argument("--seeds", type=int, default=5)
     return parser.parse_args()
@@ -68,28 +80,32 @@ def imported(file: Path, home: Home) -> datasets.Manifest:
     return datasets.Manifest.read(home, made.dataset, made.version)
 
 
-def measure(manifests: Iterable[datasets.Manifest], home: Home, folder: Path, freeze: str, seeds: int,
-            **settings: object) -> tuple[Seen, dict[str, list[float]]]:
+def measure(manifests: Iterable[datasets.Manifest], rows: dict[str, Row], home: Home, folder: Path, seeds: int,
+            settings: Row) -> tuple[Seen, dict[str, list[float]]]:
     """Answers of every row on every dataset, and the seconds its first run spent on the frozen layers."""
-    seen: Seen = {row: [] for row in ROWS}
-    cost: dict[str, list[float]] = {row: [] for row in ROWS}
+    seen: Seen = {row: [] for row in rows}
+    cost: dict[str, list[float]] = {row: [] for row in rows}
     for manifest in manifests:
-        for row, views in ROWS.items():
-            right: list[np.ndarray] = []
+        for row, changes in rows.items():
+            right, seconds = [], []
             for seed in range(seeds):
-                recipe = Recipe(**{"dataset": manifest.dataset, "model": MODEL, "epochs": EPOCHS, "seed": seed, "patience": 0,
-                                   "freeze": freeze if freeze == "all" else int(freeze), **views, **settings})
-                out = folder / f"{manifest.dataset}-{row}-{seed}"
-                seconds = 0.0
-                for event in fit(recipe, manifest, home, out):
-                    seconds = event.seconds if isinstance(event, Cached) else seconds
-                if seed == 0:
-                    cost[row].append(seconds)
+                given = {"model": MODEL, "patience": 0, **settings, **changes, "dataset": manifest.dataset, "seed": seed}
+                took, out = _train(given, manifest, home, folder / f"{manifest.dataset}-{row}-{seed}")
+                seconds.append(took)
                 right.append(_right(out, manifest, home))
+            cost[row].append(seconds[0])
             seen[row].append(np.mean(right, axis=0))
             print(f"{time.strftime('%H:%M:%S')} {manifest.dataset} {row}: {100 * seen[row][-1].mean():.1f} % of "
                   f"{len(seen[row][-1])}, {cost[row][-1]:.0f} s", flush=True)
     return seen, cost
+
+
+def _train(given: Row, manifest: datasets.Manifest, home: Home, out: Path) -> tuple[float, Path]:
+    cache, seconds = given.pop("cache", True), 0.0
+    with mock.patch.object(plan, "FLOAT32_BYTES", 0 if given.pop("float16", False) else plan.FLOAT32_BYTES):
+        for event in fit(Recipe(**given), manifest, home, out, cache=bool(cache)):
+            seconds = event.seconds if isinstance(event, Cached) else seconds
+    return seconds, out
 
 
 def _right(out: Path, manifest: datasets.Manifest, home: Home) -> np.ndarray:
@@ -110,15 +126,15 @@ def difference(one: list[np.ndarray], other: list[np.ndarray]) -> tuple[float, f
 
 
 def table(seen: Seen, cost: dict[str, list[float]], names: list[str], asked: argparse.Namespace) -> str:
-    lines = [f"**frozen: {asked.freeze}; {EPOCHS} epochs, {asked.seeds} seeds, "
-             f"{sum(map(len, seen['none']))} test photos of {', '.join(names)}**", "",
-             "| views | right, mean over seeds | against fresh, percentage points (95 %) | against none | frozen layers, more |",
+    first, last = next(iter(seen)), list(seen)[-1]
+    lines = [f"**{asked.study}; frozen: {asked.freeze}; {asked.epochs} epochs, {asked.seeds} seeds, "
+             f"{sum(map(len, seen[first]))} test photos of {', '.join(names)}**", "",
+             f"| row | right, mean over seeds | against {last}, points (95 %) | against {first} | frozen layers, more |",
              "|---|---|---|---|---|"]
     for row, right in seen.items():
-        share = 100 * np.concatenate(right).mean()
-        gaps = [difference(right, seen[other]) if row != other else None for other in ("fresh", "none")]
+        gaps = [difference(right, seen[other]) if row != other else None for other in (last, first)]
         told = [f"{100 * gap[0]:+.1f} ({100 * gap[1]:+.1f} to {100 * gap[2]:+.1f})" if gap else "" for gap in gaps]
-        lines.append(f"| {row} | {share:.1f} % | {told[0]} | {told[1]} | {sum(cost[row]):.0f} s |")
+        lines.append(f"| {row} | {100 * np.concatenate(right).mean():.1f} % | {told[0]} | {told[1]} | {sum(cost[row]):.0f} s |")
     return "\n".join(lines)
 
 
