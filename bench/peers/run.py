@@ -54,6 +54,8 @@ ARMS = {
     "hf": Arm("hf.py", "Hugging Face Trainer, its defaults", "hf"),
     "fastai": Arm("fast.py", "fastai, its defaults (BatchNorm trained)", "fastai"),
     "fastai-frozen": Arm("fast.py", "fastai with train_bn=False", "fastai"),
+    "hf-matched": Arm("hf.py", "Hugging Face Trainer with the recipe of the tuned loop", "hf"),
+    "fastai-matched": Arm("fast.py", "fastai's Learner with the recipe of the tuned loop", "fastai"),
     "ours": Arm("ours.py", "ours, nothing stored"),
     "ours-exported": Arm("ours.py", "ours, the exported prefix on disk"),
     "ours-again": Arm("ours.py", "ours, a second run"),

@@ -38,8 +38,7 @@ def main() -> None:
     for name, parameter in model.named_parameters():
         parameter.requires_grad = task.trains(name)
     if tuned:
-        for parameter in model.classifier.parameters():
-            nn.init.zeros_(parameter)
+        zeroed(model)
     model.to(DEVICE, memory_format=torch.channels_last if tuned else torch.preserve_format)
     optimizer, schedule = (tuned_steps if tuned else tutorial_steps)(task, model, rate, len(loaders["train"]))
     best, kept = -1.0, None
@@ -79,6 +78,12 @@ def load(task: Task, classes: int) -> nn.Module:
     assert not extra and all(name.startswith("classifier") for name in missing), (missing, extra)
     # As the tutorial replaces `fc`. timm's own start for this layer is ten times as wide, and costs a short training dearly.
     model.classifier = nn.Linear(model.classifier.in_features, classes)
+    return model
+
+
+def zeroed(model: nn.Module) -> nn.Module:
+    for parameter in model.classifier.parameters():
+        nn.init.zeros_(parameter)
     return model
 
 
