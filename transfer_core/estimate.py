@@ -27,6 +27,8 @@ LEAST_SHARE = 0.05
 the largest, and hardly faster."""
 FLOAT32_BYTES = 1_000_000_000
 """Up to here activations are stored as they are; beyond, in half the bytes, rounded to 11 bits."""
+SMALLEST_VIEW = 0.5
+"""Least share of a photo's area in a varied view: at ImageNet's 0.08 a small dataset loses the object itself."""
 _PREFIX = 0.45
 """Time of the frozen part when it runs once for the store, relative to the training's forward pass: ONNX Runtime instead of
 PyTorch (0.36 to 0.4 with one thread, EfficientNet-Lite0)."""
@@ -149,15 +151,27 @@ def is_stored(recipe: Recipe, info: ModelInfo, first: int) -> bool:
 
 
 def _stored_bytes(recipe: Recipe, info: ModelInfo, first: int, images: int, enlarged: float) -> int:
-    """One row for each view of an image: the last frozen group's output, or the head's input when all is frozen."""
+    """One row for each view of an image: the last frozen group's output, or the head's input when all is frozen. Where none are
+    kept, the pixels."""
     if not is_stored(recipe, info, first):
-        return 0
+        return _pixel_bytes(recipe, info, images)
     # A class has one weight for each feature, and a bias.
     numbers = info.head_parameters(2) - info.head_parameters(1) - 1 if first == len(info.groups) else (
         enlarged * math.prod(info.groups[first - 1].shape))
     rows = images * (max(1, recipe.kept_views or 0) + _VALIDATION_SHARE)
     whole = rows * 4 * numbers
     return int(whole if whole <= FLOAT32_BYTES else whole / 2)
+
+
+def _pixel_bytes(recipe: Recipe, info: ModelInfo, images: int) -> int:
+    """What `training.pixels` keeps of photos of 4 : 3 that are large enough; smaller ones stay as they are."""
+    if recipe.epochs < 2:
+        return 0
+    side = recipe.image_size or info.image_size
+    seen = side * side
+    loose = int(side / SMALLEST_VIEW**0.5)
+    row = seen if recipe.views == "none" else loose * round(loose * 4 / 3)
+    return int(3 * images * (row + _VALIDATION_SHARE * seen))
 
 
 def _memory(recipe: Recipe, info: ModelInfo, trainable: int, total: int, first: int, enlarged: float, teacher: bool) -> float:

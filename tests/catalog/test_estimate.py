@@ -94,8 +94,18 @@ def test_stored_bytes_by_hand():
     last = head.but(freeze=7, augmentation="light", stored_views=3)
     assert estimate(last, info, 1000).stored_bytes == 3200 * 4 * 192 * 49
     assert estimate(last, info, 10_000).stored_bytes == 32_000 * 2 * 192 * 49, "beyond 1 GB in half precision"
-    assert estimate(head.but(freeze=0), info, 1000).stored_bytes == 0
-    assert estimate(last.but(stored_views=0), info, 1000).stored_bytes == 0
+
+
+def test_pixels_are_kept_where_activations_are_not():
+    """Rows of 224 × 224 as they are evaluated; of 316 × 421 when varied, so that half of it is no smaller than 224 × 224."""
+    info = catalog.model("tf_efficientnet_lite0")
+    everything = Recipe(dataset="d", freeze=0, augmentation="none")
+    assert estimate(everything, info, 1000).stored_bytes == 1200 * 3 * 224 * 224
+    varied = 1000 * 3 * 316 * 421 + 200 * 3 * 224 * 224
+    assert estimate(everything.but(augmentation="light"), info, 1000).stored_bytes == varied
+    fresh = Recipe(dataset="d", freeze=7, augmentation="light", stored_views=0)
+    assert estimate(fresh, info, 1000).stored_bytes == varied
+    assert estimate(everything.but(epochs=1), info, 1000).stored_bytes == 0
 
 
 def test_memory_counts_what_a_setting_adds():

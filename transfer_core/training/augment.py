@@ -12,10 +12,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from transfer_core.estimate import SMALLEST_VIEW
 from transfer_core.images import Preprocessing
 
-SMALLEST = 0.5
-"""Least share of the image's area in a view: at ImageNet's 0.08 a small dataset loses the object itself."""
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST,
             "lanczos": Image.Resampling.LANCZOS}
 _GREY = (128, 128, 128)
@@ -43,7 +42,7 @@ def vary(image: Image.Image, how: Preprocessing, level: str, flip: bool, chance:
 def _crop(image: Image.Image, how: Preprocessing, chance: np.random.Generator, shape: tuple[int, int]) -> Image.Image:
     """A random part of the image, resized in one call (crop then resize would copy the pixels once more)."""
     (height, width), (wide, high) = how.size, shape
-    area = wide * high * chance.uniform(SMALLEST, 1)
+    area = wide * high * chance.uniform(SMALLEST_VIEW, 1)
     ratio = math.exp(chance.uniform(math.log(3 / 4), math.log(4 / 3))) * width / height
     w, h = min(wide, math.sqrt(area * ratio)), min(high, math.sqrt(area / ratio))
     left, top = chance.uniform(0, wide - w), chance.uniform(0, high - h)

@@ -22,7 +22,7 @@ from transfer_core.training.freezing import Ladder, trainable_parameters
 from transfer_core.training.objective import Objective, Parts
 from transfer_core.training.optim import Precision, schedule, set_learning_rate
 from transfer_core.training.pipeline import Inputs, in_order, shuffled
-from transfer_core.training.prefix.inputs import on_device
+from transfer_core.training.prefix.inputs import moved, placed
 from transfer_core.training.sums import Sums
 from transfer_core.words import message
 
@@ -194,9 +194,4 @@ def _validate(training: Training, batch_size: int) -> Sums:
 
 def _on_device(training: Training, inputs: Inputs, order: list[list[int]], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     for images, labels in inputs.batches(order, epoch):
-        if isinstance(images, tuple):  # rows of the store keep the strides they have
-            yield on_device(images, training.device), labels.to(training.device, non_blocking=True)
-            continue
-        if images.ndim == 4:
-            images = images.to(training.device, memory_format=torch.channels_last, non_blocking=True)
-        yield images.to(training.device, non_blocking=True), labels.to(training.device, non_blocking=True)
+        yield placed(images, training.device), moved(labels, training.device)

@@ -23,10 +23,11 @@ from torch import Tensor
 from transfer_core.datasets.manifest import Image
 from transfer_core.decode import decode
 from transfer_core.errors import NotFound
+from transfer_core.estimate import SMALLEST_VIEW
 from transfer_core.images import Preprocessing, normalise, open_image, preprocess
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
-from transfer_core.training.augment import SMALLEST, vary
+from transfer_core.training.augment import vary
 
 _AHEAD = 2
 """Batches prepared while the model works on one."""
@@ -80,7 +81,7 @@ class ImageInputs:
     @property
     def loosest(self) -> int:
         """Pixels of the shorter edge below which a varied view would have to be enlarged: it may be half the photo's area."""
-        return int(max(self.how.size) / SMALLEST**0.5)
+        return int(max(self.how.size) / SMALLEST_VIEW**0.5)
 
     def small(self, index: int) -> Pillow.Image:
         """The whole photo, decoded as small as `loosest` allows."""

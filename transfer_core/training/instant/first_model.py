@@ -32,7 +32,7 @@ from transfer_core.training.models import Built, build, classifiers, features_an
 from transfer_core.training.onnx_file import write_onnx
 from transfer_core.training.optim import make_precision
 from transfer_core.training.pipeline import ImageInputs, Inputs, in_order
-from transfer_core.training.prefix.inputs import on_device
+from transfer_core.training.prefix.inputs import placed
 from transfer_core.training.prefix.shorten import CHOICE, shorten
 from transfer_core.training.replay import check_onnx, open_run
 
@@ -121,8 +121,7 @@ def _features(recipe: Recipe, built: Built, chosen: dict[str, list[Image]], clas
             for images, _labels in of.batches(in_order(count, _BATCH), epoch=0):
                 if not short:
                     yield Progressed(stage="features", done=sum(map(len, parts)), total=count)
-                given = on_device(images, where) if short else images.to(where, memory_format=torch.channels_last)
-                parts.append(features_and_logits(network, given)[0][0].float().cpu().numpy())
+                parts.append(features_and_logits(network, placed(images, where))[0][0].float().cpu().numpy())
         found[split] = np.concatenate(parts)
     return found
 
