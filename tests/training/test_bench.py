@@ -121,3 +121,12 @@ def test_each_rung_is_timed_both_ways(home, manifest, tmp_path, capsys):
     assert sorted(times) == sorted((frozen, way) for frozen in range(3) for way in boundaries.WAYS)
     assert shares[0] == 0 < shares[2]
     assert "1 of 2" in boundaries.table(times, shares, groups, manifest, asked)
+
+
+def test_pixels_are_timed_from_files_and_from_rows(home, manifest):
+    import pixels
+
+    columns = pixels.line(manifest, home, "as evaluated", "none", 1).split("|")
+    files, rows = float(columns[3]), float(columns[4])
+    assert files > rows > 0 and columns[5].split()[0] != "0.0"
+    assert "small enough as they are" in pixels.line(manifest, home, "light", "light", 1)
