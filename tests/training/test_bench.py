@@ -130,3 +130,14 @@ def test_pixels_are_timed_from_files_and_from_rows(home, manifest):
     files, rows = float(columns[3]), float(columns[4])
     assert files > rows > 0 and columns[5].split()[0] != "0.0"
     assert "small enough as they are" in pixels.line(manifest, home, "light", "light", 1)
+
+
+def test_engines_are_compared(capsys, monkeypatch):
+    import engines
+
+    monkeypatch.setattr(engines, "IMAGES", 4)
+    monkeypatch.setattr(engines, "openvino", lambda model, image: None)
+    engines.compare("test_resnet")
+    eager, onnx = (line.split("|") for line in capsys.readouterr().out.strip().splitlines())
+    assert (eager[2].strip(), onnx[2].strip()) == ("PyTorch, channels_last", "ONNX Runtime")
+    assert float(onnx[6]) < 1e-5
