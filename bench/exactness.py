@@ -1,19 +1,25 @@
 """Do stored activations give the same training? Every family that can be cut, random weights, the loss of every single step.
 
     python bench/exactness.py                   # every family, 54 steps each way; writes docs/exactness.md
-    python bench/exactness.py vgg densenet
+    python bench/exactness.py vgg densenet      # those only, no table
+    python bench/exactness.py --log rows.jsonl  # what the log holds is not trained again; several processes may share one
 
-The first half of a model's layer groups is frozen, and the rest trained twice from the same start and seed on 32 drawn pictures,
-in float32 and without augmentation: once on what the frozen half said (with the engine the studio chooses), once the plain way.
+The first half of a model's layer groups is frozen, and the rest trained from the same start and seed on 32 drawn pictures,
+in float32 and without augmentation: once on what the frozen half said (with the engine the studio chooses), once on the same in
+float16, as it is kept of very many photos, and once the plain way.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
-import sys
+import statistics
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -29,6 +35,7 @@ from transfer_core.recipe import Recipe
 from transfer_core.store import Store
 from transfer_core.training.fit import fit
 from transfer_core.training.loop import train_step
+from transfer_core.training.prefix import plan
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "exactness.md"
 EPOCHS, BATCH, PICTURES = 9, 4, 32
@@ -44,6 +51,8 @@ class Found:
     steps: int = 0
     largest: float | None = None
     """Of the loss of a step, relative."""
+    half: float | None = None
+    """The same with float16."""
     last: float = 0.0
     """The loss of the last step, the plain way: to show that something was learned."""
     reasons: list[str] = field(default_factory=list)
@@ -58,22 +67,28 @@ def compare(family: str, name: str, manifest: datasets.Manifest, home: Home, fol
     recipe = Recipe(dataset=manifest.dataset, model=name, weights="scratch", freeze=max(1, len(info.groups) // 2), epochs=EPOCHS,
                     batch_size=BATCH, augmentation="none", flip=False, regularizer=None, learning_rate=1e-4, backbone_factor=1.0,
                     patience=0, precision="float32")
-    stored, plain = [], []
-    for losses, cache in ((stored, True), (plain, False)):
-        def noted(*given, losses=losses):
+    losses: dict[str, list[float]] = {"stored": [], "half": [], "plain": []}
+    for way, seen in losses.items():
+        def noted(*given, seen=seen):
             parts = train_step(*given)
-            losses.append(float(parts.total.detach()))
+            seen.append(float(parts.total.detach()))
             return parts
 
-        for event in fit(recipe, manifest, home, folder / f"{family} {cache}", device=device, cache=cache, step=noted):
-            if isinstance(event, Cached):
-                found.boundary, found.engine = event.boundary, event.engine
-            elif cache and isinstance(event, Note) and event.message.key.startswith("fit.cache."):
-                found.reasons.append(event.message.key.removeprefix("fit.cache."))
-                return found
-    found.steps, found.last = len(plain), plain[-1]
-    found.largest = max(abs(one - other) / max(abs(other), 1e-12) for one, other in zip(stored, plain, strict=True))
+        with mock.patch.object(plan, "FLOAT32_BYTES", 0 if way == "half" else plan.FLOAT32_BYTES):
+            for event in fit(recipe, manifest, home, folder / f"{family} {way}", device=device, cache=way != "plain", step=noted):
+                if isinstance(event, Cached):
+                    found.boundary, found.engine = event.boundary, event.engine
+                    assert (event.dtype == "float16") == (way == "half")
+                elif way != "plain" and isinstance(event, Note) and event.message.key.startswith("fit.cache."):
+                    found.reasons.append(event.message.key.removeprefix("fit.cache."))
+                    return found
+    found.steps, found.last = len(losses["plain"]), losses["plain"][-1]
+    found.largest, found.half = (_apart(losses[way], losses["plain"]) for way in ("stored", "half"))
     return found
+
+
+def _apart(one: list[float], other: list[float]) -> float:
+    return max(abs(a - b) / max(abs(b), 1e-12) for a, b in zip(one, other, strict=True))
 
 
 def drawn(home: Home, folder: Path) -> datasets.Manifest:
@@ -86,13 +101,28 @@ def drawn(home: Home, folder: Path) -> datasets.Manifest:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("families", nargs="*")
+    parser.add_argument("--log", type=Path)
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         home = Home(folder / "home")
         manifest = drawn(home, folder)
-        rows = each(lambda family, name: compare(family, name, manifest, home, folder), Found)
-    if not sys.argv[1:]:
+        rows = each(partial(logged, manifest, home, folder, asked.log), Found, asked.families)
+    if not asked.families:
         TABLE.write_text(table(rows), "utf-8")
+
+
+def logged(manifest: datasets.Manifest, home: Home, folder: Path, log: Path | None, family: str, name: str) -> Found:
+    for line in log.read_text().splitlines() if log and log.is_file() else ():
+        if (known := Found(**json.loads(line))).family == family:
+            return known
+    found = compare(family, name, manifest, home, folder)
+    if log:
+        with log.open("a") as file:
+            file.write(json.dumps(asdict(found)) + "\n")
+    return found
 
 
 def table(rows: list[Found]) -> str:
@@ -102,12 +132,15 @@ def table(rows: list[Found]) -> str:
         "# Stored activations give the same training", "",
         f"Written by `python bench/exactness.py` with timm {timm.__version__} and torch {torch.__version__.split('+')[0]}. Of "
         f"{len(compared)} families that were trained both ways, the loss of every step was the same bit for bit in {same} and "
-        f"within {ALLOWED:.0e} of itself in {close}.", "",
-        "| family | smallest model | trained from | engine | steps | largest difference | last loss | why not |",
-        "|---|---|---|---|---|---|---|---|",
+        f"within {ALLOWED:.0e} of itself in {close}. With float16 the largest difference was "
+        f"{max((row.half for row in compared), default=0.0):.0e}, {statistics.median(row.half for row in compared):.0e} in the "
+        "middle of the families.", "",
+        "| family | smallest model | trained from | engine | steps | largest difference | in float16 | last loss | why not |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [f"| {row.family} | {row.model} | {row.boundary} | {row.engine} | {row.steps or ''} | "
-              f"{'' if row.largest is None else f'{row.largest:.0e}'} | {f'{row.last:.4f}' if row.steps else ''} | "
+              f"{'' if row.largest is None else f'{row.largest:.0e}'} | {'' if row.half is None else f'{row.half:.0e}'} | "
+              f"{f'{row.last:.4f}' if row.steps else ''} | "
               f"{'; '.join(row.reasons).replace('|', '/')} |" for row in rows]
     return "\n".join(lines) + "\n"
 
