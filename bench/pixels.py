@@ -63,7 +63,7 @@ def line(manifest: datasets.Manifest, home: Home, name: str, level: str, repeats
 
 def kept(files: ImageInputs, home: Home) -> tuple[KeptInputs | None, float]:
     """Inputs from rows; None where none are kept; and what making a row took (nothing when an earlier line made it)."""
-    began, work = time.process_time(), keep_pixels([files], home)
+    began, work = time.process_time(), keep_pixels([files], 100, home)
     while True:
         try:
             next(work)

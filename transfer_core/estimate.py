@@ -29,6 +29,9 @@ FLOAT32_BYTES = 1_000_000_000
 """Up to here activations are stored as they are; beyond, in half the bytes, rounded to 11 bits."""
 SMALLEST_VIEW = 0.5
 """Least share of a photo's area in a varied view: at ImageNet's 0.08 a small dataset loses the object itself."""
+PIXEL_EPOCHS = {True: 2, False: 5}
+"""From how many epochs on rows of pixels repay, of photos as they are evaluated, or varied. A row of a 400 × 533 photo costs as
+much as 1.2 or 4.3 epochs save (`bench/pixels.py`)."""
 _PREFIX = 0.45
 """Time of the frozen part when it runs once for the store, relative to the training's forward pass: ONNX Runtime instead of
 PyTorch (0.36 to 0.4 with one thread, EfficientNet-Lite0)."""
@@ -165,12 +168,11 @@ def _stored_bytes(recipe: Recipe, info: ModelInfo, first: int, images: int, enla
 
 def _pixel_bytes(recipe: Recipe, info: ModelInfo, images: int) -> int:
     """What `training.pixels` keeps of photos of 4 : 3 that are large enough; smaller ones stay as they are."""
-    if recipe.epochs < 2:
-        return 0
     side = recipe.image_size or info.image_size
-    seen = side * side
-    loose = int(side / SMALLEST_VIEW**0.5)
+    seen, loose = side * side, int(side / SMALLEST_VIEW**0.5)
     row = seen if recipe.views == "none" else loose * round(loose * 4 / 3)
+    row *= recipe.epochs >= PIXEL_EPOCHS[recipe.views == "none"]
+    seen *= recipe.epochs >= PIXEL_EPOCHS[True]
     return int(3 * images * (row + _VALIDATION_SHARE * seen))
 
 

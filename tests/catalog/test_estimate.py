@@ -105,6 +105,7 @@ def test_pixels_are_kept_where_activations_are_not():
     assert estimate(everything.but(augmentation="light"), info, 1000).stored_bytes == varied
     fresh = Recipe(dataset="d", freeze=7, augmentation="light", stored_views=0)
     assert estimate(fresh, info, 1000).stored_bytes == varied
+    assert estimate(everything.but(augmentation="light", epochs=4), info, 1000).stored_bytes == 200 * 3 * 224 * 224
     assert estimate(everything.but(epochs=1), info, 1000).stored_bytes == 0
 
 

@@ -16,7 +16,7 @@ from transfer_core.activations import Entry, Shelf
 from transfer_core.datasets.manifest import Image
 from transfer_core.events import Epoch, Progressed
 from transfer_core.images import Preprocessing
-from transfer_core.training import pipeline, pixels
+from transfer_core.training import pipeline
 from transfer_core.training.fit import fit
 from transfer_core.training.pipeline import ImageInputs
 from transfer_core.training.pixels import KeptInputs, keep_pixels
@@ -48,9 +48,9 @@ def made(photos, home, level="none") -> ImageInputs:
     return replace(ImageInputs.of(photos, ["a", "b"], home, HOW), augmentation=level, flip=True)
 
 
-def kept(inputs, home):
+def kept(inputs, home, epochs=10):
     """What `keep_pixels` returns for one split, and its events."""
-    work, events = keep_pixels([inputs], home), []
+    work, events = keep_pixels([inputs], epochs, home), []
     while True:
         try:
             events.append(next(work))
@@ -133,9 +133,11 @@ def test_the_same_curve_bit_for_bit_and_each_file_opened_once(recipe, manifest, 
     assert all(np.array_equal(one[name], other[name]) for name in other)
 
 
-def test_one_epoch_reads_the_files(recipe, manifest, home, tmp_path, monkeypatch):
-    monkeypatch.setattr(pixels, "_plan", None)  # not called
-    assert any(isinstance(event, Epoch) for event in fit(recipe.but(epochs=1), manifest, home, tmp_path / "run", device="cpu"))
+@pytest.mark.parametrize(("level", "least"), [("none", 2), ("light", 5)])
+def test_few_epochs_read_the_files(photos, home, level, least):
+    split = made(photos, home, level)
+    assert kept(split, home, least - 1) == (split, [])
+    assert isinstance(kept(split, home, least)[0], KeptInputs)
 
 
 def test_threads_read_rows_side_by_side(photos, home, monkeypatch):

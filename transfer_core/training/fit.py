@@ -111,8 +111,8 @@ def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, devic
         network, inputs = short.network, (short.train, short.validation)
         if objective.teacher is not None:
             objective.teacher = Suffix(short.parts, objective.teacher)
-    elif out and recipe.epochs > 1:
-        inputs = yield from keep_pixels(inputs, home)
+    elif out:
+        inputs = yield from keep_pixels(inputs, recipe.epochs, home)
     if recipe.weights == "scratch":
         notes.append(message("fit.from_scratch"))
     if recipe.source_loss and ladder.head_only:

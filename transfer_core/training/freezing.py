@@ -11,9 +11,9 @@ from transfer_core.errors import BadRecipe
 from transfer_core.recipe import Position, Recipe
 from transfer_core.training.layers import LayerGroup, head_parameters
 
-SMALL_BATCH, FEW_IMAGES = 32, 1000
+SMALL_BATCH, FEW_IMAGES = 32, 5000
 """Below either, BatchNorm's running averages of trained groups stay as they came: estimates from few images are worse
-than ImageNet's (Kumar et al. 2022 fine-tune that way)."""
+than ImageNet's (Kumar et al. 2022 fine-tune that way). With 1,000 they still are, see `docs/decisions.md`."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 
 from transfer_core.activations import Entry, Rows, Shelf, Spec, budget, make_room
 from transfer_core.datasets.manifest import Image
+from transfer_core.estimate import PIXEL_EPOCHS
 from transfer_core.events import Event
 from transfer_core.images import fit_to, normalise, open_image
 from transfer_core.paths import Home
@@ -53,13 +54,14 @@ class KeptInputs(ImageInputs):
         return Pillow.fromarray(self.rows.take([index])[0][0])
 
 
-def keep_pixels(splits: Sequence[ImageInputs], home: Home) -> Generator[Event, None, list[ImageInputs]]:
-    """Progress, then inputs of the same splits that need not decode; the given ones where it does not repay, or has no room.
+def keep_pixels(splits: Sequence[ImageInputs], epochs: int, home: Home) -> Generator[Event, None, list[ImageInputs]]:
+    """Progress, then inputs of the same splits that need not decode; the given ones where it does not repay in so many epochs, or
+    has no room.
 
     Raises `BadImage` and `NotFound` as the inputs themselves do; never for a full disk.
     """
     shelf = Shelf(home)
-    plans = [_plan(inputs, shelf) for inputs in splits]
+    plans = [_plan(inputs, epochs, shelf) for inputs in splits]
     wanted = [plan for plan in plans if plan]
     if not _room(wanted, shelf):
         return list(splits)
@@ -106,8 +108,8 @@ class _AsItIs:
         return (images,)
 
 
-def _plan(inputs: ImageInputs, shelf: Shelf) -> _Plan | None:
-    if not inputs.images:
+def _plan(inputs: ImageInputs, epochs: int, shelf: Shelf) -> _Plan | None:
+    if not inputs.images or epochs < PIXEL_EPOCHS[inputs.augmentation == "none"]:
         return None
     if inputs.augmentation == "none":
         shape, form = inputs.how.size, inputs.how.to_dict()
