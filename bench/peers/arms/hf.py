@@ -52,7 +52,7 @@ class Matched(Wrapped):
     def train(self, mode: bool = True) -> Matched:
         super().train(mode)
         if mode:
-            calm(self)
+            calm(self.network)
         return self
 
     def forward(self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
