@@ -123,13 +123,22 @@ def test_each_rung_is_timed_both_ways(home, manifest, tmp_path, capsys):
     assert "1 of 2" in boundaries.table(times, shares, groups, manifest, asked)
 
 
-def test_pixels_are_timed_from_files_and_from_rows(home, manifest):
+def test_pixels_are_timed_from_files_and_from_rows(home, manifest, monkeypatch):
     import pixels
 
-    columns = pixels.line(manifest, home, "as evaluated", "none", 1).split("|")
-    files, rows = float(columns[3]), float(columns[4])
-    assert files > rows > 0 and columns[5].split()[0] != "0.0"
+    monkeypatch.setattr(pixels, "cost", lambda inputs: 2.0 if isinstance(inputs, pixels.KeptInputs) else 6.0)
+    columns = [column.strip() for column in pixels.line(manifest, home, "as evaluated", "none", 2).split("|")]
+    assert columns[2:6] == ["as evaluated", "6.0", "2.0", "3.0 (3.0 – 3.0)"]
     assert "small enough as they are" in pixels.line(manifest, home, "light", "light", 1)
+
+
+def test_a_look_at_all_batches_takes_time(home, manifest, monkeypatch):
+    import pixels
+
+    ticks = iter((1.0, 1.5))
+    monkeypatch.setattr(pixels.time, "process_time", lambda: next(ticks))
+    files = pixels.ImageInputs.of(manifest.of("train"), manifest.classes, home, pixels.Preprocessing(size=(8, 8)))
+    assert pixels.cost(files) == 1000 * 0.5 / 24
 
 
 def test_engines_are_compared(capsys, monkeypatch):
