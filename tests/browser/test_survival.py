@@ -115,6 +115,8 @@ def test_a_training_outlives_the_server_and_the_tab(studio, page, chromium: Brow
 @pytest.mark.slow
 def test_stop_keeps_the_best_and_it_can_go_on_later(studio, page, long_run, wait):
     page.goto(f"{studio.url}/train?run={long_run}")
+    expect(page.locator(".live-plot").first).to_be_visible()  # the page is whole: nothing moves any more
+    expect(page.locator(".st-key-receipt")).to_be_visible()
     page.locator(".st-key-stop button").click()
     page.locator(".st-key-stop-keep button").click()
     expect(page.locator(".st-key-run-state")).to_contain_text(say("runs.state_stopped"), timeout=180_000)
