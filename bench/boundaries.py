@@ -1,8 +1,8 @@
 """What does the store save at each rung of the freeze ladder? The same training with it, a second time, and without it.
 
-    python bench/boundaries.py ants_bees.zip            # every rung; --repeats 3, --epochs 5; prints a table
+    python bench/boundaries.py ants_bees.zip            # every rung, 5 epochs, 2 repeats; prints a table
 
-The ways take turns in one process and in a new order in every repeat; “nothing stored” starts with an empty home each time.
+The ways take turns in one process, in a new order in every repeat; “stored, nothing there” starts with an empty cache each time.
 Seconds run from the recipe to the last epoch: decoding, export, frozen layers, training, validation.
 """
 
@@ -17,7 +17,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from scores import imported
+from common import imported
 
 from transfer_core import catalog, datasets
 from transfer_core.events import Cached

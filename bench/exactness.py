@@ -19,23 +19,21 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import timm
 import torch
+from common import imported, stored_in_halves
 from cut_families import LARGEST, each
 
 from transfer_core import catalog, datasets
-from transfer_core.events import Cached, Imported, Note
+from transfer_core.events import Cached, Note
 from transfer_core.examples import make_example
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
-from transfer_core.store import Store
 from transfer_core.training.fit import fit
 from transfer_core.training.loop import train_step
-from transfer_core.training.prefix import plan
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "exactness.md"
 EPOCHS, BATCH, PICTURES = 9, 4, 32
@@ -74,7 +72,7 @@ def compare(family: str, name: str, manifest: datasets.Manifest, home: Home, fol
             seen.append(float(parts.total.detach()))
             return parts
 
-        with mock.patch.object(plan, "FLOAT32_BYTES", 0 if way == "half" else plan.FLOAT32_BYTES):
+        with stored_in_halves(way == "half"):
             for event in fit(recipe, manifest, home, folder / f"{family} {way}", device=device, cache=way != "plain", step=noted):
                 if isinstance(event, Cached):
                     found.boundary, found.engine = event.boundary, event.engine
@@ -94,10 +92,7 @@ def _apart(one: list[float], other: list[float]) -> float:
 def drawn(home: Home, folder: Path) -> datasets.Manifest:
     for _ in make_example("leaves", folder / "leaves", images_per_class=PICTURES // 4):
         pass
-    made = None
-    for event in datasets.import_dataset(folder / "leaves", "leaves", Store(home)):
-        made = event if isinstance(event, Imported) else made
-    return datasets.Manifest.read(home, made.dataset, made.version)
+    return imported(folder / "leaves", home)
 
 
 def main() -> None:

@@ -46,8 +46,8 @@ def measure(count: int) -> dict[str, tuple[float, float]]:
         folder, home = Path(place) / "photos", Path(place) / "home"
         draw(folder, count)
         found["import"], answer = watched(home, "import", str(folder), "--name", "many")
-        if sum(answer["summary"]["split"].values()) != count:
-            sys.exit(f"not all were imported: {answer['summary']}")
+        if sum(answer["split"].values()) != count:
+            sys.exit(f"not all were imported: {answer}")
         for step, how in TRAININGS.items():
             found[step], _ = watched(home, "train", "--dataset", "many", *MODEL, *how, "--epochs", "2", "--batch-size", "256")
     return found

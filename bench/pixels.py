@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from scores import imported
+from common import imported
 
 from transfer_core import datasets
 from transfer_core.images import Preprocessing

@@ -16,20 +16,16 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from unittest import mock
-
-os.environ.setdefault("TRANSFER_STUDIO_CACHE_BYTES", str(60_000_000_000))
 
 import numpy as np
+from common import imported, stored_in_halves
 
 from transfer_core import datasets
-from transfer_core.events import Cached, Imported
+from transfer_core.events import Cached
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
-from transfer_core.store import Store
 from transfer_core.training.evaluate import evaluate, predictions_file
 from transfer_core.training.fit import choose_device, fit
-from transfer_core.training.prefix import plan
 from transfer_core.training.prefix.answers import StoredAnswers
 from transfer_core.training.replay import open_run
 
@@ -54,6 +50,7 @@ Seen = dict[str, list[np.ndarray]]
 
 def main() -> None:
     asked = _asked()
+    os.environ.setdefault("TRANSFER_STUDIO_CACHE_BYTES", str(60_000_000_000))  # nothing is to be removed between two rows
     rows = studies(asked.epochs)[asked.study]
     with tempfile.TemporaryDirectory() as place:
         home = Home(Path(place) / "home")
@@ -71,13 +68,6 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--freeze", default="all", help="layer groups that are frozen; “all” is head only")
     parser.add_argument("--seeds", type=int, default=5)
     return parser.parse_args()
-
-
-def imported(file: Path, home: Home) -> datasets.Manifest:
-    made = None
-    for event in datasets.import_dataset(file, file.stem, Store(home)):
-        made = event if isinstance(event, Imported) else made
-    return datasets.Manifest.read(home, made.dataset, made.version)
 
 
 def measure(manifests: Iterable[datasets.Manifest], rows: dict[str, Row], home: Home, folder: Path, seeds: int,
@@ -102,7 +92,7 @@ def measure(manifests: Iterable[datasets.Manifest], rows: dict[str, Row], home: 
 
 def _train(given: Row, manifest: datasets.Manifest, home: Home, out: Path) -> tuple[float, Path]:
     cache, seconds = given.pop("cache", True), 0.0
-    with mock.patch.object(plan, "FLOAT32_BYTES", 0 if given.pop("float16", False) else plan.FLOAT32_BYTES):
+    with stored_in_halves(bool(given.pop("float16", False))):
         for event in fit(Recipe(**given), manifest, home, out, cache=bool(cache)):
             seconds = event.seconds if isinstance(event, Cached) else seconds
     return seconds, out

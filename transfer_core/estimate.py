@@ -168,12 +168,14 @@ def _stored_bytes(recipe: Recipe, info: ModelInfo, first: int, images: int, enla
 
 def _pixel_bytes(recipe: Recipe, info: ModelInfo, images: int) -> int:
     """What `training.pixels` keeps of photos of 4 : 3 that are large enough; smaller ones stay as they are."""
-    side = recipe.image_size or info.image_size
+    side, plain = recipe.image_size or info.image_size, recipe.views == "none"
     seen, loose = side * side, int(side / SMALLEST_VIEW**0.5)
-    row = seen if recipe.views == "none" else loose * round(loose * 4 / 3)
-    row *= recipe.epochs >= PIXEL_EPOCHS[recipe.views == "none"]
-    seen *= recipe.epochs >= PIXEL_EPOCHS[True]
-    return int(3 * images * (row + _VALIDATION_SHARE * seen))
+    pixels = 0.0
+    if recipe.epochs >= PIXEL_EPOCHS[plain]:
+        pixels += images * (seen if plain else loose * round(loose * 4 / 3))
+    if recipe.epochs >= PIXEL_EPOCHS[True]:
+        pixels += _VALIDATION_SHARE * images * seen
+    return int(3 * pixels)
 
 
 def _memory(recipe: Recipe, info: ModelInfo, trainable: int, total: int, first: int, enlarged: float, teacher: bool) -> float:

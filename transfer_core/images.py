@@ -116,7 +116,7 @@ def normalise(image: Image.Image, how: Preprocessing) -> np.ndarray:
     pixels = np.asarray(image)
     planes = np.empty((3, image.height, image.width), np.float32)
     for plane, values, mean, std in zip(planes, pixels.transpose(2, 0, 1), how.mean, how.std, strict=True):
-        np.divide(values, np.float32(255), out=plane, dtype=np.float32)  # in place: a fifth of the time of whole-image arithmetic
+        np.divide(values, np.float32(255), out=plane, dtype=np.float32)  # in place: whole images would be copied
         plane -= np.float32(mean)
         plane /= np.float32(std)
     return planes

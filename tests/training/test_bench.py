@@ -82,7 +82,6 @@ def test_a_regime_trains_what_it_says():
     assert len(trained("everything")) == 4
 
 
-
 @pytest.mark.parametrize("study", ["views", "storage"])
 def test_scores_are_compared_photo_by_photo(home, tmp_path, study):
     import argparse

@@ -88,7 +88,7 @@ def test_a_varied_view_is_the_one_of_the_file_up_to_resampling(photos, home, dec
     assert np.abs(rows.varied(0, np.random.default_rng(0)) - split.varied(1, np.random.default_rng(0))).mean() > 0.2
 
 
-def test_what_is_there_is_not_decoded_again_and_serves_other_sizes_of_the_dataset(photos, home, decoded):
+def test_what_is_there_is_not_decoded_again_however_it_is_varied(photos, home, decoded):
     kept(made(photos[:3], home, "light"), home)
     decoded.clear()
     assert kept(made(photos[:3], home, "strong"), home)[1] == []

@@ -79,6 +79,11 @@ class ImageInputs:
         return normalise(vary(self.small(index), self.how, self.augmentation, self.flip, chance), self.how)
 
     @property
+    def digests(self) -> list[str]:
+        """SHA-256 of each image, as the store knows it."""
+        return [image.sha256 for image in self.images]
+
+    @property
     def loosest(self) -> int:
         """Pixels of the shorter edge below which a varied view would have to be enlarged: it may be half the photo's area."""
         return int(max(self.how.size) / SMALLEST_VIEW**0.5)

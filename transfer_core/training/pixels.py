@@ -65,10 +65,10 @@ def keep_pixels(splits: Sequence[ImageInputs], epochs: int, home: Home) -> Gener
     wanted = [plan for plan in plans if plan]
     if not _room(wanted, shelf):
         return list(splits)
-    counted = Counted(sum(len(plan.images) for plan in wanted), "photos")
+    counted = Counted(sum(len(plan.inputs.images) for plan in wanted), "photos")
     try:
         for plan in wanted:
-            yield from fill(plan.entry, plan.images, plan.prepare, _AsItIs(), counted)
+            yield from fill(plan.entry, plan.inputs.digests, plan.prepare, _AsItIs(), counted)
     except OSError:  # the disk is full
         return list(splits)
     return [plan.inputs_with_rows() if plan else inputs for plan, inputs in zip(plans, splits, strict=True)]
@@ -81,10 +81,6 @@ class _Plan:
     inputs: ImageInputs
     entry: Entry
 
-    @property
-    def images(self) -> list[str]:
-        return [image.sha256 for image in self.inputs.images]
-
     def prepare(self, place: int) -> np.ndarray:
         inputs, (height, width, _) = self.inputs, self.entry.spec.shapes[0]
         if inputs.augmentation == "none":
@@ -95,8 +91,7 @@ class _Plan:
         return np.asarray(photo.resize((width, height), Pillow.Resampling.BICUBIC, reducing_gap=2))
 
     def inputs_with_rows(self) -> KeptInputs:
-        given = {name: getattr(self.inputs, name) for name in ImageInputs.__dataclass_fields__}
-        return KeptInputs(**given, rows=self.entry.rows(self.images))
+        return KeptInputs(**vars(self.inputs), rows=self.entry.rows(self.inputs.digests))
 
 
 class _AsItIs:
@@ -136,8 +131,8 @@ def _stands(image: Image) -> bool:
 def _room(plans: Sequence[_Plan], shelf: Shelf) -> bool:
     missing = whole = 0
     for plan in plans:
-        missing += len(plan.entry.missing(plan.images)) * plan.entry.spec.bytes_per_image
-        whole += len(set(plan.images)) * plan.entry.spec.bytes_per_image
+        missing += len(plan.entry.missing(plan.inputs.digests)) * plan.entry.spec.bytes_per_image
+        whole += len(set(plan.inputs.digests)) * plan.entry.spec.bytes_per_image
     if not plans or whole > SHARE * budget(shelf):
         return False
     return not missing or make_room(shelf, missing, frozenset(plan.entry.spec.key for plan in plans))

@@ -61,10 +61,6 @@ class _Job:
     inputs: ImageInputs
     entry: Entry
 
-    @property
-    def images(self) -> list[str]:
-        return [image.sha256 for image in self.inputs.images]
-
     def prepare(self, place: int) -> np.ndarray:
         return self.view.prepare(self.inputs, place)
 
@@ -101,13 +97,13 @@ def shorten(recipe: Recipe, built: Built, ladder: Ladder, train: ImageInputs, va
                 for inputs, views in ((train, views_of(train, planned.views)), (validation, (View(None),))) for view in views]
         if not _room(shelf, jobs):
             return (yield from _no(out, "no_room"))
-        hit = not any(job.entry.missing(job.images) for job in jobs)
+        hit = not any(job.entry.missing(job.inputs.digests) for job in jobs)
         try:
             yield from _fill(jobs, attempt)
         except OSError as error:
             log.warning("the activations could not be stored: %r", error)
             return (yield from _no(out, "disk_full"))
-        views = [job.entry.rows(job.images) for job in jobs]
+        views = [job.entry.rows(job.inputs.digests) for job in jobs]
         seen = np.stack([jobs[0].prepare(place) for place in range(min(CHECKED, len(views[0])))])
         right = agrees(model, parts, torch.from_numpy(seen), views[0], planned.dtype, device)
         model.train()
@@ -139,7 +135,7 @@ def spec_of(recipe: Recipe, how: Preprocessing, parts: Cut, mark: str, engine: s
 def _stored(shelf: Shelf, recipe: Recipe, built: Built, parts: Cut, mark: str, planned: Plan, train: ImageInputs,
             validation: ImageInputs) -> str | None:
     """The engine whose entries hold most of these images already: what is there need not be computed at all."""
-    wanted = {image.sha256 for image in (*train.images, *validation.images)}
+    wanted = {*train.digests, *validation.digests}
     view = views_of(train, planned.views)[0]
     held = {}
     for stored in shelf:
@@ -149,14 +145,14 @@ def _stored(shelf: Shelf, recipe: Recipe, built: Built, parts: Cut, mark: str, p
 
 
 def _room(shelf: Shelf, jobs: list[_Job]) -> bool:
-    wanted = sum(len(job.entry.missing(job.images)) * job.entry.spec.bytes_per_image for job in jobs)
+    wanted = sum(len(job.entry.missing(job.inputs.digests)) * job.entry.spec.bytes_per_image for job in jobs)
     return not wanted or make_room(shelf, wanted, frozenset(job.entry.spec.key for job in jobs))
 
 
 def _fill(jobs: list[_Job], engine: Engine) -> Iterator[Event]:
-    counted = Counted(sum(len(job.images) for job in jobs))
+    counted = Counted(sum(len(job.inputs.images) for job in jobs))
     for job in jobs:
-        yield from fill(job.entry, job.images, job.prepare, engine, counted)
+        yield from fill(job.entry, job.inputs.digests, job.prepare, engine, counted)
 
 
 def agrees(model: nn.Module, parts: Cut, images: torch.Tensor, rows: Rows, dtype: str, device: torch.device) -> bool:
@@ -169,7 +165,7 @@ def agrees(model: nn.Module, parts: Cut, images: torch.Tensor, rows: Rows, dtype
 
 
 def _bytes(jobs: list[_Job]) -> int:
-    return sum(len(set(job.images)) * job.entry.spec.bytes_per_image for job in jobs)
+    return sum(len(set(job.inputs.digests)) * job.entry.spec.bytes_per_image for job in jobs)
 
 
 def read_choice(file: Path) -> dict[str, Any]:
