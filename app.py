@@ -12,10 +12,10 @@ HERE = Path(__file__).resolve().parent
 if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))  # pages/ is imported by name, whatever folder the server was started from
 
-from pages.shared import delivery  # noqa: E402
+from pages.shared import delivery, shell  # noqa: E402
 
 delivery.deliver_all()
 store = Store()
 # The entry script lies in pages/shared/: beside pages/, Streamlit would run a deep link's page without it.
 app = st.App(HERE / "pages" / "shared" / "entry.py",
-             routes=http.routes(store), middleware=http.middleware(), lifespan=http.lifespan(store))
+             routes=http.routes(store), middleware=[*http.middleware(), shell.middleware()], lifespan=http.lifespan(store))

@@ -15,7 +15,6 @@ from transfer_core.words import languages
 def run() -> None:
     place.settle_language()
     st.set_page_config(page_title=t("app.name"), page_icon=str(assets() / "icon.svg"), layout="wide")
-    st.html(assets() / "style.css")
     page = navigation.current()
     _header()
     navigation.steps(page)
