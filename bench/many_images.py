@@ -16,12 +16,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from memory import watching
 from PIL import Image
 
 SIDE = 64
@@ -75,40 +75,11 @@ def watched(home: Path, *command: str) -> tuple[tuple[float, float], dict]:
     began = time.monotonic()
     process = subprocess.Popen([str(Path(sys.executable).parent / "transfer-studio"), *command, "--json"], stdout=subprocess.PIPE,
                                env=os.environ | {"TRANSFER_STUDIO_HOME": str(home)})
-    most, over = [0.0], threading.Event()
-
-    def look() -> None:
-        while not over.wait(0.1):
-            most[0] = max(most[0], own_memory(process.pid))
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    out, _ = process.communicate()
-    over.set()
-    watcher.join()
+    with watching(process.pid) as peak:
+        out, _ = process.communicate()
     if process.returncode:
         sys.exit(f"{' '.join(command)} ended with {process.returncode}: {out.decode()[-500:]}")
-    return (time.monotonic() - began, most[0]), json.loads(out)
-
-
-def own_memory(root: int) -> float:
-    """Megabytes of anonymous pages of a process and all below it."""
-    parents, anonymous = {}, {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                lines = dict(line.split(":", 1) for line in (entry / "status").read_text().splitlines() if ":" in line)
-            except OSError:
-                continue
-            parents[int(entry.name)] = int(lines["PPid"])
-            anonymous[int(entry.name)] = int(lines.get("RssAnon", "0 kB").split()[0]) / 1024
-    total = 0.0
-    for process, size in anonymous.items():
-        above = process
-        while above not in (root, 0, 1) and above in parents:
-            above = parents[above]
-        total += size if above == root else 0.0
-    return total
+    return (time.monotonic() - began, peak.own), json.loads(out)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,9 @@ from task import Task
 from transfer_core.metrics import wilson
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))
+
+from memory import watching  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class Bench:
                 log.write(json.dumps(row) + "\n")
             print(json.dumps({key: value for key, value in row.items() if key != "versions"}), flush=True)
 
-    def floor(self) -> dict[str, float] | None:
+    def floor(self) -> dict[str, Any] | None:
         if not any(arm.startswith("ours") for arm in self.given.arms):
             return None
         home = self._home("ours-exported", "head")
@@ -182,14 +185,17 @@ class Bench:
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "PYTHONPATH": f"{HERE.parents[1]}:{HERE}",
                        "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))), "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
         before, busy, began = resource.getrusage(resource.RUSAGE_CHILDREN), machine(), time.perf_counter()
-        done = subprocess.run([python_of(arm.environment), HERE / "arms" / arm.script, json.dumps(asdict(task))], cwd=self.folder,
-                              env=environment, capture_output=True, text=True)
+        process = subprocess.Popen([python_of(arm.environment), HERE / "arms" / arm.script, json.dumps(asdict(task))],
+                                   cwd=self.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        with watching(process.pid, every=0.5) as peak:
+            _, said = process.communicate()
         wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-        if done.returncode or not answer.is_file():
-            raise SystemExit(f"{task.arm} failed:\n{done.stderr[-3000:]}")
+        if process.returncode or not answer.is_file():
+            raise SystemExit(f"{task.arm} failed:\n{said[-3000:]}")
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         others = max(0.0, (machine() - busy - cpu) / wall)
-        return json.loads(answer.read_text()), {"process_seconds": wall, "cpu_seconds": cpu, "others": round(others, 2)}
+        return json.loads(answer.read_text()), {"process_seconds": wall, "cpu_seconds": cpu, "memory_mb": round(peak.all),
+                                                "others": round(others, 2)}
 
 
 def machine() -> float:
@@ -212,14 +218,14 @@ def unpack(archive: Path, folder: Path) -> None:
             target.write_bytes(zipped.read(name))
 
 
-def write(out: Path, rows: Sequence[dict[str, Any]], floor: dict[str, float] | None, facts: dict[str, Any]) -> None:
+def write(out: Path, rows: Sequence[dict[str, Any]], floor: dict[str, Any] | None, facts: dict[str, Any]) -> None:
     split = ", ".join(f"{count} {name}" for name, count in facts["split"].items())
     lines = [f"Photos: {facts['photos']} ({split}). Import into ours: {facts['import_seconds']:.1f} s, not counted below.", ""]
     for regime, epochs in dict.fromkeys((row["regime"], row["epochs"]) for row in rows):
         chosen = [row for row in rows if (row["regime"], row["epochs"]) == (regime, epochs)]
         lines += [f"**{regime}, {epochs} epoch{'s' if epochs > 1 else ''}**", "", *table(chosen), ""]
-        if floor and regime == "head":
-            lines += [floors(floor, facts["split"]), ""]
+        if floor:
+            lines += [floors(floor, facts["split"], regime, epochs), ""]
     versions = {f"{name} {number}" for row in rows for name, number in row["versions"].items()}
     lines += [f"Versions: {', '.join(sorted(versions))}."]
     (out / "table.md").write_text("\n".join(lines) + "\n")
@@ -248,14 +254,20 @@ def middle(values: Sequence[float], digits: int) -> str:
     return f"{statistics.median(values):.{digits}f}" + (f" ({low:.{digits}f} – {high:.{digits}f})" if len(values) > 1 else "")
 
 
-def floors(floor: dict[str, float], split: dict[str, int]) -> str:
-    """Head only: each photo once through the whole model, all cores at it."""
-    images = sum(split.values())
-    engine = images * (floor["decode_ms"] + floor["engine_ms"]) / floor["cores"] / 1000
-    arithmetic = images * (floor["decode_ms"] + floor["gflop"] / floor["gflops"] * 1000) / floor["cores"] / 1000
-    return (f"Floor of head only, {images} photos once, {floor['cores']} cores: {engine:.1f} s with the best engine "
-            f"({floor['decode_ms']:.1f} ms decoding and {floor['engine_ms']:.1f} ms ONNX Runtime a photo and core), "
-            f"{arithmetic:.1f} s by arithmetic ({floor['gflop']:.2f} GFLOP a photo at {floor['gflops']:.0f} GFLOP/s a core).")
+def floors(floor: dict[str, Any], split: dict[str, int], regime: str, epochs: int) -> str:
+    """Each photo decoded once and once through the frozen layers; in every epoch, the training photos forward and backward (three
+    times the arithmetic of forward) and the validation photos forward through the others, with all cores at it."""
+    photos, learned = sum(split.values()), floor["learned"][regime]
+    passes = epochs * (3 * split["train"] + split["validation"]) + split["test"]
+    forward = floor["gflop"] / floor["gflops"] * 1000
+    seconds = (photos * (floor["decode_ms"] + (1 - learned) * forward) + passes * learned * forward) / floor["cores"] / 1000
+    said = (f"Floor by arithmetic, {photos} photos, {floor['cores']} cores: {seconds:.1f} s ({floor['decode_ms']:.1f} ms "
+            f"decoding a photo and core; {floor['gflop']:.2f} GFLOP a photo at {floor['gflops']:.0f} GFLOP/s a core, "
+            f"{100 * learned:.0f} % of it in layers that learn).")
+    if regime == "head":
+        engine = photos * (floor["decode_ms"] + floor["engine_ms"]) / floor["cores"] / 1000
+        said += f" With the best engine, {floor['engine_ms']:.1f} ms ONNX Runtime a photo and core: {engine:.1f} s."
+    return said
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import resource
 import sys
 import time
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ class Task:
         """Write the answer. `began`: time.perf_counter() when the imports were over."""
         Path(self.answer).write_text(json.dumps({
             "seconds": time.perf_counter() - began, "right": right, "n": n, "python": platform.python_version(),
-            "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "versions": _versions(), **more}))
+            "versions": _versions(), **more}))
 
 
 def _versions() -> dict[str, str]:

@@ -57,6 +57,36 @@ def test_ratios_are_of_the_same_repeat(tmp_path, capsys):
     assert capsys.readouterr().out.strip() == table.strip()
 
 
+def test_the_floor_counts_what_must_be_done():
+    import run
+
+    floor = {"decode_ms": 4.0, "engine_ms": 10.0, "gflop": 1.0, "gflops": 100.0, "cores": 2,
+             "learned": {"head": 0.0, "last2": 0.25, "everything": 1.0}}
+    split = {"train": 70, "validation": 20, "test": 10}  # 100 photos: 0.2 s decoding and 0.5 s forward on two cores
+    assert "cores: 0.7 s" in run.floors(floor, split, "head", 9) and "and core: 0.7 s" in run.floors(floor, split, "head", 9)
+    assert "cores: 3.5 s" in run.floors(floor, split, "last2", 10)  # 0.575 s once, and a quarter of 10 * (3 * 70 + 20) + 10
+    assert "cores: 11.8 s" in run.floors(floor, split, "everything", 10)
+
+
+def test_memory_counts_a_shared_page_once(tmp_path):
+    import subprocess
+    import sys
+
+    from memory import watching
+
+    megabytes = 200
+    code = (f"import os, time\nheld = bytearray(b'x') * {megabytes * 2**20}\nchild = os.fork()\n"
+            "print('ready', flush=True) if child else None\nimport sys\nsys.stdin.read()")
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with watching(process.pid, every=0.01) as peak:
+        assert process.stdout.readline() == "ready\n"
+        until = peak.looks + 2  # one that began after the fork
+        while peak.looks < until:
+            process.poll()
+        process.communicate("")
+    assert megabytes < peak.own < 1.5 * megabytes and peak.own < peak.all
+
+
 def test_photos_of_no_split_are_divided(tmp_path):
     import run
 

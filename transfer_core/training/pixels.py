@@ -30,8 +30,8 @@ WORTH = 1.5
 """Loose rows are kept of photos with so many times their pixels: a smaller file is decoded as fast as a row is read."""
 SHARE = 0.5
 """Of the store's budget, for the pixels of one training."""
-_LONGEST = 2.0
-"""Photos longer than 2 : 1 are squeezed into a row of that shape."""
+_PROPORTIONS = (1, 5 / 4, 4 / 3, 3 / 2, 16 / 9, 2)
+"""Of a loose row, long edge to short. Cameras have these; and a few photos more do not change the shape of all."""
 
 
 @dataclass
@@ -120,8 +120,8 @@ def _plan(inputs: ImageInputs, epochs: int, shelf: Shelf) -> _Plan | None:
 def _loose(inputs: ImageInputs) -> tuple[int, int]:
     """Height and width of a row that holds a whole photo, lying."""
     short = inputs.loosest
-    longer = median(max(image.width, image.height) / min(image.width, image.height) for image in inputs.images)
-    return short, round(short * min(_LONGEST, longer))
+    usual = median(max(image.width, image.height) / min(image.width, image.height) for image in inputs.images)
+    return short, round(short * min(_PROPORTIONS, key=lambda longer: abs(longer - usual)))
 
 
 def _stands(image: Image) -> bool:

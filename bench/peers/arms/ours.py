@@ -84,8 +84,9 @@ def prepare(task: Task, home: Home) -> None:
     Path(task.answer).write_text(json.dumps({"import_seconds": seconds, "split": made.summary["split"]}))
 
 
-def floor(task: Task, home: Home) -> dict[str, float]:
-    """Core-milliseconds an image: decode and resize; the whole model in ONNX Runtime; its arithmetic at the best rate seen."""
+def floor(task: Task, home: Home) -> dict[str, object]:
+    """Core-milliseconds an image: decode and resize; the whole model in ONNX Runtime; its arithmetic at the best rate seen, and
+    what share of it lies in the layers that learn."""
     store = Store(home)
     manifest = datasets.Manifest.read(home, store.datasets()[0].id, 1)
     info = catalog.model(f"{task.model}.in1k")
@@ -98,7 +99,10 @@ def floor(task: Task, home: Home) -> dict[str, float]:
     name = engine.get_inputs()[0].name
     images = [inputs.plain(place)[None] for place in some[:32]]
     forward = at_best(lambda: spread(lambda image: engine.run(None, {name: image}), images), len(images))
-    return {"decode_ms": decode, "engine_ms": forward, "gflop": 2 * info.gmacs, "gflops": peak(), "cores": cores()}
+    learned = {regime: sum(group.share for group in info.groups[len(info.groups) if first == "all" else first:])
+               for regime, first in FROZEN.items()}
+    return {"decode_ms": decode, "engine_ms": forward, "gflop": 2 * info.gmacs, "gflops": peak(), "cores": cores(),
+            "learned": learned}
 
 
 def session(file: Path):
