@@ -8,7 +8,7 @@ The archive has the folders train, validation and test. Every arm gets the same 
 photos it names rightly. Its time runs from the end of its imports to that answer: decoding, export, fitting, and one look at
 the validation photos after each epoch. Arms whose packages are not in the environment of the studio have one of their own:
 
-    python bench/peers/run.py --install hf fastai
+    python bench/peers/run.py --install hf fastai autogluon
 
 Writes one JSON line for each run beside the table, so that a benchmark that was broken off goes on (`--out`).
 """
@@ -59,6 +59,7 @@ ARMS = {
     "fastai-frozen": Arm("fast.py", "fastai with train_bn=False", "fastai"),
     "hf-matched": Arm("hf.py", "Hugging Face Trainer with the recipe of the tuned loop", "hf"),
     "fastai-matched": Arm("fast.py", "fastai's Learner with the recipe of the tuned loop", "fastai"),
+    "autogluon": Arm("gluon.py", "AutoGluon MultiModal, its defaults", "autogluon"),
     "ours": Arm("ours.py", "ours, nothing stored"),
     "ours-exported": Arm("ours.py", "ours, the exported prefix on disk"),
     "ours-again": Arm("ours.py", "ours, a second run"),
@@ -66,7 +67,8 @@ ARMS = {
 }
 USUAL = ("tutorial", "tutorial-32", "tuned", "ours", "ours-exported", "ours-again")
 PINS = {"hf": ("transformers==5.23.0", "accelerate", "timm==1.0.31", "safetensors"),
-        "fastai": ("fastai==2.8.12", "timm==1.0.31", "safetensors")}
+        "fastai": ("fastai==2.8.12", "timm==1.0.31", "safetensors"),
+        "autogluon": ("autogluon.multimodal==1.6.3", "safetensors")}
 BUSY = 0.3
 """Cores that others may take during a run; above it the row is marked."""
 
@@ -226,8 +228,10 @@ def write(out: Path, rows: Sequence[dict[str, Any]], floor: dict[str, Any] | Non
         lines += [f"**{regime}, {epochs} epoch{'s' if epochs > 1 else ''}**", "", *table(chosen), ""]
         if floor:
             lines += [floors(floor, facts["split"], regime, epochs), ""]
-    versions = {f"{name} {number}" for row in rows for name, number in row["versions"].items()}
-    lines += [f"Versions: {', '.join(sorted(versions))}."]
+    for environment in dict.fromkeys(ARMS[row["arm"]].environment for row in rows):
+        versions = {f"{name} {number}" for row in rows if ARMS[row["arm"]].environment == environment
+                    for name, number in row["versions"].items()}
+        lines += [f"Versions{f' ({environment})' if environment else ''}: {', '.join(sorted(versions))}."]
     (out / "table.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 STAGES = {"head": None, "last2": ("blocks.5", "blocks.6", "conv_head", "bn2"), "everything": ("",)}
 """What is trained beside the classifier: the beginnings of parameter names."""
-PACKAGES = ("torch", "torchvision", "timm", "onnxruntime", "fastai", "transformers", "accelerate")
+PACKAGES = ("torch", "torchvision", "timm", "onnxruntime", "fastai", "transformers", "accelerate", "autogluon.multimodal")
 
 
 @dataclass(frozen=True)
