@@ -4,9 +4,9 @@
     python bench/exactness.py vgg densenet      # those only, no table
     python bench/exactness.py --log rows.jsonl  # what the log holds is not trained again; several processes may share one
 
-The first half of a model's layer groups is frozen, and the rest trained from the same start and seed on 32 drawn pictures,
-in float32 and without augmentation: once on what the frozen half said (with the engine the studio chooses), once on the same in
-float16, as it is kept of very many photos, and once the plain way.
+The first half of a model's layer groups is frozen, and the rest trained from the same start and seed on 32 drawn pictures of 96
+pixels (of the model's own size where it takes no other), in float32 and without augmentation: once on what the frozen half said
+(with the engine the studio chooses), once on the same in float16, as it is kept of very many photos, and once the plain way.
 """
 
 from __future__ import annotations
@@ -34,9 +34,12 @@ from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training.fit import fit
 from transfer_core.training.loop import train_step
+from transfer_core.training.models import build
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "exactness.md"
 EPOCHS, BATCH, PICTURES = 9, 4, 32
+SIZES = (96, None)
+"""Pixels; tried in this order, None is the model's own."""
 ALLOWED = 1e-5
 
 
@@ -46,6 +49,7 @@ class Found:
     model: str
     boundary: str = ""
     engine: str = ""
+    pixels: int = 0
     steps: int = 0
     largest: float | None = None
     """Of the loss of a step, relative."""
@@ -64,7 +68,8 @@ def compare(family: str, name: str, manifest: datasets.Manifest, home: Home, fol
         return found
     recipe = Recipe(dataset=manifest.dataset, model=name, weights="scratch", freeze=max(1, len(info.groups) // 2), epochs=EPOCHS,
                     batch_size=BATCH, augmentation="none", flip=False, regularizer=None, learning_rate=1e-4, backbone_factor=1.0,
-                    patience=0, precision="float32")
+                    patience=0, precision="float32", image_size=next(size for size in SIZES if takes(name, size, home)))
+    found.pixels = recipe.image_size or info.image_size
     losses: dict[str, list[float]] = {"stored": [], "half": [], "plain": []}
     for way, seen in losses.items():
         def noted(*given, seen=seen):
@@ -83,6 +88,19 @@ def compare(family: str, name: str, manifest: datasets.Manifest, home: Home, fol
     found.steps, found.last = len(losses["plain"]), losses["plain"][-1]
     found.largest, found.half = (_apart(losses[way], losses["plain"]) for way in ("stored", "half"))
     return found
+
+
+def takes(name: str, size: int | None, home: Home) -> bool:
+    """Whether the model can be built for pictures of this size, and run on one."""
+    if size is None:
+        return True
+    try:
+        model = build(Recipe(dataset="-", model=name, weights="scratch", image_size=size), 2, home).model.eval()
+        with torch.inference_mode():
+            model(torch.zeros(1, 3, size, size))
+    except Exception:  # noqa: BLE001 — whatever it says, it does not
+        return False
+    return True
 
 
 def _apart(one: list[float], other: list[float]) -> float:
@@ -130,10 +148,11 @@ def table(rows: list[Found]) -> str:
         f"within {ALLOWED:.0e} of itself in {close}. With float16 the largest difference was "
         f"{max((row.half for row in compared), default=0.0):.0e}, {statistics.median(row.half for row in compared):.0e} in the "
         "middle of the families.", "",
-        "| family | smallest model | trained from | engine | steps | largest difference | in float16 | last loss | why not |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| family | smallest model | pixels | trained from | engine | steps | largest difference | in float16 | last loss | "
+        "why not |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    lines += [f"| {row.family} | {row.model} | {row.boundary} | {row.engine} | {row.steps or ''} | "
+    lines += [f"| {row.family} | {row.model} | {row.pixels or ''} | {row.boundary} | {row.engine} | {row.steps or ''} | "
               f"{'' if row.largest is None else f'{row.largest:.0e}'} | {'' if row.half is None else f'{row.half:.0e}'} | "
               f"{f'{row.last:.4f}' if row.steps else ''} | "
               f"{'; '.join(row.reasons).replace('|', '/')} |" for row in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,14 +17,15 @@ from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training import checkpoint, weights
 from transfer_core.training.checkpoint import State
+from transfer_core.training.folding import fold
 from transfer_core.training.freezing import Ladder, climb, freeze, has_statistics, trainable_parameters
 from transfer_core.training.loop import Training, epochs, is_out_of_memory, train_step
 from transfer_core.training.models import Built, build, in_fast_layout
 from transfer_core.training.objective import Objective, Parts
 from transfer_core.training.optim import make_optimizer, make_precision
-from transfer_core.training.pipeline import ImageInputs, class_weights
+from transfer_core.training.pipeline import ImageInputs, Inputs, class_weights
 from transfer_core.training.pixels import keep_pixels
-from transfer_core.training.prefix.inputs import Suffix
+from transfer_core.training.prefix.inputs import Suffix, placed
 from transfer_core.training.prefix.shorten import CHOICE, Short, shorten
 from transfer_core.words import message
 
@@ -113,6 +114,8 @@ def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, devic
             objective.teacher = Suffix(short.parts, objective.teacher)
     elif out:
         inputs = yield from keep_pixels(inputs, recipe.epochs, home)
+    if not ladder.head_only:
+        fold(built.model, network, ladder, placed(some_of(inputs), device))
     if recipe.weights == "scratch":
         notes.append(message("fit.from_scratch"))
     if recipe.source_loss and ladder.head_only:
@@ -127,6 +130,13 @@ def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, devic
     images = {split: len(manifest.of(split)) for split in SPLITS}
     return Training(recipe, built.model, network, ladder, objective, optimizer, precision, device, *inputs,
                     classes, images, step), notes
+
+
+def some_of(splits: Sequence[Inputs]) -> Tensor | tuple[Tensor, ...]:
+    """Two images to try a network with, unvaried where there are any."""
+    inputs = next(split for split in reversed(splits) if len(split.labels))
+    images, _ = next(iter(inputs.batches([list(range(min(2, len(inputs.labels))))], 1)))
+    return images
 
 
 def _shortened(*things) -> Generator[Event, None, Short | None]:
