@@ -115,7 +115,7 @@ def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, devic
     elif out:
         inputs = yield from keep_pixels(inputs, recipe.epochs, home)
     if not ladder.head_only:
-        fold(built.model, network, ladder, placed(some_of(inputs), device))
+        fold(built.model, network, ladder, placed(some_of(inputs), device), recipe.batch_size)
     if recipe.weights == "scratch":
         notes.append(message("fit.from_scratch"))
     if recipe.source_loss and ladder.head_only:

@@ -18,28 +18,33 @@ from timm.layers import BatchNormAct2d, Conv2dSame, conv2d_same
 from torch import Tensor, nn
 
 from transfer_core.training.freezing import Ladder
+from transfer_core.training.models import classifiers
 
 log = logging.getLogger(__name__)
 SAME = 1e-3
-"""Largest difference of the answers, relative to the largest of them, that rounding may make."""
+"""Largest difference of the features, relative to the largest of them, that rounding may make."""
+_REPAYS = 2
+"""The product and its gradient are two passes over the weights; what it saves is at least two over the picture."""
+Images = Tensor | tuple[Tensor, ...]
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
 
 
-def fold(model: nn.Module, network: Callable, ladder: Ladder, images: Tensor | tuple[Tensor, ...]) -> int:
-    """Let every such pair of `network` (the model or a part of it) run as one from now on; returns how many. None, when the
-    answers for `images` would not stay the same. The model's parameters, buffers and state dict are untouched.
+def fold(model: nn.Module, network: Callable, ladder: Ladder, images: Images, batch: int) -> int:
+    """Let such pairs of `network` (the model or a part of it) run as one from now on; returns how many. None, when the answers
+    for `images` would not stay the same. The model's parameters, buffers and state dict are untouched.
 
+    Where a layer has more weights than it says numbers of a `batch`, the product costs more than it saves, and it stays as it is.
     Call it with the ladder applied.
     """
-    pairs = list(_pairs(model, network, ladder, images))
-    with torch.no_grad(), _evaluating(model):
-        before = network(images)
-        for convolution, norm in pairs:
-            convolution.forward = partial(_folded, convolution, norm)
-            norm.forward = partial(_rest, norm)
-        after = network(images)
-    if not torch.allclose(before, after, rtol=0, atol=SAME * float(before.abs().max())):
-        log.warning("convolutions and BatchNorm are not folded: the answers would change")
+    pairs = list(_pairs(model, network, ladder, images, batch))
+    before = _features(model, network, images)
+    for convolution, norm in pairs:
+        convolution.forward = partial(_folded, convolution, norm)
+        norm.forward = partial(_rest, norm)
+    after = _features(model, network, images)
+    if not all(torch.allclose(one, other, rtol=0, atol=SAME * float(one.abs().max()))
+               for one, other in zip(before, after, strict=True)):
+        log.warning("convolutions and BatchNorm are not folded: the features would change")
         unfold(model)
         return 0
     return len(pairs)
@@ -51,16 +56,31 @@ def unfold(model: nn.Module) -> None:
             vars(module).pop("forward", None)
 
 
-def _pairs(model: nn.Module, network: Callable, ladder: Ladder, images: Tensor | tuple[Tensor, ...]) -> Iterator[Pair]:
+def _features(model: nn.Module, network: Callable, images: Images) -> list[Tensor]:
+    """What the heads are given: their own answers are all zero at the start of a training, whatever came in."""
+    given: list[Tensor] = []
+    hooks = [head.register_forward_pre_hook(lambda _head, inputs: given.append(inputs[0])) for head in classifiers(model)]
+    try:
+        with torch.no_grad(), _evaluating(model):
+            answers = network(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [*given, answers]
+
+
+def _pairs(model: nn.Module, network: Callable, ladder: Ladder, images: Images, batch: int) -> Iterator[Pair]:
     """Each convolution that speaks to one BatchNorm only, found by watching what `images` pass through."""
     group = {part: name for name, (rung, _) in enumerate(ladder.rungs) for module in rung.modules for part in module.modules()}
     said: dict[int, tuple[Tensor, nn.Conv2d]] = {}
     calls: dict[nn.Module, int] = {}
     met: list[Pair] = []
+    numbers: dict[nn.Module, int] = {}
+    """What a convolution says of one image."""
 
     def spoke(module: nn.Module, _given: tuple, answer: Tensor) -> None:
         calls[module] = calls.get(module, 0) + 1
-        said[id(answer)] = answer, module
+        said[id(answer)], numbers[module] = (answer, module), answer[0].numel()
 
     def heard(module: nn.Module, given: tuple) -> None:
         calls[module] = calls.get(module, 0) + 1
@@ -78,8 +98,9 @@ def _pairs(model: nn.Module, network: Callable, ladder: Ladder, images: Tensor |
             hook.remove()
     for convolution, norm in met:
         learns = any(parameter.requires_grad for part in (convolution, norm) for parameter in part.parameters())
+        repays = batch * numbers[convolution] > _REPAYS * convolution.weight.numel()
         alone = calls[convolution] == calls[norm] == 1 and sum(convolution is other for other, _ in met) == 1
-        if (learns and alone and norm in still and norm.affine and norm.running_var is not None
+        if (learns and alone and repays and norm in still and norm.affine and norm.running_var is not None
                 and group.get(convolution) == group.get(norm)):  # what a group says at its end is asked for by others
             yield convolution, norm
 

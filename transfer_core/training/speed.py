@@ -20,6 +20,8 @@ from transfer_core.estimate import SPEED_FILE, to_stored
 from transfer_core.events import Progressed
 from transfer_core.images import Preprocessing, open_image, preprocess
 from transfer_core.paths import Home, replacing
+from transfer_core.training.folding import fold
+from transfer_core.training.freezing import Ladder
 from transfer_core.training.pipeline import threads
 
 _SECONDS = 0.5
@@ -48,7 +50,7 @@ def measure(model_names: Sequence[str], home: Home) -> Generator[Progressed]:
 
 
 def model_speed(name: str, input_size: Sequence[int], device: str) -> dict[str, float]:
-    """Images a second of the forward pass as a training runs it, and the cost of the backward pass relative to it."""
+    """Images a second of the forward pass, and the cost of what a training step takes beyond it, relative to it."""
     network = timm.create_model(name, pretrained=False, num_classes=10).eval()
     if sum(isinstance(module, nn.Conv2d) for module in network.modules()) > 8:
         network.to(memory_format=torch.channels_last)
@@ -64,12 +66,17 @@ def model_speed(name: str, input_size: Sequence[int], device: str) -> dict[str, 
             loss = network(images).float().square().mean()
         loss.backward()
 
+    def both(clock: Callable[[], float]) -> tuple[float, float]:
+        once = _fastest(forward, clock)
+        fold(network, network, Ladder((), frozenset(), statistics_frozen=True), images[:2], 32)  # as a training runs it
+        return once, _fastest(step, clock)
+
     if device == "cuda":
-        once, whole, cores = _fastest(forward, _gpu_clock), _fastest(step, _gpu_clock), 1.0
+        (once, whole), cores = both(_gpu_clock), 1.0
     else:
         # The processor time of one thread: unlike the clock on the wall, it does not change with what else the machine does.
         with _one_thread() as count:
-            once, whole = _fastest(forward, time.thread_time), _fastest(step, time.thread_time)
+            once, whole = both(time.thread_time)
         cores = 1 + _SCALING * (count - 1)
     return {"images_per_second": cores * len(images) / once, "backward": max(1.0, whole / once - 1)}
 
