@@ -61,6 +61,15 @@ def test_fifty_steps_are_those_of_the_long_way(recipe, manifest, home, tmp_path,
     assert all(torch.allclose(one[name], other[name], rtol=1e-4, atol=1e-6) for name in other)
 
 
+@pytest.mark.usefixtures("eager")
+def test_what_dropout_draws_does_not_depend_on_the_store(recipe, manifest, home, tmp_path):
+    chosen = recipe.but(model="ghostnet_050", freeze=8, epochs=2)
+    assert build(chosen, 3, home).model.drop_rate > 0
+    short, long = (of(Epoch, fit(chosen, manifest, home, tmp_path / str(cache), device="cpu", cache=cache))
+                   for cache in (True, False))
+    assert [epoch.train for epoch in short] == [epoch.train for epoch in long]
+
+
 @pytest.mark.parametrize("source_loss", ["lwf", "features"])
 @pytest.mark.usefixtures("eager")
 def test_source_losses_are_the_same_on_stored_activations(recipe, manifest, home, tmp_path, source_loss, monkeypatch):

@@ -55,6 +55,7 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, devi
     if not resume:
         (out / CHOICE).unlink(missing_ok=True)
     training, notes = yield from _prepare(recipe, manifest, home, built, where, step or train_step, out if cache else None)
+    torch.manual_seed(recipe.seed)  # what was stored or tried above must not change what dropout draws
     state = State(batch_size=recipe.batch_size)
     if resume and (out / checkpoint.LAST).is_file():
         state = checkpoint.load_last(out, training.model, training.optimizer, training.precision.scaler)
