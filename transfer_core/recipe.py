@@ -13,8 +13,9 @@ from transfer_core.source_losses import SOURCE_LOSSES
 
 Position = Literal["train", "anchor", "freeze"]
 DEFAULT_MODEL = "tf_efficientnet_lite0"
-_MOST_VIEWS = 4
-"""Stored variations of each image unless a recipe says so; see docs/decisions.md for what more of them give."""
+_FEWEST_VIEWS, _MOST_VIEWS = 2, 4
+"""Stored variations of each image unless a recipe says so. A single one is worse than none, more than four give nothing that
+was measured: see docs/decisions.md."""
 
 
 def _regularizer(name: str | None) -> str | None:
@@ -120,7 +121,7 @@ class Recipe(BaseModel):
         if self.views == "none":
             return 0
         if self.stored_views is None:
-            return min(_MOST_VIEWS, -(-self.epochs // 2))
+            return min(_MOST_VIEWS, max(_FEWEST_VIEWS, -(-self.epochs // 2)), self.epochs)
         return self.stored_views or None
 
     def but(self, **changes: object) -> Recipe:

@@ -250,6 +250,7 @@ def test_bytes_decide_between_whole_and_half_precision(recipe, monkeypatch):
 
 @pytest.mark.parametrize(("settings", "views", "reason"), [
     ({}, 0, ""), ({"augmentation": "light", "epochs": 20}, 4, ""), ({"augmentation": "light", "epochs": 3}, 2, ""),
+    ({"augmentation": "light", "epochs": 2}, 2, ""), ({"augmentation": "light", "epochs": 1}, 1, ""),
     ({"augmentation": "light", "stored_views": 8, "epochs": 8}, 8, ""),
     ({"augmentation": "light", "stored_views": 8, "epochs": 7}, 8, "too_few_epochs"),
     ({"augmentation": "light", "stored_views": 0}, 0, "fresh_views")])
