@@ -68,14 +68,14 @@ def test_the_floor_counts_what_must_be_done():
     assert "cores: 11.8 s" in run.floors(floor, split, "everything", 10)
 
 
-def test_memory_counts_a_shared_page_once(tmp_path):
+def test_memory_counts_a_shared_page_once():
     import subprocess
     import sys
 
     from memory import watching
 
     megabytes = 200
-    code = (f"import os, time\nheld = bytearray(b'x') * {megabytes * 2**20}\nchild = os.fork()\n"
+    code = (f"import os\nheld = bytearray(b'x') * {megabytes * 2**20}\nchild = os.fork()\n"
             "print('ready', flush=True) if child else None\nimport sys\nsys.stdin.read()")
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with watching(process.pid, every=0.01) as peak:

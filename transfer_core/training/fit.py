@@ -116,7 +116,7 @@ def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, devic
     elif out:
         inputs = yield from keep_pixels(inputs, recipe.epochs, home)
     if not ladder.head_only:
-        fold(built.model, network, ladder, placed(some_of(inputs), device), recipe.batch_size)
+        fold(built.model, network, ladder, placed(_some_of(inputs), device), recipe.batch_size)
     if recipe.weights == "scratch":
         notes.append(message("fit.from_scratch"))
     if recipe.source_loss and ladder.head_only:
@@ -133,7 +133,7 @@ def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, devic
                     classes, images, step), notes
 
 
-def some_of(splits: Sequence[Inputs]) -> Tensor | tuple[Tensor, ...]:
+def _some_of(splits: Sequence[Inputs]) -> Tensor | tuple[Tensor, ...]:
     """Two images to try a network with, unvaried where there are any."""
     inputs = next(split for split in reversed(splits) if len(split.labels))
     images, _ = next(iter(inputs.batches([list(range(min(2, len(inputs.labels))))], 1)))

@@ -9,13 +9,13 @@ lies between the two (Jacob et al. 2018, arXiv:1712.05877, eq. 14, fold so for i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
 from timm.layers import BatchNormAct2d, Conv2dSame, conv2d_same
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from transfer_core.training.freezing import Ladder
 from transfer_core.training.models import classifiers
@@ -60,18 +60,26 @@ def _features(model: nn.Module, network: Callable, images: Images) -> list[Tenso
     """What the heads are given: their own answers are all zero at the start of a training, whatever came in."""
     given: list[Tensor] = []
     hooks = [head.register_forward_pre_hook(lambda _head, inputs: given.append(inputs[0])) for head in classifiers(model)]
+    answers = _watched(hooks, model, network, images)
+    return [*given, answers]
+
+
+def _watched(hooks: Sequence[RemovableHandle], model: nn.Module, network: Callable, images: Images) -> Tensor:
+    """The network's answers in evaluation mode; the hooks that listen are taken off again."""
+    was = model.training
+    model.eval()
     try:
-        with torch.no_grad(), _evaluating(model):
-            answers = network(images)
+        with torch.no_grad():
+            return network(images)
     finally:
+        model.train(was)
         for hook in hooks:
             hook.remove()
-    return [*given, answers]
 
 
 def _pairs(model: nn.Module, network: Callable, ladder: Ladder, images: Images, batch: int) -> Iterator[Pair]:
     """Each convolution that speaks to one BatchNorm only, found by watching what `images` pass through."""
-    group = {part: name for name, (rung, _) in enumerate(ladder.rungs) for module in rung.modules for part in module.modules()}
+    group = {part: place for place, (rung, _) in enumerate(ladder.rungs) for module in rung.modules for part in module.modules()}
     said: dict[int, tuple[Tensor, nn.Conv2d]] = {}
     calls: dict[nn.Module, int] = {}
     met: list[Pair] = []
@@ -90,12 +98,7 @@ def _pairs(model: nn.Module, network: Callable, ladder: Ladder, images: Images, 
     hooks = [*(part.register_forward_hook(spoke) for part in model.modules() if type(part) in _CONVOLVED),
              *(part.register_forward_pre_hook(heard) for part in model.modules() if type(part) in _NORMS)]
     still = {part for part in model.modules() if isinstance(part, nn.BatchNorm2d) and not part.training}
-    try:
-        with torch.no_grad(), _evaluating(model):
-            network(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    _watched(hooks, model, network, images)
     for convolution, norm in met:
         learns = any(parameter.requires_grad for part in (convolution, norm) for parameter in part.parameters())
         repays = batch * numbers[convolution] > _REPAYS * convolution.weight.numel()
@@ -130,12 +133,3 @@ def _padded(module: Conv2dSame, images: Tensor, weight: Tensor, bias: Tensor) ->
 _NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 _CONVOLVED: dict[type, Callable[..., Tensor]] = {nn.Conv2d: _plain, Conv2dSame: _padded}
 
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    was = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was)
