@@ -120,6 +120,13 @@ def test_settings_are_read_as_people_type_them(run, store, dataset):
                             source_loss="lwf", lambda_target=2.5, lambda_omega=0.1, flip=False, epochs=7, image_size=64)
 
 
+def test_how_it_runs_is_no_part_of_the_recipe(run, store, dataset):
+    answer = run("train", "--dataset", "Hats", "--no-cache", "--compile", "--no-wait", "--json").answer
+    payload = store.job(answer["run"]).payload
+    assert (payload["cache"], payload["compiled"]) == (False, True)
+    assert Recipe(**payload["recipe"]) == Recipe(dataset=dataset)
+
+
 def test_what_is_not_given_is_the_recipes_own_choice(run, store, dataset):
     answer = run("train", "--dataset", "Hats", "--no-wait", "--json").answer
     assert answer == {"run": answer["run"], "state": "queued", "ahead": 0}

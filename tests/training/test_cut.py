@@ -124,6 +124,12 @@ def test_what_branches_on_its_input_cannot_be_cut_and_says_so():
         cut(model, ladder, (16, 16))
 
 
+def test_several_tensors_in_one_value_cannot_be_cut_and_it_says_so():
+    model, ladder, size = frozen("crossvit_tiny_240", 2)  # each block hands a list of two on
+    with pytest.raises(CannotCut, match="of tensors"):
+        cut(model, ladder, size)
+
+
 def test_hooks_of_groups_fire_through_the_suffix():
     """The source loss `features` watches the groups that learn; a trace that inlined them would see nothing."""
     assert "features" in SOURCE_LOSSES.names()

@@ -68,6 +68,14 @@ def test_the_run_loads_and_answers_as_it_was_measured(recipe, manifest, home, tm
     assert not model.training
 
 
+def test_weights_that_two_layers_share_are_kept_under_both_names(recipe, manifest, home, tmp_path):
+    list(fit(recipe.but(model="coat_lite_tiny", freeze="all", epochs=1), manifest, home, tmp_path, device="cpu"))
+    model, _, _ = load_run(tmp_path)
+    assert set(best(tmp_path)) == set(model.state_dict())
+    pointers = [tensor.data_ptr() for tensor in model.state_dict().values()]
+    assert len(set(pointers)) < len(pointers)  # they are shared, and not by chance only equal
+
+
 def test_nothing_trained_is_said(tmp_path):
     with pytest.raises(NotFound):
         load_run(tmp_path)

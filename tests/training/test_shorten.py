@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from transfer_core.activations import Shelf
 from transfer_core.events import Cached, Epoch, Note
-from transfer_core.training import evaluate
+from transfer_core.training import evaluate, freezing
 from transfer_core.training.fit import fit
 from transfer_core.training.models import build, load_run
 from transfer_core.training.pipeline import ImageInputs
@@ -68,6 +68,22 @@ def test_what_dropout_draws_does_not_depend_on_the_store(recipe, manifest, home,
     short, long = (of(Epoch, fit(chosen, manifest, home, tmp_path / str(cache), device="cpu", cache=cache))
                    for cache in (True, False))
     assert [epoch.train for epoch in short] == [epoch.train for epoch in long]
+
+
+@pytest.mark.usefixtures("eager")
+def test_averages_that_move_are_moved_by_the_training_only(recipe, manifest, home, tmp_path, monkeypatch):
+    monkeypatch.setattr(freezing, "FEW_IMAGES", 0)
+    monkeypatch.setattr(freezing, "SMALL_BATCH", 0)
+    chosen = recipe.but(freeze=2)
+    short, long = (list(fit(chosen, manifest, home, tmp_path / str(cache), device="cpu", cache=cache)) for cache in (True, False))
+    assert of(Cached, short)
+    assert [epoch.validation for epoch in of(Epoch, short)] == [epoch.validation for epoch in of(Epoch, long)]
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_head_that_normalises_over_the_batch_is_no_hindrance(recipe, manifest, home, tmp_path):
+    events = list(fit(recipe.but(model="levit_128s", freeze=3, epochs=1, image_size=64), manifest, home, tmp_path, device="cpu"))
+    assert of(Cached, events) and of(Epoch, events)
 
 
 @pytest.mark.parametrize("source_loss", ["lwf", "features"])

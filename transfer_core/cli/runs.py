@@ -28,6 +28,7 @@ def train(
     device: Annotated[str | None, option("--device", words="option_device")] = None,
     name: Annotated[str | None, option("--name", words="option_run_name")] = None,
     cache: Annotated[bool, option("--cache/--no-cache", words="option_cache")] = True,
+    compiled: Annotated[bool, option("--compile", words="option_compile")] = False,
     wait: Annotated[bool, option("--wait/--no-wait", words="option_wait")] = True,
     **settings: Any,
 ) -> Answer:
@@ -37,7 +38,7 @@ def train(
     else:
         recipe = _recipe(store, dataset, preset, read(settings))
         payload = {"recipe": recipe.model_dump(mode="json")} | ({"name": name} if name else {})
-        payload |= {} if cache else {"cache": False}
+        payload |= ({} if cache else {"cache": False}) | ({"compiled": True} if compiled else {})
         job = store.submit("train", payload, device or devices()[0])
     if not wait:
         ahead = store.ahead(job)

@@ -173,7 +173,7 @@ def train(job: Job, store: Store) -> Work:
     result.recall(event for _, event in store.events(job.id))
     try:
         yield from result.of(fit(recipe, manifest, store.home, out, device=job.device, resume=(out / "last.pt").is_file(),
-                                 cache=job.payload.get("cache", True)))
+                                 cache=job.payload.get("cache", True), compiled=job.payload.get("compiled", False)))
         yield from result.of(finish(out, manifest, store.home, name=name, device=job.device))
     except StopAsked as stop:
         if stop.how == "keep" and (out / "model.safetensors").is_file():

@@ -48,7 +48,12 @@ def check_same_recipe(out: Path, recipe: Recipe) -> None:
 
 def save_best(out: Path, model: nn.Module) -> None:
     """The weights under timm's names, new head included."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors, seen = {}, set()
+    for name, tensor in model.state_dict().items():
+        tensor = tensor.detach().cpu().contiguous()
+        # CoaT lends one module to several blocks; the file must name its weights each time, and safetensors wants each apart.
+        tensors[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
+        seen.add(tensor.data_ptr())
     with replacing(out / BEST) as part:
         save_file(tensors, part)
 

@@ -17,30 +17,32 @@ from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training import checkpoint, weights
 from transfer_core.training.checkpoint import State
+from transfer_core.training.compiling import Images, Network, compile_network
 from transfer_core.training.folding import fold
 from transfer_core.training.freezing import Ladder, climb, freeze, has_statistics, trainable_parameters
 from transfer_core.training.loop import Training, epochs, is_out_of_memory, train_step
 from transfer_core.training.models import Built, build, in_fast_layout
 from transfer_core.training.objective import Objective, Parts
-from transfer_core.training.optim import make_optimizer, make_precision
+from transfer_core.training.optim import Precision, make_optimizer, make_precision
 from transfer_core.training.pipeline import ImageInputs, Inputs, class_weights
 from transfer_core.training.pixels import keep_pixels
 from transfer_core.training.prefix.inputs import Suffix, placed
 from transfer_core.training.prefix.shorten import CHOICE, Short, shorten
-from transfer_core.words import message
+from transfer_core.words import Message, message
 
 TrainStep = Callable[[Training, Tensor, Tensor], Parts]
 
 
 def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, device: str = "auto", resume: bool = False,
-        cache: bool = True, step: TrainStep | None = None) -> Iterator[Event]:
+        cache: bool = True, compiled: bool = False, step: TrainStep | None = None) -> Iterator[Event]:
     """Train `recipe` on the train split of `manifest`, looking at the validation split after every epoch.
 
     Writes into `out`: `recipe.json`, `classes.json`, `info.json`, `model.safetensors` (the epoch with the lowest
     validation loss) and `last.pt` (to resume; the result is the same as without the interruption). All are usable
     whenever the generator is closed, once an epoch is finished. What frozen layers say of the images is computed once and
-    kept in the home (see `prefix`), or else the photos' pixels (see `pixels`), unless `cache` is off. `step` replaces one
-    optimiser step (tests inject failures).
+    kept in the home (see `prefix`), or else the photos' pixels (see `pixels`), unless `cache` is off. With `compiled` what is
+    left runs as one compiled program where that is possible (see `compiling`). `step` replaces one optimiser step (tests
+    inject failures).
     Raises `BadRecipe`, `NotFound`, `BadWeights`, `BadImage`, `Unavailable`, `TrainingFailed`.
     """
     began, where, out = time.monotonic(), choose_device(device), Path(out)
@@ -54,7 +56,8 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, devi
     built = build(recipe, len(classes), home)
     if not resume:
         (out / CHOICE).unlink(missing_ok=True)
-    training, notes = yield from _prepare(recipe, manifest, home, built, where, step or train_step, out if cache else None)
+    training, notes = yield from _prepare(recipe, manifest, home, built, where, step or train_step, out if cache else None,
+                                          compiled)
     torch.manual_seed(recipe.seed)  # what was stored or tried above must not change what dropout draws
     state = State(batch_size=recipe.batch_size)
     if resume and (out / checkpoint.LAST).is_file():
@@ -90,7 +93,7 @@ def check_data(manifest: Manifest) -> None:
 
 
 def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, device: torch.device, step: TrainStep,
-             out: Path | None) -> Generator[Event, None, tuple[Training, list]]:
+             out: Path | None, compiled: bool) -> Generator[Event, None, tuple[Training, list]]:
     """Everything a training needs, in the order it must be made, and notes on what a person should know.
 
     `out` is where the choice of a cut is kept; None goes the plain way."""
@@ -116,7 +119,13 @@ def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, devic
     elif out:
         inputs = yield from keep_pixels(inputs, recipe.epochs, home)
     if not ladder.head_only:
-        fold(built.model, network, ladder, placed(_some_of(inputs), device), recipe.batch_size)
+        few = placed(_some_of(inputs), device)
+        fold(built.model, network, ladder, few, recipe.batch_size)
+        if compiled and objective.source:
+            notes.append(message("fit.compile.watched", source=recipe.source_loss))
+        elif compiled:
+            network, note = _compiled(built, network, few, precision)
+            notes.append(note)
     if recipe.weights == "scratch":
         notes.append(message("fit.from_scratch"))
     if recipe.source_loss and ladder.head_only:
@@ -131,6 +140,13 @@ def _prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, devic
     images = {split: len(manifest.of(split)) for split in SPLITS}
     return Training(recipe, built.model, network, ladder, objective, optimizer, precision, device, *inputs,
                     classes, images, step), notes
+
+
+def _compiled(built: Built, network: Network, images: Images, precision: Precision) -> tuple[Network, Message]:
+    made = compile_network(built.model, network, images, precision)
+    if made is None:
+        return network, message("fit.compile.not")
+    return made[0], message("fit.compile.done", seconds=round(made[1]))
 
 
 def _some_of(splits: Sequence[Inputs]) -> Tensor | tuple[Tensor, ...]:

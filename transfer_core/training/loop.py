@@ -36,8 +36,8 @@ class Training:
 
     recipe: Recipe
     model: nn.Module
-    network: nn.Module
-    """What is run on a batch: the model, or its suffix when the inputs are stored activations."""
+    network: Callable[[Tensor | tuple[Tensor, ...]], Tensor]
+    """What is run on a batch: the model, or its suffix when the inputs are stored activations; compiled if that was asked."""
     ladder: Ladder
     objective: Objective
     optimizer: Optimizer

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,6 +119,21 @@ def new_head(model: nn.Module, num_classes: int) -> None:
             nn.init.zeros_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+@contextmanager
+def random_head(model: nn.Module) -> Iterator[None]:
+    """The heads with random weights, and theirs again afterwards: a head of zeros says nothing of what it is given."""
+    parameters = [parameter for head in classifiers(model) for parameter in head.parameters()]
+    kept = [parameter.detach().clone() for parameter in parameters]
+    chance = torch.Generator().manual_seed(0)
+    try:
+        for parameter in parameters:
+            parameter.data.copy_(torch.randn(parameter.shape, generator=chance))
+        yield
+    finally:
+        for parameter, before in zip(parameters, kept, strict=True):
+            parameter.data.copy_(before)
 
 
 def preprocessing_of(model: nn.Module, image_size: int | None = None) -> Preprocessing:

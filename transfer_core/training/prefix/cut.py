@@ -8,8 +8,7 @@ whole. Where a unit is frozen is decided by what flows into it, not by its place
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from timm.layers import get_notrace_functions, get_notrace_modules
 from torch import Tensor, fx, nn
 
 from transfer_core.training.freezing import Ladder
-from transfer_core.training.models import classifiers
+from transfer_core.training.models import classifiers, random_head
 
 _DROPOUT = "functional_dropout_"
 _RANDOM_FUNCTIONS = {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "rand",
@@ -242,6 +241,8 @@ def _sorted_out(live: Sequence[fx.Node], values: Sequence[tuple[Any, Any]]) -> t
                 replaced[node] = two
             else:
                 raise CannotCut(f"{node} is no tensor per image")
+        elif isinstance(two, (tuple, list)) and any(isinstance(part, Tensor) for part in two):
+            raise CannotCut(f"{node} is a {type(two).__name__} of tensors")
         elif two == three:
             replaced[node] = two
         elif isinstance(two, (int, torch.Size)):
@@ -325,21 +326,6 @@ def _drop_unused(graph: fx.Graph) -> None:
             graph.erase_node(node)
 
 
-@contextmanager
-def _random_head(model: nn.Module) -> Iterator[None]:
-    """The heads with random weights, and theirs again afterwards."""
-    parameters = [parameter for head in classifiers(model) for parameter in head.parameters()]
-    kept = [parameter.detach().clone() for parameter in parameters]
-    chance = torch.Generator().manual_seed(0)
-    try:
-        for parameter in parameters:
-            parameter.data.copy_(torch.randn(parameter.shape, generator=chance))
-        yield
-    finally:
-        for parameter, before in zip(parameters, kept, strict=True):
-            parameter.data.copy_(before)
-
-
 @torch.no_grad()
 def difference(model: nn.Module, parts: Cut, images: Tensor, stored: Callable[[tuple[Tensor, ...]], Sequence[Tensor]]) -> float:
     """Largest difference between logits through the cut and through the whole model, relative to the largest logit.
@@ -347,9 +333,14 @@ def difference(model: nn.Module, parts: Cut, images: Tensor, stored: Callable[[t
     `stored` is what writing and reading does to the tensors. Both ways see the same random numbers, so dropout agrees.
     The head is asked with random weights: one of zeros would agree with everything.
     """
-    with _random_head(model), torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+    with random_head(model), torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
         torch.manual_seed(0)
         whole = model(images)
         torch.manual_seed(0)
         halves = parts.suffix(*stored(parts.prefix(images)))
-    return ((whole - halves).abs().max() / whole.abs().max().clamp_min(1e-12)).item()
+    return relative_difference(halves, whole)
+
+
+def relative_difference(now: Tensor, wanted: Tensor) -> float:
+    """The largest difference, relative to the largest of what is wanted."""
+    return ((wanted - now).abs().max() / wanted.abs().max().clamp_min(1e-12)).item()

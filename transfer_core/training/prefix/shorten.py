@@ -83,7 +83,9 @@ def shorten(recipe: Recipe, built: Built, ladder: Ladder, train: ImageInputs, va
         return (yield from _no(out, "cannot_cut"))
     trial = np.stack([train.plain(place) for place in range(min(CHECKED, len(train.labels)))])
     images = torch.from_numpy(trial).to(device, memory_format=torch.channels_last)
+    model.eval()  # in training mode one image would move running averages, and a BatchNorm of vectors refuses it
     share = arithmetic_share(parts, images[:1])
+    model.train()
     planned = plan(recipe, parts, share, len(train.labels), len(validation.labels))
     if planned.reason:
         return (yield from _no(out, planned.reason))
