@@ -130,7 +130,9 @@ def regularizer(choice: Choice) -> tuple[Any, ...]:
 
 
 def source_loss(choice: Choice) -> tuple[Any, ...]:
-    needs = {"source_logits": "a model with its original classifier", "features": "a layer group that is not frozen"}
+    classifier = "a model with its original classifier"
+    needs = {"source_logits": classifier, "relation": classifier, "importance": classifier,
+             "features": "a layer group that is not frozen", "source_images": "a second dataset"}
     facts = choice.facts
     return code(choice.name), choice.help, code(facts["formula"]), facts["paper"], needs[facts["needs"]]
 

@@ -67,6 +67,23 @@ class Step(_Fact):
     images_per_second: float | None = None
 
 
+class Kept(_Fact):
+    """What is left, after an epoch, of what the model knew before the training. Measured on the validation images."""
+
+    images: int
+    agreement: float | None = None
+    """Share of the images of which the original classifier still says what it said at the start; None without such a one."""
+    similarity: float | None = None
+    """Mean cosine between an image's features now and at the start."""
+    drift: dict[str, float] = {}
+    """Layer group → ‖θ − θ⁰‖ / ‖θ⁰‖; groups that are frozen are left out."""
+    moved: float = 0.0
+    """The same of the whole backbone."""
+    source_accuracy: float | None = None
+    """On the validation images of the source dataset, where there is one."""
+    source_images: int = 0
+
+
 class Epoch(_Fact):
     """One pass over the training images and one look at the validation images."""
 
@@ -83,6 +100,7 @@ class Epoch(_Fact):
     """Lowest validation loss so far: these weights are kept."""
     seconds: float
     seconds_left: float | None = None
+    kept: Kept | None = None
 
 
 class Note(_Fact):
@@ -140,6 +158,18 @@ class Cached(_Fact):
     seconds: float
 
 
+class Transferred(_Fact):
+    """A training starts from another run: how many tensors were taken over, left behind, and made anew."""
+
+    type: Literal["transferred"] = "transferred"
+    run: str
+    copied: int
+    skipped: int
+    """Of the run, not used here: its classifier, unless it tells the same classes apart, and what has another shape."""
+    initialized: int
+    """Of the new model, with no value from the run."""
+
+
 class Finished(_Fact):
     """A training came to its end; the weights of `best_epoch` are the model."""
 
@@ -167,7 +197,8 @@ class Failed(_Fact):
 
 
 Event = Annotated[
-    Started | Progressed | Step | Epoch | Note | Evaluated | Exported | Imported | Cached | Finished | Stopped | Failed,
+    Started | Progressed | Step | Epoch | Note | Evaluated | Exported | Imported | Cached | Transferred | Finished | Stopped
+    | Failed,
     Field(discriminator="type"),
 ]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)

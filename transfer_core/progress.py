@@ -19,6 +19,7 @@ from transfer_core.events import (
     Started,
     Step,
     Stopped,
+    Transferred,
 )
 from transfer_core.words import Message, message
 
@@ -36,6 +37,7 @@ class Progress:
     exported: dict[str, Exported] = field(default_factory=dict)
     imported: Imported | None = None
     cached: Cached | None = None
+    transferred: Transferred | None = None
     ended: Finished | Stopped | Failed | None = None
     tested: frozenset[int] = frozenset()
     """Best epochs whose weights were asked about the test images. More than one: somebody saw a test score and trained on."""
@@ -96,6 +98,8 @@ def _after(progress: Progress, event: Event) -> Progress:
             return replace(progress, imported=event)
         case Cached():
             return replace(progress, cached=event, stage=None)
+        case Transferred():
+            return replace(progress, transferred=event)
         case Finished() | Stopped() | Failed():
             return replace(progress, ended=event, stage=None)
     raise TypeError(f"not an event: {event!r}")

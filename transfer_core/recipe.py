@@ -43,9 +43,11 @@ class Recipe(BaseModel):
     version: Annotated[int, Field(ge=1)] = 1
 
     model: str = DEFAULT_MODEL
-    weights: Literal["pretrained", "file", "scratch"] = "pretrained"
+    weights: Literal["pretrained", "file", "scratch", "run"] = "pretrained"
     weights_file: str | None = None
     """SHA-256 of a weight file in the data home; only with weights = "file"."""
+    start_from: Annotated[str | None, Field(pattern=r"^[\w-]+$")] = None
+    """A run whose best weights are the start; only with weights = "run"."""
 
     freeze: Annotated[int, Field(ge=0)] | Literal["all"] = "all"
     """Freeze the first k layer groups of the backbone; "all" is head only (feature transfer), 0 trains everything."""
@@ -55,6 +57,9 @@ class Recipe(BaseModel):
     """λ of the l2_sp pull on anchored groups; freezing is λ → ∞."""
 
     source_loss: Annotated[str | None, AfterValidator(_source_loss)] = None
+    source_dataset: str | None = None
+    """A second dataset to learn at the same time; only with source_loss = "replay"."""
+    source_version: Annotated[int, Field(ge=1)] = 1
     lambda_target: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     regularizer: Annotated[str | None, AfterValidator(_regularizer)] = "l2_sp"
     """On the head alone l2_sp is l2; on a pretrained backbone it starts at 0, where l2 would start in the thousands."""
@@ -100,6 +105,11 @@ class Recipe(BaseModel):
     def _weights_go_together(self) -> Recipe:
         if (self.weights == "file") != (self.weights_file is not None):
             raise BadRecipe("weights_file_missing")
+        if (self.weights == "run") != (self.start_from is not None):
+            raise BadRecipe("start_missing")
+        needs_data = self.source_loss is not None and bool(SOURCE_LOSSES[self.source_loss].facts.get("data"))
+        if needs_data != (self.source_dataset is not None):
+            raise BadRecipe("source_dataset_missing", source=self.source_loss or "none")
         return self
 
     def position(self, group: str, index: int, groups: int) -> Position:

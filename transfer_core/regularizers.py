@@ -1,15 +1,16 @@
 """Ω(θ): penalties on weights, for L(θ) = L_target(θ) + λ_Ω · Ω(θ). Larger λ_Ω stays closer, or simpler.
 
-Each is a function of the trainable weights `now` and their values at the `start` (name → tensor). Biases and one-dimensional
-norm parameters are left out by the caller. Tensors are used through their own methods, so that nothing here imports torch
-and the light half knows which choices there are.
+Most are functions of the trainable weights `now` and their values at the `start` (name → tensor). Biases and one-dimensional
+norm parameters are left out by the caller. One with the fact `of` = "features" is a function of a batch of features instead.
+Tensors are used through their own methods, and torch is imported inside, so that the light half knows which choices there are.
 
 How far λ reaches: a weight drifts at most by the sum of the learning rates (Adam's steps are about one learning rate long),
 and the pull holds it when λ times that sum is near 1. With 300 steps at a mean of 1.5e-4 that is λ ≈ 20. Measured on drawn
 leaves, 18 steps: drift 0.0220 at λ = 0 and 0.01, 0.0217 at 10, 0.0198 at 100, 0.0078 at 1000. Hence `default` and `top`.
 
-How λ_Ω acts is the entry's `step`: penalties are decoupled from the optimiser's gradient scaling (as AdamW does with weight
-decay), because a penalty inside Adam's gradient is divided by its own size: λ = 1e-4 and λ = 1 would take the same first step.
+How λ_Ω acts on weights is the entry's `step`: penalties are decoupled from the optimiser's gradient scaling (as AdamW does with
+weight decay), because a penalty inside Adam's gradient is divided by its own size: λ = 1e-4 and λ = 1 would take the same first
+step.
 """
 
 from __future__ import annotations
@@ -47,6 +48,15 @@ def _soft_threshold(weight: Tensor, start: Tensor | None, amount: float) -> None
     weight.copy_(weight.sign() * (weight.abs() - amount).clamp_(min=0))
 
 
+def _towards_start(weight: Tensor, start: Tensor | None, amount: float) -> None:
+    """The proximal step of |w − w⁰|: a weight that would not move further than `amount` stays exactly where it started."""
+    if start is None:
+        _soft_threshold(weight, None, amount)
+        return
+    moved = weight - start
+    weight.copy_(start + moved.sign() * (moved.abs() - amount).clamp_(min=0))
+
+
 @REGULARIZERS.add("l2", step=_to_zero, formula="½ Σ w²", paper="Hoerl & Kennard 1970", default=0.01, top=1.0)
 def l2(now: Weights, start: Weights) -> Tensor:
     """Keep all trained weights small. The classic weight decay."""
@@ -64,3 +74,29 @@ def l1(now: Weights, start: Weights) -> Tensor:
 def l2_sp(now: Weights, start: Weights) -> Tensor:
     """Stay near the weights the model arrived with; new layers, which have no start, stay small."""
     return sum(((weight - start[name]) ** 2 if name in start else weight**2).sum() for name, weight in now.items()) / 2
+
+
+@REGULARIZERS.add("l1_sp", step=_towards_start, formula="Σ |w − w⁰| + Σ |w_head|", paper="Li et al. 2018, arXiv:1802.01483",
+                  default=1e-3, top=0.1)
+def l1_sp(now: Weights, start: Weights) -> Tensor:
+    """Change few weights: most stay exactly what they were before training, some move freely."""
+    return sum((weight - start[name] if name in start else weight).abs().sum() for name, weight in now.items())
+
+
+@REGULARIZERS.add("bss", of="features", formula="σ²_min of a batch of features", paper="Chen et al. 2019 (BSS, k = 1)",
+                  default=1e-3, top=1.0)
+def bss(features: Tensor, smallest: int = 1) -> Tensor:
+    """Let go of what hardly shows in your photos: directions in which their features barely differ are pressed to zero.
+
+    Σ of the `smallest` squared singular values σ² of the batch, N × D. They are eigenvalues of the smaller of F Fᵀ and Fᵀ F,
+    whose gradient is the same and costs no singular vectors of length D. It says nothing of the source: it prunes what would
+    transfer badly. Its size depends on the batch size, and λ_Ω acts through the gradient.
+    """
+    from torch import autocast
+    from torch.linalg import eigvalsh
+
+    with autocast(features.device.type, enabled=False):  # half precision would leave nothing of the smallest
+        features = features.float() if features.element_size() < 4 else features
+        count, width = features.shape
+        gram = features @ features.mT if count <= width else features.mT @ features
+        return eigvalsh(gram)[:smallest].clamp_min(0).sum()

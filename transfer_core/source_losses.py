@@ -1,11 +1,16 @@
-"""L_source: terms that keep the source knowledge, for L(θ) = (L_source + λ · L_target) / (1 + λ).
+"""L_source: terms that keep the source knowledge, for L(θ) = (L_source(θ) + λ · L_target(θ)) / (1 + λ).
 
-A larger λ learns the new task more.
+A larger λ learns the new task more. Tensors are used through their own methods, so that nothing here imports torch.
 
-Each is a function of what the model says `now` about a batch of the person's own images, and what the original model said
-(`start`). No source images are needed. Tensors are used through their own methods, so that nothing here imports torch.
-Facts of an entry: `needs` is what the caller must provide: "source_logits" (N × source classes, from the kept original
-classifier) or "features" (layer group → N × … activations of the trainable groups).
+Facts of an entry: `needs` is what the caller must provide, `data` whether that is a dataset of the source task.
+
+| needs | the function is given |
+|---|---|
+| source_logits | what the original classifier says of a batch now, and what it said at the start: N × source classes |
+| features | layer group → activations of the trainable groups, now and at the start: N × … |
+| relation | what the source classifier says now: N × source classes; the wanted answers: N × source classes |
+| importance | name → weights that are trained, now and at the start, and how much each matters |
+| source_images | what the source classifier says of source images: N × source classes; their labels: int64 N |
 """
 
 from __future__ import annotations
@@ -42,3 +47,33 @@ def features(now: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> Tensor:
     A mean over samples and values, so that λ means the same at every batch size and resolution.
     """
     return sum(((now[group] - start[group]) ** 2).mean() for group in now) / len(now)
+
+
+@SOURCE_LOSSES.add("co_tuning", needs="relation", formula="CE( p(source class | your class), softmax(z) )",
+                   paper="You et al. 2020 (Co-Tuning, direct form, no calibration)", default=0.4)
+def co_tuning(now: Tensor, wanted: Tensor) -> Tensor:
+    """Use what the original classes have to do with yours: each photo also has to be recognised as what its class resembled.
+
+    `wanted` holds, for each image, the mean of the original model's probabilities over the training images of its class. The
+    original classifier learns along, at the backbone's rate. Mean over the N samples; never below the mean entropy of `wanted`.
+    """
+    return -(wanted * now.log_softmax(-1)).sum(-1).mean()
+
+
+@SOURCE_LOSSES.add("ewc", needs="importance", formula="½ Σ F (w − w⁰)²", paper="Kirkpatrick et al. 2017, arXiv:1612.00796",
+                   default=1.0)
+def ewc(now: Mapping[str, Tensor], start: Mapping[str, Tensor], importance: Mapping[str, Tensor]) -> Tensor:
+    """Elastic weights: those the original answers depend on most are held most.
+
+    `importance` is the diagonal of the true Fisher information F (labels drawn from the model itself, one image at a time;
+    squaring the mean gradient of a batch would be too small by the batch size), scaled to a mean of 1 so that λ means the same
+    for every model. With F = 1 it is the first half of l2_sp.
+    """
+    return sum((importance[name] * (now[name] - start[name]) ** 2).sum() for name in now) / 2
+
+
+@SOURCE_LOSSES.add("replay", needs="source_images", data=True, formula="CE on photos of the source dataset",
+                   paper="Caruana 1997 (multitask learning, hard sharing)", default=1.0)
+def replay(now: Tensor, labels: Tensor) -> Tensor:
+    """Learn both at once: photos of a second dataset keep coming, with a classifier of their own on the same layers."""
+    return -now.log_softmax(-1).gather(-1, labels[:, None]).mean()

@@ -23,11 +23,13 @@ from transfer_core.words import Message
 NO_DATASET = "-"
 """Dataset id of a recipe put together before there is a dataset; such a recipe can be looked at, not run."""
 POSITIONS = ("train", "anchor", "freeze")
-MODEL_SETTINGS = ("freeze", "positions", "image_size", "weights", "weights_file")
+MODEL_SETTINGS = ("freeze", "positions", "image_size", "weights", "weights_file", "start_from")
 """Settings that mean something only for the model they were made for: another model starts without them."""
 
 _EMPTY = "none"
-_TOGETHER = {"weights": ("weights", "weights_file"), "weights_file": ("weights", "weights_file")}
+_TOGETHER = {name: group for group in (("weights", "weights_file", "start_from"),
+                                       ("source_loss", "source_dataset", "source_version")) for name in group}
+"""Settings that are only valid as a group."""
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,19 @@ def test_how_it_runs_is_no_part_of_the_recipe(run, store, dataset):
     assert Recipe(**payload["recipe"]) == Recipe(dataset=dataset)
 
 
+def test_a_start_brings_its_model_and_a_second_dataset_is_learned_too(run, store, dataset):
+    first = run("train", "--dataset", "Hats", "--model", "resnet18.a1_in1k", "--image-size", "96", "--no-wait", "--json").answer
+    second = run("train", "--dataset", "Hats", "--start-from", first["run"], "--no-wait", "--json").answer
+    assert Recipe(**store.job(second["run"]).payload["recipe"]) == Recipe(
+        dataset=dataset, weights="run", start_from=first["run"], model="resnet18.a1_in1k", image_size=96)
+    joint = run("train", "--dataset", "Hats", "--source-dataset", "Hats", "--lambda", "3", "--no-wait", "--json").answer
+    assert Recipe(**store.job(joint["run"]).payload["recipe"]) == Recipe(
+        dataset=dataset, source_dataset=dataset, source_loss="replay", lambda_target=3.0)
+    for wrong in (("--start-from", "nothing"), ("--source-dataset", "nothing"), ("--source-dataset", "Hats", "--source-loss", "lwf")):
+        refused = run("train", "--dataset", "Hats", *wrong, "--no-wait", "--json")
+        assert refused.status != 0 and refused.answer["error"]
+
+
 def test_what_is_not_given_is_the_recipes_own_choice(run, store, dataset):
     answer = run("train", "--dataset", "Hats", "--no-wait", "--json").answer
     assert answer == {"run": answer["run"], "state": "queued", "ahead": 0}

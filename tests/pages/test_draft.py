@@ -86,6 +86,13 @@ def test_one_wrong_setting_takes_no_other_along(home):
 def test_weights_of_a_persons_own_need_both_their_settings(home):
     _, seen = look(home, weights="file", weights_file="a" * 64)
     assert (seen.recipe.weights, seen.recipe.weights_file) == ("file", "a" * 64)
+    _, seen = look(home, weights="run", start_from="0" * 32)
+    assert (seen.recipe.weights, seen.recipe.start_from) == ("run", "0" * 32)
+    _, seen = look(home, source_loss="replay", source_dataset="leaves-1", source_version="3")
+    assert (seen.recipe.source_loss, seen.recipe.source_dataset, seen.recipe.source_version) == ("replay", "leaves-1", 3)
+    for alone in ({"start_from": "0" * 32}, {"source_loss": "replay"}, {"source_dataset": "leaves-1"}, {"weights": "run"}):
+        _, seen = look(home, **alone)
+        assert not seen.differences and seen.dropped == tuple(alone)
 
 
 def test_freezing_every_group_by_number_is_head_only(home):
@@ -114,7 +121,9 @@ def test_a_changed_setting_goes_to_the_url_and_back_again(home):
     assert again.differences == ["flip"]
 
 
-@pytest.mark.parametrize("name", [name for name in SETTINGS if name not in ("model", "weights", "weights_file")])
+@pytest.mark.parametrize("name", [name for name in SETTINGS 
+                                  if name not in ("model", "weights", "weights_file", "start_from", "source_dataset",
+                                                  "source_version")])
 def test_every_setting_survives_the_url(home, name):
     """Whatever value a recipe holds, the URL's text means the same value."""
     other = {"freeze": 2, "positions": {"blocks.6": "anchor"}, "lambda_anchor": 1e-7, "source_loss": "lwf", "lambda_target": 0.3,

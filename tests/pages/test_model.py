@@ -17,7 +17,7 @@ from transfer_core.store import Store
 from transfer_core.words import has, languages, message, say
 
 ELSEWHERE = {"model", "weights", "weights_file", "freeze", "positions", "lambda_anchor", "source_loss", "lambda_target",
-             "regularizer", "lambda_omega"}
+             "regularizer", "lambda_omega", "start_from", "source_dataset", "source_version"}
 """Settings with a place of their own on the page."""
 
 
@@ -219,8 +219,8 @@ def test_what_cannot_be_is_greyed_out_with_its_reason(visit, dataset):
     assert "source_loss" not in settings_of(frozen)
     headless = visit("model", dataset=dataset, preset="everything", model="vit_small_patch14_dinov2.lvd142m")
     options = bound(headless.radio, "setting-source_loss").options
-    assert [option for option in options if "material/block" in option] == [
-        f":gray[:material/block: {say('objective.source_lwf_title')}]"]
+    assert {option for option in options if "material/block" in option} == {
+        f":gray[:material/block: {say(f'objective.source_{name}_title')}]" for name in ("lwf", "co_tuning", "ewc", "replay")}
 
 
 def test_another_omega_starts_with_its_own_lambda(visit, dataset):

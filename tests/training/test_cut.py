@@ -11,7 +11,7 @@ from transfer_core.recipe import Recipe
 from transfer_core.source_losses import SOURCE_LOSSES
 from transfer_core.training.freezing import climb, freeze
 from transfer_core.training.layers import layer_groups
-from transfer_core.training.objective import _output_paths, _watching
+from transfer_core.training.objective.terms import output_paths, watching
 from transfer_core.training.prefix.cut import CannotCut, cut, difference
 from transfer_core.training.prefix.inputs import Suffix
 from transfer_core.training.prefix.plan import arithmetic_share, fingerprint
@@ -135,8 +135,8 @@ def test_hooks_of_groups_fire_through_the_suffix():
     assert "features" in SOURCE_LOSSES.names()
     model, ladder, size = frozen("test_resnet", 2)
     parts = cut(model, ladder, size)
-    units = {name: model.get_submodule(path) for name, path in _output_paths(ladder.at("train")).items()}
-    with _watching(units) as seen:
+    units = {name: model.get_submodule(path) for name, path in output_paths(ladder.at("train")).items()}
+    with watching(units) as seen:
         Suffix(parts, model)(parts.prefix(torch.randn(2, 3, *size)))
     assert set(seen) == set(units)
 

@@ -175,9 +175,9 @@ def test_what_a_group_says_is_not_touched():
 
 def test_a_training_folds_and_learns_the_same(home, manifest, recipe, tmp_path, monkeypatch):
     folds = []
-    monkeypatch.setattr("transfer_core.training.fit.fold", lambda *given: folds.append(fold(*given)))
+    monkeypatch.setattr("transfer_core.training.preparing.fold", lambda *given: folds.append(fold(*given)))
     told = list(fit(recipe, manifest, home, tmp_path / "folded"))
-    monkeypatch.setattr("transfer_core.training.fit.fold", lambda *given: None)
+    monkeypatch.setattr("transfer_core.training.preparing.fold", lambda *given: None)
     plain = list(fit(recipe, manifest, home, tmp_path / "plain"))
     assert folds[0] > 0
     one, other = ([event.train.total for event in events if event.type == "epoch"] for events in (told, plain))

@@ -54,12 +54,25 @@ def _recipe(store: Store, dataset: str | None, preset: str | None, settings: dic
         raise BadInput("dataset_missing")
     known = store.dataset(dataset)
     version = store.version(known.id, int(settings["version"]) if "version" in settings else None)
+    settings = _source(store, settings)
     base: dict[str, Any] = {}
     if preset:
         from transfer_core import catalog, presets
 
         base = presets.PRESETS[preset](catalog.model(settings.get("model", DEFAULT_MODEL)), version.summary)
     return Recipe(**{**base, **settings, "dataset": known.id, "version": version.version})
+
+
+def _source(store: Store, settings: dict[str, Any]) -> dict[str, Any]:
+    """What goes without saying where a source is named: its weights and model, or that both datasets are learned together."""
+    if run := settings.get("start_from"):
+        before = Recipe(**store.job(run).payload["recipe"])
+        settings = {"weights": "run", "model": before.model, "image_size": before.image_size, **settings, "start_from": run}
+    if name := settings.get("source_dataset"):
+        second = store.dataset(name)
+        version = store.version(second.id, int(settings["source_version"]) if "source_version" in settings else None)
+        settings = {"source_loss": "replay", **settings, "source_dataset": second.id, "source_version": version.version}
+    return settings
 
 
 def _resumed(store: Store, run: str) -> Job:

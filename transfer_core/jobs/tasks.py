@@ -18,7 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from transfer_core.errors import NotFound
-from transfer_core.events import Cached, Epoch, Evaluated, Event, Exported, Finished, Imported, Progressed, Started, Stopped
+from transfer_core.events import (
+    Cached,
+    Epoch,
+    Evaluated,
+    Event,
+    Exported,
+    Finished,
+    Imported,
+    Kept,
+    Progressed,
+    Started,
+    Stopped,
+    Transferred,
+)
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.registry import Registry
@@ -230,6 +243,8 @@ class Result:
         self._scores: dict[str, dict[str, Any]] = {}
         self._files: dict[str, str] = {}
         self._cached: Cached | None = None
+        self._transferred: Transferred | None = None
+        self._kept: Kept | None = None
         self._trained = 0.0
         self.best_epoch: int | None = None
 
@@ -250,9 +265,12 @@ class Result:
                 self._epochs = event.first_epoch - 1
             case Epoch():
                 self._epochs = event.epoch
-                self.best_epoch = event.epoch if event.best else self.best_epoch
+                if event.best:
+                    self.best_epoch, self._kept = event.epoch, event.kept
             case Cached():
                 self._cached = event
+            case Transferred():
+                self._transferred = event
             case Finished():
                 self._trained = event.seconds
                 self.best_epoch = event.best_epoch or self.best_epoch
@@ -264,7 +282,8 @@ class Result:
 
     def summary(self) -> dict[str, Any]:
         """`{"epochs", "best_epoch", "validation": {"accuracy", …}, "test": {…}, "files": {format: name}, "seconds", "timing",
-        "cache"}`; a training on photos has no boundary in "cache"."""
+        "cache"}`; a training on photos has no boundary in "cache". "kept" (see `events.Kept`) is that of the best epoch, and
+        "transferred" is there when it started from another run."""
         cached, seconds = self._cached, round(time.monotonic() - self._begun, 2)
         prefix = cached.seconds if cached else 0.0
         return {"epochs": self._epochs, "best_epoch": self.best_epoch,
@@ -272,7 +291,9 @@ class Result:
                 "files": self._files, "seconds": seconds,
                 "timing": {"prefix_seconds": round(prefix, 2), "train_seconds": round(max(0.0, self._trained - prefix), 2),
                            "total_seconds": seconds},
-                "cache": {name: getattr(cached, name, default) for name, default in _NOT_CACHED.items()}}
+                "cache": {name: getattr(cached, name, default) for name, default in _NOT_CACHED.items()},
+                "kept": self._kept and self._kept.model_dump(),
+                **({"transferred": self._transferred.model_dump(exclude={"type"})} if self._transferred else {})}
 
 
 _NOT_CACHED = {"boundary": None, "hit": False, "bytes": 0, "engine": None, "dtype": None, "views": 0}

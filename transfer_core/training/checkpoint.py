@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from transfer_core.errors import BadRecipe
 from transfer_core.paths import replacing, write_json
 from transfer_core.recipe import Recipe
 
-LAST, BEST = "last.pt", "model.safetensors"
+LAST, BEST, SOURCE_HEAD = "last.pt", "model.safetensors", "source_head.safetensors"
 
 
 @dataclass
@@ -46,33 +46,44 @@ def check_same_recipe(out: Path, recipe: Recipe) -> None:
         raise BadRecipe("other_recipe")
 
 
-def save_best(out: Path, model: nn.Module) -> None:
-    """The weights under timm's names, new head included."""
+def save_best(out: Path, model: nn.Module, source_heads: Sequence[nn.Module] = ()) -> None:
+    """The weights under timm's names, new head included; source classifiers that learned along in a file beside them."""
+    _save(out / BEST, model)
+    if source_heads:
+        _save(out / SOURCE_HEAD, nn.ModuleList(source_heads))
+
+
+def _save(file: Path, model: nn.Module) -> None:
     tensors, seen = {}, set()
     for name, tensor in model.state_dict().items():
         tensor = tensor.detach().cpu().contiguous()
         # CoaT lends one module to several blocks; the file must name its weights each time, and safetensors wants each apart.
         tensors[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
         seen.add(tensor.data_ptr())
-    with replacing(out / BEST) as part:
+    with replacing(file) as part:
         save_file(tensors, part)
 
 
-def save_last(out: Path, model: nn.Module, optimizer: Optimizer, scaler: GradScaler, state: State) -> None:
+def save_last(out: Path, model: nn.Module, optimizer: Optimizer, scaler: GradScaler, state: State,
+              source_heads: Sequence[nn.Module] = ()) -> None:
     """Everything to go on from here: weights, optimiser, loss scale, random numbers, counts. (The learning rate is a
     function of the counts.) Plain tensors and containers only, so that it loads with `weights_only`."""
     content = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict(),
-               "random": torch.get_rng_state(), "state": asdict(state)}
+               "random": torch.get_rng_state(), "state": asdict(state),
+               "source_heads": [head.state_dict() for head in source_heads]}
     if torch.cuda.is_available():
         content["cuda_random"] = torch.cuda.get_rng_state_all()
     with replacing(out / LAST) as part:
         torch.save(content, part)
 
 
-def load_last(out: Path, model: nn.Module, optimizer: Optimizer, scaler: GradScaler) -> State:
+def load_last(out: Path, model: nn.Module, optimizer: Optimizer, scaler: GradScaler,
+              source_heads: Sequence[nn.Module] = ()) -> State:
     """The reverse of `save_last`, into objects made from the same recipe."""
     content: dict[str, Tensor | Any] = torch.load(out / LAST, map_location="cpu", weights_only=True)
     model.load_state_dict(content["model"])
+    for head, tensors in zip(source_heads, content.get("source_heads", ()), strict=True):
+        head.load_state_dict(tensors)
     optimizer.load_state_dict(content["optimizer"])
     if content["scaler"]:
         scaler.load_state_dict(content["scaler"])

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from transfer_core.errors import TrainingFailed
-from transfer_core.events import Epoch, Event, Finished, Note, Started, Step
+from transfer_core.events import Epoch, Event, Finished, Kept, Note, Started, Step
 from transfer_core.recipe import Recipe
 from transfer_core.training import checkpoint
 from transfer_core.training.checkpoint import State
 from transfer_core.training.freezing import Ladder, trainable_parameters
-from transfer_core.training.objective import Objective, Parts
+from transfer_core.training.meter import Meter
+from transfer_core.training.objective import Joint, Objective, Parts
 from transfer_core.training.optim import Precision, schedule, set_learning_rate
 from transfer_core.training.pipeline import Inputs, in_order, shuffled
 from transfer_core.training.prefix.inputs import moved, placed
@@ -37,9 +38,12 @@ class Training:
     recipe: Recipe
     model: nn.Module
     network: Callable[[Tensor | tuple[Tensor, ...]], Tensor]
-    """What is run on a batch: the model, or its suffix when the inputs are stored activations; compiled if that was asked."""
+    """What is run on a batch: the model, or its suffix when the inputs are stored activations."""
+    faster: Callable[[Tensor | tuple[Tensor, ...]], Tensor]
+    """The same as a step runs it: compiled if that was asked. No hook of a module is called in it."""
     ladder: Ladder
     objective: Objective
+    meter: Meter
     optimizer: Optimizer
     precision: Precision
     device: torch.device
@@ -48,7 +52,34 @@ class Training:
     classes: list[str]
     images: dict[str, int]
     """Split → number of images."""
-    step: Callable[[Training, Tensor, Tensor], Parts]
+    step: TrainStep
+
+    def save(self, out: Path, state: State) -> None:
+        checkpoint.save_last(out, self.model, self.optimizer, self.precision.scaler, state, self.objective.source_heads)
+
+    def load(self, out: Path) -> State:
+        return checkpoint.load_last(out, self.model, self.optimizer, self.precision.scaler, self.objective.source_heads)
+
+    @torch.no_grad()
+    def begin_meter(self) -> None:
+        """What the model says of the meter's images at its start: before the first step, and before a checkpoint is read."""
+        places = self.meter.places
+        if self.meter.still or not places:
+            return
+        self.model.eval()
+        with self.meter.watch():
+            for images, _ in _on_device(self, self.validation, _batches(places, self.recipe.batch_size), 0):
+                with self.precision.cast():
+                    self.network(images)
+        self.meter.begin()
+        self.model.train()
+
+
+TrainStep = Callable[[Training, Tensor, Tensor], Parts]
+
+
+def _batches(places: list[int], size: int) -> list[list[int]]:
+    return [places[start:start + size] for start in range(0, len(places), size)]
 
 
 def epochs(training: Training, out: Path, state: State) -> Iterator[Event]:
@@ -98,11 +129,11 @@ def _halve(training: Training, out: Path) -> State:
     if training.device.type == "cuda":
         torch.cuda.empty_cache()
     training.optimizer.zero_grad(set_to_none=True)
-    state = checkpoint.load_last(out, training.model, training.optimizer, training.precision.scaler)
+    state = training.load(out)
     if state.batch_size == 1:
         raise TrainingFailed("out_of_memory", device=str(training.device))
     state = replace(state, batch_size=state.batch_size // 2)
-    checkpoint.save_last(out, training.model, training.optimizer, training.precision.scaler, state)
+    training.save(out, state)
     return state
 
 
@@ -117,7 +148,7 @@ def train_step(training: Training, images: Tensor, labels: Tensor) -> Parts:
     """One optimiser step: gradients of the data terms, then the penalties' proximal step."""
     optimizer, scaler, recipe = training.optimizer, training.precision.scaler, training.recipe
     with training.precision.cast():
-        parts = training.objective(training.network, images, labels)
+        parts = training.objective(training.faster, images, labels)
     if not parts.data.requires_grad:
         return parts
     optimizer.zero_grad(set_to_none=True)
@@ -136,7 +167,8 @@ def _epoch(training: Training, out: Path, state: State) -> Generator[Event, None
     """Train one epoch, validate, save. Nothing on disk changes before both are done."""
     began, number, recipe = time.monotonic(), state.epoch + 1, training.recipe
     train, step = yield from _train_epoch(training, state)
-    validation = _validate(training, state.batch_size) if len(training.validation.labels) else train
+    validation, kept = _validate(training, state.batch_size)
+    validation = validation or train
     losses = validation.losses
     if not math.isfinite(losses.total):
         raise TrainingFailed("not_finite", epoch=number, learning_rate=recipe.learning_rate)
@@ -148,11 +180,11 @@ def _epoch(training: Training, out: Path, state: State) -> Generator[Event, None
     state = replace(state, epoch=number, step=step, seconds=state.seconds + seconds)
     if best:
         state = replace(state, best_loss=answered, best_epoch=number)
-        checkpoint.save_best(out, training.model)
-    checkpoint.save_last(out, training.model, training.optimizer, training.precision.scaler, state)
+        checkpoint.save_best(out, training.model, training.objective.source_heads)
+    training.save(out, state)
     yield Epoch(epoch=number, step=step, train=train.losses, train_accuracy=train.accuracy, validation=losses,
                 validation_accuracy=validation.accuracy, confusion=validation.confusion.tolist(), best=best,
-                seconds=seconds, seconds_left=seconds * (recipe.epochs - number))
+                seconds=seconds, seconds_left=seconds * (recipe.epochs - number), kept=kept)
     return state
 
 
@@ -162,6 +194,8 @@ def _train_epoch(training: Training, state: State) -> Generator[Event, None, tup
     whole, recent = (Sums(len(training.classes), training.device) for _ in range(2))
     reported = time.monotonic()
     training.model.train()
+    if training.objective.source:
+        training.objective.source.begin(number, state.batch_size)
     for index, (images, labels) in enumerate(_on_device(training, training.train, order, number)):
         factor = schedule(recipe, (state.epoch + (index + 0.5) / len(order)) / recipe.epochs)
         set_learning_rate(training.optimizer, factor)
@@ -181,15 +215,25 @@ def _train_epoch(training: Training, state: State) -> Generator[Event, None, tup
 
 
 @torch.no_grad()
-def _validate(training: Training, batch_size: int) -> Sums:
+def _validate(training: Training, batch_size: int) -> tuple[Sums | None, Kept]:
+    """Losses of the validation images, None without any; and what is left of what the model knew."""
     sums = Sums(len(training.classes), training.device)
     training.model.eval()
     order = in_order(len(training.validation.labels), batch_size)
-    for images, labels in _on_device(training, training.validation, order, 0):
+    with training.meter.watch():
+        for images, labels in _on_device(training, training.validation, order, 0):
+            with training.precision.cast():
+                parts = training.objective(training.network, images, labels)
+            sums.add(parts, labels)
+    kept, source = training.meter.read(), training.objective.source
+    if isinstance(source, Joint):
         with training.precision.cast():
-            parts = training.objective(training.network, images, labels)
-        sums.add(parts, labels)
-    return sums
+            looked = source.look(training.network, batch_size)
+        if looked:
+            loss, accuracy, count = looked
+            kept = kept.model_copy(update={"source_accuracy": accuracy, "source_images": count})
+            sums.count_source(loss, training.recipe.lambda_target)
+    return (sums if order else None), kept
 
 
 def _on_device(training: Training, inputs: Inputs, order: list[list[int]], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +17,13 @@ from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 
 from transfer_core.errors import BadRecipe, NotFound
+from transfer_core.events import Transferred
 from transfer_core.images import Preprocessing
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training.layers import LayerGroup, layer_groups
-from transfer_core.training.weight_files import fit_weights, read_weights
+from transfer_core.training.starts import Start, from_file, from_run, read_run, without_head
+from transfer_core.training.weight_files import read_weights
 from transfer_core.training.weights import own_file, pretrained_state_dict
 from transfer_core.words import Message
 
@@ -40,37 +42,48 @@ class Built:
     arguments: dict[str, Any]
     """What `timm.create_model` needs besides the name to make this shape again (`img_size`)."""
     notes: list[Message] = field(default_factory=list)
+    source_classes: list[str] | None = None
+    """What the original classifier tells apart, where that is known: it started from a run."""
+    transferred: Transferred | None = None
+    """What was taken over from that run."""
 
 
-def build(recipe: Recipe, num_classes: int, home: Home) -> Built:
+def build(recipe: Recipe, num_classes: int, home: Home, classes: Sequence[str] = ()) -> Built:
     """Make the recipe's model. Its new head is all zeros, so the first loss is exactly ln(num_classes).
 
-    A random head would send large gradients into the backbone and tear up its features (Kumar et al. 2022).
+    A random head would send large gradients into the backbone and tear up its features (Kumar et al. 2022). Only where the model
+    starts from a run that tells the same `classes` apart, in the same order, the head goes on as it is.
     Raises `NotFound`, `BadWeights`, `Unavailable`, `BadRecipe` (image size the model cannot take).
     """
     if not timm.is_model(recipe.model):
         raise NotFound("no_such_model", model=recipe.model)
-    model, arguments, notes = _with_weights(recipe, home)
-    source_head = [] if recipe.weights == "scratch" else _kept_head(model)
-    if any("head_left_out" in note.key for note in notes):
-        source_head = []
-    new_head(model, num_classes)
+    model, arguments, start = _with_weights(recipe, home)
+    source_head = _kept_head(model) if start.head else []
+    transferred = start.transferred
+    if not classes or start.classes != list(classes):
+        before = head_tensors(model)
+        new_head(model, num_classes)
+        transferred = without_head(transferred, before, head_tensors(model))
     preprocessing = preprocessing_of(model, recipe.image_size)
     if recipe.image_size:
         _try_size(model, preprocessing, recipe)
-    return Built(model, source_head, preprocessing, layer_groups(model), recipe.model, arguments, notes)
+    return Built(model, source_head, preprocessing, layer_groups(model), recipe.model, arguments, start.notes, start.classes,
+                 transferred and transferred.event)
 
 
-def _with_weights(recipe: Recipe, home: Home) -> tuple[nn.Module, dict[str, Any], list[Message]]:
+def _with_weights(recipe: Recipe, home: Home) -> tuple[nn.Module, dict[str, Any], Start]:
     """The model with its original head, loaded. timm translates names, label offsets and position embeddings."""
     arguments: dict[str, Any] = {}
     card = timm.get_pretrained_cfg(recipe.model, allow_unregistered=True)
     if recipe.image_size and card and card.fixed_input_size:
         arguments["img_size"] = recipe.image_size
     loading: dict[str, Any] = {}
+    run = read_run(recipe.start_from, home) if recipe.weights == "run" else None
     if recipe.weights == "pretrained":
         tensors = pretrained_state_dict(recipe.model)
         loading = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": tensors, "source": ""}}
+    elif run:
+        loading = {"num_classes": len(run.classes)}
     try:
         # Random initial weights would differ from run to run in what "scratch" means.
         with torch.random.fork_rng(devices=[]):
@@ -84,8 +97,10 @@ def _with_weights(recipe: Recipe, home: Home) -> tuple[nn.Module, dict[str, Any]
         model.pretrained_cfg.pop("state_dict", None)  # the tensors are in the model now; keep them once
     if recipe.weights == "file":
         file = own_file(recipe.weights_file or "", home)
-        return model, arguments, fit_weights(model, read_weights(file), file.name[:12])
-    return model, arguments, []
+        return model, arguments, from_file(model, read_weights(file), file.name[:12])
+    if run:
+        return model, arguments, from_run(model, run)
+    return model, arguments, Start(head=recipe.weights == "pretrained")
 
 
 def in_fast_layout(model: nn.Module) -> nn.Module:
@@ -100,6 +115,12 @@ def classifiers(model: nn.Module) -> list[nn.Module]:
     heads = model.get_classifier()
     heads = heads if isinstance(heads, (tuple, list)) else [heads]
     return [head for head in heads if isinstance(head, nn.Module) and not isinstance(head, nn.Identity)]
+
+
+def head_tensors(model: nn.Module) -> set[str]:
+    """Names in the state dict that belong to the classifiers, buffers too."""
+    heads = set(classifiers(model))
+    return {f"{path}.{name}" for path, module in model.named_modules() if module in heads for name in module.state_dict()}
 
 
 def _kept_head(model: nn.Module) -> list[nn.Module]:

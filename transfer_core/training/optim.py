@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +17,19 @@ from transfer_core.recipe import Recipe
 from transfer_core.training.freezing import Ladder
 
 
-def make_optimizer(recipe: Recipe, model: nn.Module, ladder: Ladder) -> Optimizer:
+def make_optimizer(recipe: Recipe, model: nn.Module, ladder: Ladder, source_heads: Sequence[nn.Module] = (),
+                   new: bool = False) -> Optimizer:
     """AdamW or SGD with Nesterov momentum 0.9, one parameter group each for head, trained and anchored backbone.
 
+    Source classifiers that learn along do so as fast as the head where they are `new`, else as the backbone.
+
     Weight decay is 0: Ω is the decay, and a second pull to zero would move l2_sp's resting point to w⁰ · λ / (λ + decay).
-    Groups carry `names` (of their parameters), `position` (head, train, anchor) and `base_lr`.
+    Groups carry `names` (of their parameters), `position` (head, train, anchor, source) and `base_lr`.
     """
     groups = list(_groups(recipe, model, ladder))
+    if beside := [parameter for head in source_heads for parameter in head.parameters()]:
+        rate = recipe.learning_rate * (1 if new else recipe.backbone_factor)
+        groups.append({"params": beside, "names": [], "position": "source", "lr": rate, "base_lr": rate})
     fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for group in groups for p in group["params"])
     if recipe.optimizer == "sgd":
         return SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True, weight_decay=0, fused=fused)

@@ -30,7 +30,7 @@ def take_in(upload: Path, model: str, home: Home) -> dict[str, Any]:
     tensors = _reread(file, name)
     network = timm.create_model(model, pretrained=False)
     backbone = [each for each in network.state_dict() if each not in head_parameters(network)]
-    notes = fit_weights(network, tensors, name)  # raises when too few fit
+    _, notes = fit_weights(network, tensors, name)  # raises when too few fit
     fitting = next((note.values["fitting"] for note in notes if "fitting" in note.values), len(backbone))
     facts = asdict(inspect_weights(file))
     sha256 = _hash(file)

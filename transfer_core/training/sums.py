@@ -26,6 +26,14 @@ class Sums:
         size = len(self.confusion)
         self.confusion += torch.bincount(labels * size + guess, minlength=size * size).view(size, size)
 
+    def count_source(self, loss: float, lambda_target: float) -> None:
+        """Add the mean source loss of other images, and what it changes in the total: (L_source + λ · L_target) / (1 + λ)."""
+        if not self.count:
+            return
+        target = self.values["target"]
+        self.values["source"] = torch.as_tensor(loss * self.count)
+        self.values["total"] = self.values["total"] + (self.values["source"] - target) / (1 + lambda_target)
+
     @property
     def losses(self) -> Losses:
         return Losses(**{name: float(value) / self.count for name, value in self.values.items()})

@@ -59,8 +59,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return _without_prefixes(tensors)
 
 
-def fit_weights(model: nn.Module, tensors: dict[str, Tensor], file: str) -> list[Message]:
-    """Load every tensor that fits into `model` and say what was left out. A head of another size is left out.
+def fit_weights(model: nn.Module, tensors: dict[str, Tensor], file: str) -> tuple[set[str], list[Message]]:
+    """Load every tensor that fits into `model`; returns their names, and what was left out in words. A head of another size is.
 
     Raises `BadWeights` when fewer than `ENOUGH` of the backbone's tensors have their name and shape in the file.
     """
@@ -78,7 +78,7 @@ def fit_weights(model: nn.Module, tensors: dict[str, Tensor], file: str) -> list
         notes.append(message("fit.weights_partly", fitting=fits, total=len(backbone), file=file))
     if not head <= set(fitting):
         notes.append(message("fit.head_left_out", file=file))
-    return notes
+    return set(fitting), notes
 
 
 def _format(path: Path) -> str:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared import draft
+from pages.shared import backend, draft
 from pages.shared.bound import bind_to
 from pages.shared.draft import Draft
 from pages.shared.model.freezing import ends
 from pages.shared.model.numbers import decimal, logarithmic, plus
-from pages.shared.text import t
+from pages.shared.text import plain, t
 from transfer_core.recipe import Recipe
 from transfer_core.regularizers import REGULARIZERS
 from transfer_core.source_losses import SOURCE_LOSSES
+from transfer_core.store import Dataset
 
 _NONE = "none"
 _SOURCE = {"lwf": r"T^2\,\mathrm{KL}\!\left(p^{0} \,\|\, p\right)",
-           "features": r"\overline{\lVert F(\theta) - F(\theta^{0}) \rVert^2}"}
+           "features": r"\overline{\lVert F(\theta) - F(\theta^{0}) \rVert^2}",
+           "co_tuning": r"-\sum p(s \,|\, y)\, \log p_s", "ewc": r"\tfrac12 \sum F\, (w - w^{0})^2",
+           "replay": r"L_{\mathrm{second}}"}
 _OMEGA = {"l2": r"\tfrac12 \sum w^2", "l1": r"\sum |w|",
-          "l2_sp": r"\tfrac12 \sum (w - w^{0})^2 + \tfrac12 \sum w_{\mathrm{head}}^2"}
+          "l2_sp": r"\tfrac12 \sum (w - w^{0})^2 + \tfrac12 \sum w_{\mathrm{head}}^2",
+          "l1_sp": r"\sum |w - w^{0}| + \sum |w_{\mathrm{head}}|", "bss": r"\sigma_{\min}^2(F)"}
 
 
 def section(now: Draft) -> None:
@@ -36,16 +40,26 @@ def section(now: Draft) -> None:
 
 
 def refused(now: Draft) -> dict[str, str]:
-    """Source losses that cannot be had with this model or freezing, and why."""
+    """Source losses that cannot be had with this model, freezing or data, and why."""
     reasons = {}
+    classifier = now.recipe.weights == "run" or (now.info.source_classes and now.recipe.weights == "pretrained")
     for loss in SOURCE_LOSSES:
-        if loss.facts["needs"] == "source_logits" and (not now.info.source_classes or now.recipe.weights != "pretrained"):
+        if loss.facts["needs"] in ("source_logits", "relation", "importance") and not classifier:
             reasons[loss.name] = t("objective.no_classifier")
+        elif loss.facts.get("data") and not other_datasets(now):
+            reasons[loss.name] = t("objective.no_second")
+        elif loss.facts.get("data"):
+            pass  # a second dataset is something to keep, whatever the weights
         elif now.recipe.weights == "scratch":
             reasons[loss.name] = t("objective.from_scratch")
-        elif "train" not in now.positions and "anchor" not in now.positions:
-            reasons[loss.name] = t("objective.all_frozen")
+        if "train" not in now.positions and "anchor" not in now.positions:
+            reasons.setdefault(loss.name, t("objective.all_frozen"))
     return reasons
+
+
+def other_datasets(now: Draft) -> list[Dataset]:
+    """What could be learned beside the chosen dataset."""
+    return [each for each in backend.store().datasets() if now.dataset is None or each.id != now.dataset.id]
 
 
 def _source_form(now: Draft) -> None:
@@ -63,6 +77,8 @@ def _source_form(now: Draft) -> None:
         return
     if chosen in reasons:
         st.warning(reasons[chosen], icon=":material/info:")
+    if SOURCE_LOSSES[chosen].facts.get("data"):
+        _second_dataset(now)
     st.select_slider(
         t("settings.lambda_target"), plus(logarithmic(0.01, 100), now.recipe.lambda_target),
         format_func=lambda value: f"λ = {decimal(value)}", help=t("settings.lambda_target_help"), disabled=chosen in reasons,
@@ -74,10 +90,27 @@ def _source_form(now: Draft) -> None:
 
 def _choose_source(name: str, reasons: dict[str, str]) -> None:
     # Streamlit cannot grey out one option of a radio: a choice that is not to be had springs back.
-    if name == _NONE:
-        draft.change(source_loss=None)
-    elif name not in reasons:
-        draft.change(source_loss=name)
+    if name in reasons:
+        return
+    second = other_datasets(draft.current())[0] if name != _NONE and SOURCE_LOSSES[name].facts.get("data") else None
+    _take(None if name == _NONE else name, second)
+
+
+def _take(name: str | None, second: Dataset | None) -> None:
+    draft.change(source_loss=name, source_dataset=second and second.id, source_version=second.latest.version if second else 1)
+
+
+def _second_dataset(now: Draft) -> None:
+    names = {each.id: each.name for each in other_datasets(now)}
+    if now.recipe.source_dataset not in names:
+        st.warning(t("objective.second_gone"), icon=":material/warning:")
+    st.selectbox(t("settings.source_dataset"), list(names), format_func=lambda each: plain(names[each]),
+                 help=t("settings.source_dataset_help"), **bind_to("setting-source_dataset", now.recipe.source_dataset,
+                                                                   _choose_second, options=list(names)))
+
+
+def _choose_second(dataset: str) -> None:
+    _take(draft.recipe().source_loss, backend.store().dataset(dataset))
 
 
 def _title(kind: str, name: str, reasons: dict[str, str]) -> str:

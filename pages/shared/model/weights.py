@@ -10,19 +10,21 @@ from pages.shared import backend, draft, place
 from pages.shared.bound import bind_to
 from pages.shared.components.weight_file import weight_file
 from pages.shared.draft import Draft
+from pages.shared.home.recent import ago
 from pages.shared.text import plain, t, told
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed
+from transfer_core.recipe import DEFAULT_MODEL
 from transfer_core.store import Job
 
 KIND = "describe_weights"
-CHOICES = ("pretrained", "file", "scratch")
+CHOICES = ("pretrained", "file", "run", "scratch")
 
 
 def section(now: Draft) -> None:
     # Until a file is there, "file" is no valid recipe: that this tab is open is a fact of its own in the URL.
     job = _job()
-    chosen = "file" if place.get("own") == "file" else now.recipe.weights
+    chosen = place.get("own") if place.get("own") in ("file", "run") else now.recipe.weights
     with st.container(key="weights"):
         st.segmented_control(t("settings.weights"), CHOICES, required=True, help=t("settings.weights_help"),
                              format_func=lambda name: t(f"settings.weights_{name}"),
@@ -31,15 +33,57 @@ def section(now: Draft) -> None:
             st.warning(t("model.scratch"), icon=":material/warning:")
         elif chosen == "file":
             _own_file(now, job)
+        elif chosen == "run":
+            _another_run(now)
 
 
 def _choose(name: str) -> None:
     if name == "file":
         draft.reset("weights")
         place.put(own="file")
+    elif name == "run":
+        _start_from(next(iter(_runs(draft.model_info().name)), None))
     else:
-        draft.change(weights=name, weights_file=None)
+        draft.change(weights=name, weights_file=None, start_from=None)
         place.put(own=None, job=None)
+
+
+def _start_from(run: str | None) -> None:
+    """None while there is no such training: the tab is open, and the recipe is as it was."""
+    if run is None:
+        draft.reset("weights")
+    else:
+        draft.change(weights="run", weights_file=None, start_from=run)
+    place.put(own="run", job=None)
+
+
+def _runs(model: str) -> dict[str, Job]:
+    """Trainings of this model that have one to start from, newest first."""
+    home = backend.home()
+    return {job.id: job for job in backend.store().jobs("train")
+            if job.payload["recipe"].get("model", DEFAULT_MODEL) == model and job.state in ("finished", "stopped")
+            and (home.root / "runs" / job.id / "model.safetensors").is_file()}
+
+
+def _another_run(now: Draft) -> None:
+    runs = _runs(now.info.name)
+    st.caption(t("model.run_text", model=now.info.name))
+    if not runs:
+        st.info(t("model.run_none"), icon=":material/info:")
+        return
+    if now.recipe.start_from not in runs:
+        st.warning(t("model.run_gone"), icon=":material/warning:")
+    names = {dataset.id: dataset.name for dataset in backend.store().datasets()}
+    st.selectbox(t("settings.start_from"), list(runs), format_func=lambda run: _told(runs[run], names),
+                 help=t("settings.start_from_help"),
+                 **bind_to("setting-start_from", now.recipe.start_from, _start_from, options=list(runs)))
+
+
+def _told(run: Job, names: dict[str, str]) -> str:
+    dataset = run.payload["recipe"]["dataset"]
+    score = (run.result or {}).get("validation", {}).get("accuracy")
+    percent = "" if score is None else f" · {100 * score:.0f} %"
+    return f"{plain(run.payload.get('name') or names.get(dataset, dataset))}{percent} · {ago(run.ended)}"
 
 
 def _own_file(now: Draft, job: Job | None) -> None:

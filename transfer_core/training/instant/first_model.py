@@ -24,7 +24,7 @@ from transfer_core.training import checkpoint, weights
 from transfer_core.training.evaluate import predictions_file, write_predictions
 from transfer_core.training.export import onnx_facts
 from transfer_core.training.finish import REPORT
-from transfer_core.training.fit import check_data, choose_device, describe
+from transfer_core.training.fit import choose_device, describe
 from transfer_core.training.freezing import climb, freeze
 from transfer_core.training.instant.head import Head, best_head, unseen_probabilities
 from transfer_core.training.instant.source import looks_like, source_classifier
@@ -34,6 +34,7 @@ from transfer_core.training.optim import make_precision
 from transfer_core.training.pipeline import ImageInputs, Inputs, in_order
 from transfer_core.training.prefix.inputs import placed
 from transfer_core.training.prefix.shorten import CHOICE, shorten
+from transfer_core.training.preparing import check_data
 from transfer_core.training.replay import check_onnx, open_run
 
 MOST_TRAINING, MOST_VALIDATION = 1500, 500
@@ -109,10 +110,9 @@ def _features(recipe: Recipe, built: Built, chosen: dict[str, list[Image]], clas
     in_fast_layout(built.model).to(where)
     freeze(built.model, ladder)
     checkpoint.write_description(out, recipe, list(classes), describe(built, ladder))
-    short = yield from shorten(recipe, built, ladder, photos["train"], photos["validation"], home, out,
-                               make_precision(recipe, where), where)
+    short = yield from shorten(recipe, built, ladder, tuple(photos.values()), home, out, make_precision(recipe, where), where)
     network: nn.Module = short.network if short else built.model
-    inputs: dict[str, Inputs] = {"train": short.train, "validation": short.validation} if short else dict(photos)
+    inputs: dict[str, Inputs] = dict(zip(photos, short.inputs, strict=True)) if short else dict(photos)
     built.model.eval()
     found = {}
     for split, of in inputs.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,8 @@ class Short:
     """What a training runs on instead of its model and its photos."""
 
     network: Suffix
-    train: StoredInputs
-    validation: StoredInputs
+    inputs: list[StoredInputs]
+    """One for each split that was given."""
     parts: Cut
     facts: Cached
 
@@ -65,10 +65,11 @@ class _Job:
         return self.view.prepare(self.inputs, place)
 
 
-def shorten(recipe: Recipe, built: Built, ladder: Ladder, train: ImageInputs, validation: ImageInputs, home: Home, out: Path,
+def shorten(recipe: Recipe, built: Built, ladder: Ladder, splits: Sequence[ImageInputs], home: Home, out: Path,
             precision: Precision, device: torch.device) -> Generator[Event, None, Short | None]:
     """Progress, then what to train on; None, after a note that says why, when the plain way has to be gone.
 
+    The first of `splits` is the one to train on; those that are varied get stored views, others are kept as they are evaluated.
     Call it with the ladder applied and the model on its device. The run's choice is kept in `out`.
     """
     if not ladder.at("freeze"):
@@ -81,22 +82,26 @@ def shorten(recipe: Recipe, built: Built, ladder: Ladder, train: ImageInputs, va
     except CannotCut as error:
         log.info("%s cannot be cut: %s", recipe.model, error)
         return (yield from _no(out, "cannot_cut"))
+    train = splits[0]
     trial = np.stack([train.plain(place) for place in range(min(CHECKED, len(train.labels)))])
     images = torch.from_numpy(trial).to(device, memory_format=torch.channels_last)
     model.eval()  # in training mode one image would move running averages, and a BatchNorm of vectors refuses it
     share = arithmetic_share(parts, images[:1])
     model.train()
-    planned = plan(recipe, parts, share, len(train.labels), len(validation.labels))
+    varied = sum(len(inputs.labels) for inputs in splits if inputs.augmentation != "none" or inputs is train)
+    planned = plan(recipe, parts, share, varied, sum(len(inputs.labels) for inputs in splits) - varied)
     if planned.reason:
         return (yield from _no(out, planned.reason))
     mark, shelf = fingerprint(parts, built.architecture, built.arguments), Shelf(home)
     eager = Eager(parts, device, precision.cast, recipe.batch_size)
-    prefer = chosen.get("engine") or _stored(shelf, recipe, built, parts, mark, planned, train, validation)
-    engine = choose(parts, eager, trial, len(train.labels) * max(1, planned.views) + len(validation.labels), home, mark, prefer)
+    prefer = chosen.get("engine") or _stored(shelf, recipe, built, parts, mark, planned, splits)
+    views = [views_of(inputs, planned.views) for inputs in splits]
+    passes = sum(len(inputs.labels) * len(wanted) for inputs, wanted in zip(splits, views, strict=True))
+    engine = choose(parts, eager, trial, passes, home, mark, prefer)
     for attempt in (engine, eager):
         jobs = [_Job(view, inputs, shelf.entry(
                     spec_of(recipe, built.preprocessing, parts, mark, attempt.name, view, planned.dtype)))
-                for inputs, views in ((train, views_of(train, planned.views)), (validation, (View(None),))) for view in views]
+                for inputs, wanted in zip(splits, views, strict=True) for view in wanted]
         if not _room(shelf, jobs):
             return (yield from _no(out, "no_room"))
         hit = not any(job.entry.missing(job.inputs.digests) for job in jobs)
@@ -105,9 +110,9 @@ def shorten(recipe: Recipe, built: Built, ladder: Ladder, train: ImageInputs, va
         except OSError as error:
             log.warning("the activations could not be stored: %r", error)
             return (yield from _no(out, "disk_full"))
-        views = [job.entry.rows(job.inputs.digests) for job in jobs]
-        seen = np.stack([jobs[0].prepare(place) for place in range(min(CHECKED, len(views[0])))])
-        right = agrees(model, parts, torch.from_numpy(seen), views[0], planned.dtype, device)
+        rows = [job.entry.rows(job.inputs.digests) for job in jobs]
+        seen = np.stack([jobs[0].prepare(place) for place in range(min(CHECKED, len(rows[0])))])
+        right = agrees(model, parts, torch.from_numpy(seen), rows[0], planned.dtype, device)
         model.train()
         if right:
             break
@@ -120,8 +125,10 @@ def shorten(recipe: Recipe, built: Built, ladder: Ladder, train: ImageInputs, va
                    views=planned.views, share=share, seconds=time.monotonic() - began)
     write_json(out / CHOICE, {"engine": attempt.name, "dtype": planned.dtype})
     yield facts
-    return Short(Suffix(parts, model), StoredInputs(views[:-1], train.labels, parts.live),
-                 StoredInputs(views[-1:], validation.labels, parts.live), parts, facts)
+    left = iter(rows)
+    stored = [StoredInputs([next(left) for _ in wanted], inputs.labels, parts.live)
+              for inputs, wanted in zip(splits, views, strict=True)]
+    return Short(Suffix(parts, model), stored, parts, facts)
 
 
 def _no(out: Path, reason: str) -> Generator[Event, None, None]:
@@ -134,11 +141,11 @@ def spec_of(recipe: Recipe, how: Preprocessing, parts: Cut, mark: str, engine: s
                 parts.boundary)
 
 
-def _stored(shelf: Shelf, recipe: Recipe, built: Built, parts: Cut, mark: str, planned: Plan, train: ImageInputs,
-            validation: ImageInputs) -> str | None:
+def _stored(shelf: Shelf, recipe: Recipe, built: Built, parts: Cut, mark: str, planned: Plan,
+            splits: Sequence[ImageInputs]) -> str | None:
     """The engine whose entries hold most of these images already: what is there need not be computed at all."""
-    wanted = {*train.digests, *validation.digests}
-    view = views_of(train, planned.views)[0]
+    wanted = {digest for inputs in splits for digest in inputs.digests}
+    view = views_of(splits[0], planned.views)[0]
     held = {}
     for stored in shelf:
         if stored.key == spec_of(recipe, built.preprocessing, parts, mark, stored.spec.engine, view, planned.dtype).key:
