@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.shared import needs
-from pages.shared.evaluate import confusions, score
+from pages.shared.evaluate import confusions, kept, score
 from pages.shared.evaluate.results import load
 from pages.shared.text import t
 from pages.shared.train.again import again
@@ -22,5 +22,6 @@ if run is not None:
         confusions.show(results)
         score.per_class(results)
         confusions.worst(results)
+        kept.show(run.id)
         needs.next_step("predict", t("evaluate.next"))
         again(run)

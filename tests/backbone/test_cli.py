@@ -135,7 +135,8 @@ def test_a_start_brings_its_model_and_a_second_dataset_is_learned_too(run, store
     joint = run("train", "--dataset", "Hats", "--source-dataset", "Hats", "--lambda", "3", "--no-wait", "--json").answer
     assert Recipe(**store.job(joint["run"]).payload["recipe"]) == Recipe(
         dataset=dataset, source_dataset=dataset, source_loss="replay", lambda_target=3.0)
-    for wrong in (("--start-from", "nothing"), ("--source-dataset", "nothing"), ("--source-dataset", "Hats", "--source-loss", "lwf")):
+    for wrong in (("--start-from", "nothing"), ("--source-dataset", "nothing"),
+                  ("--source-dataset", "Hats", "--source-loss", "lwf")):
         refused = run("train", "--dataset", "Hats", *wrong, "--no-wait", "--json")
         assert refused.status != 0 and refused.answer["error"]
 

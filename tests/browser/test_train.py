@@ -39,8 +39,17 @@ def test_curves_matrix_and_table_follow_the_events(studio, page, colours):
         assert [name for name, visible in traces if visible is True] == [say("live.target")] * 2
         assert {name for name, visible in traces if visible != True} == {say("live.penalty"), say("live.total")}  # noqa: E712
 
-        studio.store.append(run.id, *stories.epoch(2, 1.0))
+        learned, kept = page.locator(".live-gauge").all()
+        expect(learned.locator("b")).to_have_text("67 %")
+        expect(kept).to_contain_text("75 %")
+        expect(kept).to_contain_text(say("live.kept_agreement_help", n=20))
+        expect(kept.get_by_role("meter", name=say("live.kept_agreement"))).to_have_attribute("aria-valuenow", "75")
+
+        studio.store.append(run.id, *stories.epoch(2, 1.0, kept=stories.KEPT.model_copy(
+            update={"source_accuracy": 0.5, "source_images": 8})))
         expect(label(page)).to_have_attribute("aria-label", says(2))
+        expect(kept).to_contain_text(say("live.kept_source_help", n=8))
+        expect(kept).to_contain_text("50 %")
         cells = page.locator(".live-confusion td")
         expect(cells).to_have_text(["6", "", "", "", "6", "", "", "", "6"])
         page.locator(".live-table summary").click()

@@ -20,7 +20,20 @@ import sqlalchemy as sa
 from PIL import Image
 
 from transfer_core import metrics
-from transfer_core.events import Epoch, Evaluated, Event, Exported, Failed, Finished, Losses, Progressed, Started, Step, Stopped
+from transfer_core.events import (
+    Epoch,
+    Evaluated,
+    Event,
+    Exported,
+    Failed,
+    Finished,
+    Kept,
+    Losses,
+    Progressed,
+    Started,
+    Step,
+    Stopped,
+)
 from transfer_core.images import Preprocessing
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job, Store
@@ -82,7 +95,11 @@ def started(epochs: int = 10) -> Started:
                    trainable_parameters=3843, total_parameters=3_374_851, device="cpu", precision="float32", batch_size=32)
 
 
-def epoch(number: int, accuracy: float = 0.5, best: bool = True, loss: float | None = None, left: float = 40.0) -> list[Event]:
+KEPT = Kept(images=20, agreement=0.75, similarity=0.9, drift={"layer4": 0.02}, moved=0.01)
+
+
+def epoch(number: int, accuracy: float = 0.5, best: bool = True, loss: float | None = None, left: float = 40.0,
+          kept: Kept | None = KEPT) -> list[Event]:
     """The steps of an epoch and its end: `accuracy` of 18 validation photos are right, the rest called red."""
     loss = 1.0 / number if loss is None else loss
     right = round(6 * accuracy)
@@ -91,7 +108,7 @@ def epoch(number: int, accuracy: float = 0.5, best: bool = True, loss: float | N
                   learning_rate=0.00042, images_per_second=12.3) for step in range(1, STEPS + 1)]
     return [*steps, Epoch(epoch=number, step=STEPS * number, train=steps[-1].losses, train_accuracy=0.6,
                           validation=Losses(total=loss, target=loss), validation_accuracy=(6 + 2 * right) / 18,
-                          confusion=confusion, best=best, seconds=2.0, seconds_left=left)]
+                          confusion=confusion, best=best, seconds=2.0, seconds_left=left, kept=kept)]
 
 
 def running(store: Store, epochs: int = 2, device: str = "cpu", **settings) -> Job:

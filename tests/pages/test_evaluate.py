@@ -114,3 +114,30 @@ def test_a_run_whose_results_are_gone_says_so(visit, store):
     for file in store.home.run(run.id).glob("predictions_*"):
         file.unlink()
     assert visit("evaluate", run=run.id).info[0].value == say("evaluate.none")
+
+
+KEPT = {"agreement": ({}, "75", "53", "89", 20), "source": ({"source_accuracy": 0.5, "source_images": 8}, "50", "22", "78", 8),
+        "similarity": ({"agreement": None}, "90", "", "", 20), "frozen": ({"drift": {}, "agreement": 1.0}, "", "", "", 20)}
+
+
+@pytest.mark.parametrize("language", languages())
+@pytest.mark.parametrize("kind", KEPT)
+def test_what_was_learned_stands_beside_what_it_cost(visit, store, kind, language):
+    stories.dataset(store)
+    changes, kept, low, high, n = KEPT[kind]
+    run = stories.begun(store, "train", stories.payload())
+    store.append(run.id, stories.started(), *(event for number in (1, 2) for event in stories.epoch(
+        number, kept=stories.KEPT.model_copy(update=changes))))
+    app = visit("evaluate", run=stories.ended(store, run).id, lang=language)
+    assert not app.exception
+    assert say(f"kept.{kind}", language, percent="67", kept=kept, n=n, low=low, high=high, epoch=2) in texts(app)
+    drift = [each.label for each in app.expander if each.label == say("kept.drift", language, percent="1")]
+    assert len(drift) == (kind != "frozen")
+
+
+def test_a_training_from_before_it_was_measured_has_no_such_part(visit, store):
+    stories.dataset(store)
+    run = stories.begun(store, "train", stories.payload())
+    store.append(run.id, stories.started(), *stories.epoch(1, kept=None))
+    app = visit("evaluate", run=stories.ended(store, run).id)
+    assert not app.exception and say("kept.title") not in [element.value for element in app.subheader]

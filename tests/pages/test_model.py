@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+import stories
 
 from pages.shared.model import numbers, settings
 from pages.shared.model.price import pattern
@@ -304,3 +305,37 @@ def test_the_speed_is_measured_again_when_measuring_gave_way(visit, store, datas
         store.end(job.id, state)
     visit("model", dataset=dataset)
     assert len(store.jobs("measure")) == 1 + again
+
+
+def test_a_training_can_be_the_start(visit, store, dataset):
+    """Of this model only, and only where it left one."""
+    stories.dataset(store)
+    mine, other, failed = stories.finished(store), stories.finished(store, model="resnet18.a1_in1k"), stories.failed(store)
+    for run in (mine, other, failed):
+        store.home.run(run.id)
+    for run in (mine, other):
+        (store.home.run(run.id) / "model.safetensors").write_bytes(b"weights")
+    app = visit("model", dataset=dataset, own="run", weights="run", start_from=mine.id)
+    choice = bound(app.selectbox, "setting-start_from")
+    assert len(choice.options) == 1 and choice.value == mine.id and "83 %" in choice.options[0]
+    assert settings_of(app)["start_from"] == mine.id
+
+
+def test_without_such_a_training_it_is_said(visit, dataset):
+    app = visit("model", dataset=dataset, own="run")
+    assert say("model.run_none") in [info.value for info in app.info]
+    assert not {"weights", "start_from"} & settings_of(app).keys()
+
+
+def test_a_second_dataset_is_chosen_with_the_loss_that_needs_it(visit, store, dataset):
+    alone = visit("model", dataset=dataset, preset="everything")
+    assert say("objective.no_second") in "\n".join(bound(alone.radio, "setting-source_loss").proto.captions)
+    stories.dataset(store)
+    app = visit("model", dataset=dataset, preset="everything")
+    bound(app.radio, "setting-source_loss").set_value("replay").run()
+    assert (settings_of(app)["source_loss"], settings_of(app)["source_dataset"]) == ("replay", "colours-1")
+    assert bound(app.selectbox, "setting-source_dataset").value == "colours-1"
+    bound(app.radio, "setting-source_loss").set_value("lwf").run()
+    assert settings_of(app)["source_loss"] == "lwf" and "source_dataset" not in settings_of(app)
+    gone = visit("model", dataset=dataset, preset="everything", source_loss="replay", source_dataset="gone-1")
+    assert say("objective.second_gone") in [warning.value for warning in gone.warning]

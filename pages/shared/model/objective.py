@@ -9,7 +9,7 @@ from pages.shared.bound import bind_to
 from pages.shared.draft import Draft
 from pages.shared.model.freezing import ends
 from pages.shared.model.numbers import decimal, logarithmic, plus
-from pages.shared.text import plain, t
+from pages.shared.text import t
 from transfer_core.recipe import Recipe
 from transfer_core.regularizers import REGULARIZERS
 from transfer_core.source_losses import SOURCE_LOSSES
@@ -104,7 +104,7 @@ def _second_dataset(now: Draft) -> None:
     names = {each.id: each.name for each in other_datasets(now)}
     if now.recipe.source_dataset not in names:
         st.warning(t("objective.second_gone"), icon=":material/warning:")
-    st.selectbox(t("settings.source_dataset"), list(names), format_func=lambda each: plain(names[each]),
+    st.selectbox(t("settings.source_dataset"), list(names), format_func=names.__getitem__,
                  help=t("settings.source_dataset_help"), **bind_to("setting-source_dataset", now.recipe.source_dataset,
                                                                    _choose_second, options=list(names)))
 

@@ -12,6 +12,7 @@ from pages.shared.components.weight_file import weight_file
 from pages.shared.draft import Draft
 from pages.shared.home.recent import ago
 from pages.shared.text import plain, t, told
+from transfer_core.catalog import ModelInfo
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed
 from transfer_core.recipe import DEFAULT_MODEL
@@ -42,7 +43,7 @@ def _choose(name: str) -> None:
         draft.reset("weights")
         place.put(own="file")
     elif name == "run":
-        _start_from(next(iter(_runs(draft.model_info().name)), None))
+        _start_from(next(iter(_runs(draft.model_info())), None))
     else:
         draft.change(weights=name, weights_file=None, start_from=None)
         place.put(own=None, job=None)
@@ -57,16 +58,16 @@ def _start_from(run: str | None) -> None:
     place.put(own="run", job=None)
 
 
-def _runs(model: str) -> dict[str, Job]:
-    """Trainings of this model that have one to start from, newest first."""
-    home = backend.home()
-    return {job.id: job for job in backend.store().jobs("train")
-            if job.payload["recipe"].get("model", DEFAULT_MODEL) == model and job.state in ("finished", "stopped")
+def _runs(info: ModelInfo) -> dict[str, Job]:
+    """Trainings of this model that left one to start from, newest first. A name may stand without its weights' tag."""
+    home, names = backend.home(), {info.name, info.architecture}
+    return {job.id: job for job in backend.store().jobs("train", "finished", "stopped")
+            if job.payload["recipe"].get("model", DEFAULT_MODEL) in names
             and (home.root / "runs" / job.id / "model.safetensors").is_file()}
 
 
 def _another_run(now: Draft) -> None:
-    runs = _runs(now.info.name)
+    runs = _runs(now.info)
     st.caption(t("model.run_text", model=now.info.name))
     if not runs:
         st.info(t("model.run_none"), icon=":material/info:")
@@ -81,9 +82,9 @@ def _another_run(now: Draft) -> None:
 
 def _told(run: Job, names: dict[str, str]) -> str:
     dataset = run.payload["recipe"]["dataset"]
-    score = (run.result or {}).get("validation", {}).get("accuracy")
+    score = (run.result or {}).get("test", {}).get("accuracy")
     percent = "" if score is None else f" · {100 * score:.0f} %"
-    return f"{plain(run.payload.get('name') or names.get(dataset, dataset))}{percent} · {ago(run.ended)}"
+    return f"{run.payload.get('name') or names.get(dataset, dataset)}{percent} · {ago(run.ended)}"  # text, not Markdown
 
 
 def _own_file(now: Draft, job: Job | None) -> None:

@@ -12,7 +12,8 @@ from transfer_core.charts import PALETTE
 
 _WORDS = ("loss", "accuracy", "epoch", "step", "training", "validation", "target", "source", "penalty", "total", "confusion",
           "confusion_help", "truth", "predicted", "table", "empty", "best", "lines",
-          "loss_alt", "accuracy_alt", "confusion_alt")
+          "loss_alt", "accuracy_alt", "confusion_alt", "learned", "learned_help", "kept_agreement", "kept_agreement_help",
+          "kept_similarity", "kept_similarity_help", "kept_source", "kept_source_help")
 
 
 def live(run: str, going: bool, key: str = "live") -> None:

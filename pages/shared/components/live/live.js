@@ -34,14 +34,17 @@ function follow(root, { run, words, palette }) {
   const state = { started: null, steps: [], epochs: [] };
   root.replaceChildren();
   const status = element("p", "live-empty", words.empty);
+  const needles = element("div", "live-needles");
+  const learned = gauge(words.learned, words.learned_help, "learned"), kept = gauge("", "", "kept");
+  needles.append(learned.box, kept.box);
   const charts = element("div", "live-charts");
   const loss = figure(words.loss), accuracy = figure(words.accuracy);
   charts.append(loss.box, accuracy.box);
   const matrix = element("section", "live-matrix");
   const table = element("details", "live-table");
   const hint = element("p", "live-hint", words.lines);
-  root.append(status, charts, hint, matrix, table);
-  charts.hidden = table.hidden = hint.hidden = true;
+  root.append(status, needles, charts, hint, matrix, table);
+  needles.hidden = charts.hidden = table.hidden = hint.hidden = true;
 
   let timer = null, stopped = false, drawnEpoch = -1;
   const source = new EventSource(`/api/jobs/${run}/events`);
@@ -81,6 +84,12 @@ function follow(root, { run, words, palette }) {
       drawMatrix(matrix, state, words);
       drawTable(table, state, words);
       const last = state.epochs.at(-1);
+      const left = last && validated(state) ? remaining(last) : null;
+      needles.hidden = !left;
+      if (left) {
+        learned.show(last.validation_accuracy);
+        kept.show(left.share, words[`kept_${left.of}`], fill(words[`kept_${left.of}_help`], { n: left.n }));
+      }
       if (last) {
         loss.plot.setAttribute("aria-label", fill(words.loss_alt, { epoch: last.epoch, train: last.train.target.toFixed(3), validation: last.validation.target.toFixed(3) }));
         accuracy.plot.setAttribute("aria-label", fill(words.accuracy_alt, { epoch: last.epoch, train: percent(last.train_accuracy), validation: percent(last.validation_accuracy) }));
@@ -144,7 +153,43 @@ function accuracyTraces(state, words, palette) {
     { name: words.validation, x, y: state.epochs.map((e) => e.validation_accuracy), mode: "lines+markers",
       line: { color, width: 2.5, dash: "dot" }, marker: { ...stars(state), color }, hovertemplate: "%{y:.1%}" },
   ];
-  return validated(state) ? curves : curves.slice(0, 1);
+  if (!validated(state)) return curves.slice(0, 1);
+  const left = state.epochs.map(remaining), first = left.find(Boolean);
+  if (first) {
+    const other = palette[COLORS.source];
+    curves.push({ name: words[`kept_${first.of}`], x, y: left.map((one) => one?.share), mode: "lines+markers",
+      line: { color: other, width: 2.5, dash: "dash" }, marker: { symbol: "diamond", size: 7, color: other }, hovertemplate: "%{y:.1%}" });
+  }
+  return curves;
+}
+
+// What is left of the old knowledge: right answers on the second dataset, else unchanged answers, else unchanged features.
+function remaining({ kept }) {
+  if (!kept) return null;
+  if (kept.source_accuracy != null) return { of: "source", share: kept.source_accuracy, n: kept.source_images };
+  if (kept.agreement != null) return { of: "agreement", share: kept.agreement, n: kept.images };
+  return kept.similarity == null ? null : { of: "similarity", share: Math.max(0, kept.similarity), n: kept.images };
+}
+
+function gauge(label, help, kind) {
+  const box = element("div", `live-gauge ${kind}`), dial = element("div", "live-dial"), needle = element("i");
+  const number = element("b"), title = element("span", "", label), small = element("small", "", help);
+  dial.append(needle);
+  dial.setAttribute("role", "meter");
+  dial.setAttribute("aria-valuemin", 0);
+  dial.setAttribute("aria-valuemax", 100);
+  box.append(dial, number, title, small);
+  return {
+    box,
+    show(share, name = label, text = help) {
+      dial.style.setProperty("--share", share);
+      dial.setAttribute("aria-valuenow", Math.round(100 * share));
+      dial.setAttribute("aria-label", name);
+      number.textContent = `${Math.round(100 * share)} %`;
+      title.textContent = name;
+      small.textContent = text;
+    },
+  };
 }
 
 // Only the epoch whose weights are kept is starred: the last one that was the best so far.
