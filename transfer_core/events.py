@@ -158,6 +158,27 @@ class Cached(_Fact):
     seconds: float
 
 
+class Swept(_Fact):
+    """One training of a sweep over λ has ended: what it learned and what it kept, on validation images."""
+
+    type: Literal["swept"] = "swept"
+    value: float
+    """λ, or λ_Ω."""
+    seed: int
+    turn: int
+    """Counted from 0: which of the repeats."""
+    accuracy: float
+    low: float
+    high: float
+    """95 % interval of the accuracy, over `n` images."""
+    n: int
+    kept: float | None = None
+    """See `Kept`: right answers on source images, else unchanged answers, else similarity."""
+    kept_images: int = 0
+    drift: float = 0.0
+    run: str
+
+
 class Transferred(_Fact):
     """A training starts from another run: how many tensors were taken over, left behind, and made anew."""
 
@@ -197,8 +218,8 @@ class Failed(_Fact):
 
 
 Event = Annotated[
-    Started | Progressed | Step | Epoch | Note | Evaluated | Exported | Imported | Cached | Transferred | Finished | Stopped
-    | Failed,
+    Started | Progressed | Step | Epoch | Note | Evaluated | Exported | Imported | Cached | Transferred | Swept | Finished
+    | Stopped | Failed,
     Field(discriminator="type"),
 ]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)

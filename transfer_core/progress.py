@@ -19,6 +19,7 @@ from transfer_core.events import (
     Started,
     Step,
     Stopped,
+    Swept,
     Transferred,
 )
 from transfer_core.words import Message, message
@@ -38,6 +39,7 @@ class Progress:
     imported: Imported | None = None
     cached: Cached | None = None
     transferred: Transferred | None = None
+    swept: tuple[Swept, ...] = ()
     ended: Finished | Stopped | Failed | None = None
     tested: frozenset[int] = frozenset()
     """Best epochs whose weights were asked about the test images. More than one: somebody saw a test score and trained on."""
@@ -98,6 +100,8 @@ def _after(progress: Progress, event: Event) -> Progress:
             return replace(progress, imported=event)
         case Cached():
             return replace(progress, cached=event, stage=None)
+        case Swept():
+            return replace(progress, swept=(*progress.swept, event))
         case Transferred():
             return replace(progress, transferred=event)
         case Finished() | Stopped() | Failed():

@@ -36,7 +36,7 @@ def train(
     if resume:
         job = _resumed(store, resume)
     else:
-        recipe = _recipe(store, dataset, preset, read(settings))
+        recipe = recipe_of(store, dataset, preset, read(settings))
         payload = {"recipe": recipe.model_dump(mode="json")} | ({"name": name} if name else {})
         payload |= ({} if cache else {"cache": False}) | ({"compiled": True} if compiled else {})
         job = store.submit("train", payload, device or devices()[0])
@@ -49,7 +49,7 @@ def train(
     return Answer({"run": job.id, "state": job.state, **(job.result or {})}, _outcome(job))
 
 
-def _recipe(store: Store, dataset: str | None, preset: str | None, settings: dict[str, Any]) -> Recipe:
+def recipe_of(store: Store, dataset: str | None, preset: str | None, settings: dict[str, Any]) -> Recipe:
     if not dataset:
         raise BadInput("dataset_missing")
     known = store.dataset(dataset)

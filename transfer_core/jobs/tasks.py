@@ -198,6 +198,14 @@ def train(job: Job, store: Store) -> Work:
     return result.summary()
 
 
+@TASKS.add("sweep", torch=True)
+def sweep(job: Job, store: Store) -> Work:
+    """Train a recipe with several λ and seeds, to show what each learns and keeps. Goes on after an interruption."""
+    from transfer_core.jobs.sweeps import sweep
+
+    return (yield from sweep(job, store))
+
+
 def _dataset_name(dataset: str, store: Store) -> str:
     """Its id, when it was deleted meanwhile: its files are still there, so the run goes on."""
     try:

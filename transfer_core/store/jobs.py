@@ -61,6 +61,15 @@ class Jobs:
                 id=job_id, kind=kind, state="queued", device=device, payload=payload, created=time.time()))
         return self.job(job_id)
 
+    def enter(self, kind: str, payload: dict[str, Any], device: str) -> str:
+        """Enter a job that another one does as part of its own: no worker is wanted for it. It counts as stopped, and can be
+        put back into the queue like any such job. Returns its id."""
+        job_id, now = f"{kind}-{secrets.token_hex(5)}", time.time()
+        with self._write() as connection:
+            connection.execute(sa.insert(jobs).values(
+                id=job_id, kind=kind, state="stopped", device=device, payload=payload, created=now, started=now, ended=now))
+        return job_id
+
     def job(self, job_id: str) -> Job:
         with self._read() as connection:
             row = connection.execute(sa.select(*_COLUMNS).where(jobs.c.id == job_id, jobs.c.deleted.is_(None))).first()

@@ -1,0 +1,190 @@
+"""A sweep over λ: real trainings on coloured squares, and the rules it judges by on numbers made up for them."""
+
+from __future__ import annotations
+
+import pytest
+from drawn_colours import drawn
+
+from transfer_core.errors import BadRecipe
+from transfer_core.events import Finished, Note, Swept
+from transfer_core.jobs import TASKS, StopAsked
+from transfer_core.jobs.sweeps import answer
+from transfer_core.recipe import Recipe
+from transfer_core.regularizers import REGULARIZERS
+from transfer_core.store import Store
+from transfer_core.sweeping import check, grid, hopeless, recommend, tried
+
+
+def point(value: float, accuracy: float, kept: float | None = 0.5, turn: int = 0, n: int = 100) -> Swept:
+    return Swept(value=value, seed=turn, turn=turn, accuracy=accuracy, low=0, high=1, n=n, kept=kept, run=f"run-{value:g}-{turn}")
+
+
+# The rules
+
+def test_what_is_as_good_and_keeps_more_is_taken():
+    """90 of 100 has a standard error of 3 points: 88 is as good, 80 is not."""
+    points = [point(0.1, 0.80, 0.99), point(1.0, 0.88, 0.8), point(10.0, 0.90, 0.4)]
+    found, why = recommend(points)
+    assert (found.value, why.key) == (1.0, "sweep.why_keeps")
+    assert (why.values["best_value"], why.values["kept"], why.values["error"]) == ("10", "80", "3")
+
+
+def test_the_best_that_keeps_most_needs_no_excuse():
+    for kept, key in ((0.6, "sweep.why_best"), (None, "sweep.why_learns")):
+        _, why = recommend([point(1.0, 0.7, kept), point(2.0, 0.95, kept)])
+        assert why.key == key
+    assert recommend([]) is None
+
+
+def test_seeds_are_averaged_and_do_not_make_more_images():
+    found, = tried([point(1.0, 0.8, 0.5, 0), point(1.0, 0.9, 0.7, 1)])
+    assert (found.accuracy, found.kept, found.seeds) == (pytest.approx(0.85), pytest.approx(0.6), 2)
+    assert found.error == pytest.approx((0.85 * 0.15 / 100) ** 0.5)
+
+
+def test_hopeless_is_what_lies_two_standard_errors_behind():
+    points = [point(0.1, 0.80), point(1.0, 0.86), point(10.0, 0.90)]  # 2 × 3 points behind 90 is 84
+    assert hopeless(points) == {0.1}
+    assert hopeless([]) == set() and hopeless(points[:1]) == set()
+
+
+def test_a_perfect_score_of_few_images_rules_nothing_out():
+    """Of 10 images all right: the error is not 0, but half an image' worth."""
+    assert hopeless([point(1.0, 1.0, n=10), point(2.0, 0.9, n=10)]) == set()
+
+
+@pytest.mark.parametrize("regularizer", REGULARIZERS.names())
+def test_every_grid_can_be_trained(regularizer):
+    recipe = Recipe(dataset="x", freeze=0, regularizer=regularizer)
+    values = grid(recipe)
+    assert check(recipe, values) == sorted(values) and len(values) >= 4 and values[0] == 0
+
+
+def test_values_are_checked_before_anything_is_trained():
+    recipe = Recipe(dataset="x", source_loss="lwf")
+    assert check(recipe, [10, 1, 1, 0]) == [0.0, 1.0, 10.0]
+    nothing = recipe.but(source_loss=None, regularizer=None)
+    for wrong, given in ((recipe, [-1.0]), (recipe, []), (recipe, [float("nan")]), (nothing, [1.0])):
+        with pytest.raises(BadRecipe):
+            check(wrong, given)
+
+
+# The job
+
+@pytest.fixture
+def store(home) -> Store:
+    manifest = drawn(home)
+    manifest.write(home)
+    return Store(home)
+
+
+@pytest.fixture
+def sweep(store, recipe):
+    def submitted(values, seeds=1, **settings):
+        base = recipe.but(**{"regularizer": "l2_sp", "epochs": 2, **settings})
+        return store.submit("sweep", {"recipe": base.model_dump(mode="json"), "values": values, "seeds": seeds}, "cpu")
+
+    return submitted
+
+
+def run(store, job):
+    """Its events (in the store too, as a worker would have them), and its answer."""
+    events, work = [], TASKS["sweep"](job, store)
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            return events, end.value
+        events.append(event)
+        store.append(job.id, event)
+
+
+def test_each_point_is_a_run_that_can_be_gone_on_with(store, sweep, monkeypatch):
+    monkeypatch.setattr("transfer_core.jobs.sweeps.hopeless", lambda points: set())
+    events, answered = run(store, sweep([0.0, 1e5], seeds=2))
+    rows = answered["points"]
+    assert [(row["lambda"], row["seed"]) for row in rows] == [(0.0, 0), (1e5, 0), (0.0, 1), (1e5, 1)]
+    assert [event.run for event in events if isinstance(event, Swept)] == [row["run"] for row in rows]
+    assert rows[1]["drift"] < 0.2 * rows[0]["drift"]
+    assert answered["recommended"]["lambda"] in (0.0, 1e5) and answered["split"] == "validation"
+    chosen = store.job(answered["recommended"]["run"])
+    assert chosen.state == "stopped" and chosen.result is None
+    store.requeue(chosen.id)
+    going, work = [], TASKS["train"](store.job(chosen.id), store)
+    while True:
+        try:
+            going.append(next(work))
+        except StopIteration as end:
+            result = end.value
+            break
+    assert [event for event in going if isinstance(event, Finished)] and "onnx" in result["files"]
+    assert Recipe(**chosen.payload["recipe"]).lambda_omega == answered["recommended"]["lambda"]
+
+
+def test_an_interrupted_sweep_trains_nothing_twice(store, sweep):
+    job = sweep([0.0, 1.0, 10.0])
+    work = TASKS["sweep"](job, store)
+    for event in work:
+        store.append(job.id, event)
+        if isinstance(event, Swept) and event.value == 1.0:
+            next(work)  # the third has begun
+            work.close()
+            break
+    assert len(store.jobs("train")) == 2  # what had only begun is gone
+    events, answered = run(store, job)
+    assert [event.value for event in events if isinstance(event, Swept)] == [10.0]
+    assert [row["lambda"] for row in answered["points"]] == [0.0, 1.0, 10.0]
+    assert len(store.jobs("train")) == 3
+
+
+@pytest.mark.parametrize(("how", "left"), [("keep", 1), ("discard", 0)])
+def test_stopping_keeps_what_is_there_or_throws_all_away(store, sweep, how, left):
+    job = sweep([0.0, 1.0])
+    work = TASKS["sweep"](job, store)
+    for event in work:
+        store.append(job.id, event)
+        if isinstance(event, Swept):
+            break
+    next(work)
+    try:
+        work.throw(StopAsked(how))
+    except StopIteration as end:
+        assert how == "keep" and len(end.value["points"]) == 1
+    except StopAsked:
+        assert how == "discard"
+    assert len(store.jobs("train")) == left
+    assert len([folder for folder in (store.home.root / "runs").iterdir() if (folder / "model.safetensors").is_file()]) == left
+
+
+def test_what_is_hopeless_gets_no_second_seed(store, sweep, monkeypatch):
+    from transfer_core.jobs import sweeps
+
+    monkeypatch.setattr(sweeps, "hopeless", lambda points: {1.0} if any(each.value == 1.0 for each in points) else set())
+    events, answered = run(store, sweep([0.0, 1.0], seeds=2, epochs=1))
+    assert [(row["lambda"], row["seed"]) for row in answered["points"]] == [(0.0, 0), (1.0, 0), (0.0, 1)]
+    assert [event.message.key for event in events if isinstance(event, Note)] == ["sweep.dropped"]
+
+
+def test_one_that_explodes_does_not_end_the_others(store, sweep, monkeypatch):
+    from transfer_core.errors import TrainingFailed
+    from transfer_core.training import fit as fitting
+
+    real = fitting.fit
+
+    def fit(recipe, *given, **more):
+        if recipe.lambda_omega == 1.0:
+            raise TrainingFailed("not_finite", epoch=1, learning_rate=1.0)
+        yield from real(recipe, *given, **more)
+
+    def explodes(recipe, *given, **more):
+        yield from fit(recipe, *given, **more)
+
+    monkeypatch.setattr(fitting, "fit", explodes)
+    events, answered = run(store, sweep([0.0, 1.0, 10.0], epochs=1))
+    assert [row["lambda"] for row in answered["points"]] == [0.0, 10.0]
+    note, = [event for event in events if isinstance(event, Note)]
+    assert (note.message.key, note.level, note.message.values["value"]) == ("sweep.failed", "warning", "1")
+
+
+def test_an_answer_without_points_recommends_nothing():
+    assert answer([]) == {"points": [], "recommended": None, "split": "validation"}

@@ -1,0 +1,128 @@
+"""A sweep: one training for each λ and seed, in one worker. Each is a run of its own, to be gone on with and taken home."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+
+from transfer_core.errors import TrainingFailed
+from transfer_core.events import Epoch, Event, Note, Progressed, Step, Swept
+from transfer_core.metrics import wilson
+from transfer_core.recipe import Recipe
+from transfer_core.store import Job, Store
+from transfer_core.sweeping import hopeless, recommend, setting_of
+from transfer_core.words import message
+
+EVERY = 1.0
+"""Seconds between two signs of life; a wish to stop is heard at each."""
+
+
+def sweep(job: Job, store: Store) -> Generator[Event, None, dict | None]:
+    """Train `payload["recipe"]` with each of `payload["values"]`, once for each seed; what is hopeless gets no further seeds.
+
+    What an interrupted sweep has reported is not trained again. When stopped, what is there is judged, or all is thrown away.
+    """
+    from transfer_core.jobs.tasks import StopAsked
+
+    recipe, values, seeds = Recipe(**job.payload["recipe"]), job.payload["values"], job.payload["seeds"]
+    points = [event for _, event in store.events(job.id, kinds=("swept",))]
+    for run in store.jobs("train"):
+        if run.payload.get("sweep") == job.id and run.id not in {point.run for point in points}:
+            _throw_away(run.id, store)  # its worker died with this job's before
+    try:
+        for turn in range(seeds):
+            out = hopeless(points) if turn else set()
+            left = [value for value in values if value not in out]
+            for value in left:
+                if any((point.value, point.turn) == (value, turn) for point in points):
+                    continue
+                before = len(values) + len(left) * (turn - 1) if turn else 0
+                done = (before + left.index(value), len(values) + len(left) * (seeds - 1))
+                point = yield from _one(job, store, recipe, value, turn, done)
+                if point:
+                    points.append(point)
+                    yield point
+            if dropped := sorted(hopeless(points) - out) if turn < seeds - 1 else []:
+                yield Note(message=message("sweep.dropped", values=", ".join(f"{value:g}" for value in dropped)))
+    except StopAsked as stop:
+        if stop.how == "discard":
+            for point in points:
+                _throw_away(point.run, store)
+            raise
+    return answer(points)
+
+
+def answer(points: list[Swept]) -> dict:
+    """`{"points": [{"lambda", "seed", "accuracy", …}], "recommended": {"lambda", "why"}, "split": "validation"}`."""
+    rows = [{"lambda": point.value, **point.model_dump(exclude={"type", "value", "turn"})} for point in points]
+    found = recommend(points)
+    chosen = None
+    if found:
+        runs = sorted((point for point in points if point.value == found[0].value), key=lambda point: -point.accuracy)
+        chosen = {"lambda": found[0].value, "why": found[1].model_dump(), "run": runs[0].run}
+    return {"points": rows, "recommended": chosen, "split": "validation"}
+
+
+def _one(job: Job, store: Store, base: Recipe, value: float, turn: int,
+         done: tuple[int, int]) -> Generator[Event, None, Swept | None]:
+    """One training, under its own name in the store. None, and a note, when it failed by itself (its loss exploded, say)."""
+    from transfer_core.datasets.manifest import Manifest
+    from transfer_core.training.fit import fit
+
+    recipe = base.but(**{setting_of(base): value, "seed": base.seed + turn})
+    manifest = Manifest.read(store.home, recipe.dataset, recipe.version)
+    said, best, spoken = 0.0, None, 0.0
+    with _run(job, store, recipe) as (run, tell):
+        try:
+            with closing(fit(recipe, manifest, store.home, store.home.run(run), device=job.device)) as events:
+                for event in events:
+                    tell(event)
+                    if isinstance(event, Epoch):
+                        said = event.epoch / recipe.epochs
+                        best = event if event.best else best
+                    if isinstance(event, Epoch) or time.monotonic() - spoken > EVERY:
+                        spoken = time.monotonic()
+                        yield Progressed(stage="sweep", done=int(100 * (done[0] + min(said, 0.99))), total=100 * done[1])
+        except TrainingFailed as error:
+            failed = error
+        else:
+            failed = None
+    if failed:
+        yield Note(level="warning", message=message("sweep.failed", value=f"{value:g}", reason=failed.message("en")))
+        return None
+    if best is None:
+        return None
+    n, kept = sum(map(sum, best.confusion)), best.kept
+    low, high = wilson(round(best.validation_accuracy * n), n)
+    left = next((share for share in (kept.source_accuracy, kept.agreement, kept.similarity) if share is not None), None)
+    return Swept(value=value, seed=recipe.seed, turn=turn, accuracy=best.validation_accuracy, low=low, high=high, n=n, kept=left,
+                 kept_images=kept.source_images or kept.images, drift=kept.moved, run=run)
+
+
+@contextmanager
+def _run(job: Job, store: Store, recipe: Recipe) -> Iterator[tuple[str, Callable[[Event], None]]]:
+    """A row of its own for one training of the sweep. It ends as stopped: to go on with it is to measure and export it."""
+    payload = {"recipe": recipe.model_dump(mode="json"), "sweep": job.id} | (
+        {"name": job.payload["name"]} if job.payload.get("name") else {})
+    run = store.enter("train", payload, job.device)
+    waiting: list[Event] = []
+
+    def tell(event: Event) -> None:
+        waiting.append(event)
+        if not isinstance(event, Step):
+            store.append(run, *waiting)
+            waiting.clear()
+
+    try:
+        yield run, tell
+    except BaseException:
+        _throw_away(run, store)
+        raise
+    store.append(run, *waiting)
+
+
+def _throw_away(run: str, store: Store) -> None:
+    store.delete_job(run)
+    shutil.rmtree(store.home.run(run), ignore_errors=True)

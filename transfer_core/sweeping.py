@@ -1,0 +1,106 @@
+"""Choosing λ from several trainings: which values are hopeless, and which one to take. Nothing here needs torch.
+
+A λ is judged on validation images, since it is chosen by them; the test images are asked once, about the one that is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from transfer_core.errors import BadRecipe
+from transfer_core.events import Swept
+from transfer_core.recipe import Recipe
+from transfer_core.regularizers import REGULARIZERS
+from transfer_core.words import Message, message
+
+SOURCE_GRID = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+"""λ of the source–target form; the last is all but plain fine-tuning."""
+OMEGA_STEPS = (0.0, 0.01, 0.1, 1.0, 10.0, 100.0)
+"""λ_Ω as multiples of what is taken when Ω is chosen, up to the end of its slider."""
+HOPELESS = 2.0
+"""Standard errors behind the best, after which a λ gets no further training."""
+
+
+def setting_of(recipe: Recipe) -> str | None:
+    """The λ a sweep varies: that of the source loss, else that of the regularizer; None where there is neither."""
+    if recipe.source_loss:
+        return "lambda_target"
+    return "lambda_omega" if recipe.regularizer else None
+
+
+def grid(recipe: Recipe) -> list[float]:
+    """Values to try where a person names none."""
+    if setting_of(recipe) == "lambda_target":
+        return list(SOURCE_GRID)
+    facts = REGULARIZERS[recipe.regularizer].facts
+    return [facts["default"] * step for step in OMEGA_STEPS if facts["default"] * step <= facts["top"]]
+
+
+def check(recipe: Recipe, values: Sequence[float]) -> list[float]:
+    """The values in order, each once. Raises `BadRecipe` where there is no λ to vary, or a value it cannot have."""
+    setting = setting_of(recipe)
+    if setting is None:
+        raise BadRecipe("nothing_to_sweep")
+    if not values:
+        raise BadRecipe("bad_setting", setting="lambda", given="", reason="0,0.1,1,10")
+    return sorted({getattr(recipe.but(**{setting: value}), setting) for value in values})
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One λ over the seeds it was tried with."""
+
+    value: float
+    accuracy: float
+    kept: float | None
+    seeds: int
+    n: int
+    """Validation images."""
+
+    @property
+    def error(self) -> float:
+        """Standard error of the accuracy over images like these. More seeds do not make more images."""
+        return math.sqrt(max(self.accuracy * (1 - self.accuracy), 0.25 / max(self.n, 1)) / max(self.n, 1))
+
+
+def tried(points: Sequence[Swept]) -> list[Tried]:
+    """Means over the seeds, by λ."""
+    found = []
+    for value in sorted({point.value for point in points}):
+        same = [point for point in points if point.value == value]
+        kept = [point.kept for point in same if point.kept is not None]
+        found.append(Tried(value, fmean(point.accuracy for point in same), fmean(kept) if kept else None, len(same), same[0].n))
+    return found
+
+
+def hopeless(points: Sequence[Swept]) -> set[float]:
+    """Values that learn so much less than the best that no more seeds are spent on them. The best is never among them."""
+    known = tried(points)
+    if not known:
+        return set()
+    best = max(known, key=lambda each: each.accuracy)
+    return {each.value for each in known if each.accuracy < best.accuracy - HOPELESS * best.error}
+
+
+def recommend(points: Sequence[Swept]) -> tuple[Tried, Message] | None:
+    """The λ that keeps most among those as good as the best (within its standard error), and why in words.
+
+    The one-standard-error rule (Breiman et al. 1984, §3.4.3), leaning towards what keeps more. None without any point.
+    """
+    known = tried(points)
+    if not known:
+        return None
+    best = max(known, key=lambda each: (each.accuracy, each.kept or 0.0))
+    as_good = [each for each in known if each.accuracy >= best.accuracy - best.error]
+    chosen = max(as_good, key=lambda each: (each.kept if each.kept is not None else -1.0, each.accuracy))
+    facts = {"value": f"{chosen.value:g}", "accuracy": f"{100 * chosen.accuracy:.0f}", "n": chosen.n, "seeds": chosen.seeds}
+    if chosen.kept is None:
+        return chosen, message("sweep.why_learns", **facts)
+    facts["kept"] = f"{100 * chosen.kept:.0f}"
+    if len(as_good) == 1 or chosen.value == best.value:
+        return chosen, message("sweep.why_best", **facts)
+    return chosen, message("sweep.why_keeps", **facts, best=f"{100 * best.accuracy:.0f}", best_value=f"{best.value:g}",
+                           best_kept=f"{100 * (best.kept or 0):.0f}", error=f"{100 * best.error:.0f}")
