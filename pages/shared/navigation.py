@@ -13,7 +13,7 @@ from transfer_core.paths import studio
 STEPS = ("data", "model", "train", "evaluate", "predict", "share")
 _ICONS = {"home": ":material/home:", "data": ":material/photo_library:", "model": ":material/layers:",
           "train": ":material/model_training:", "evaluate": ":material/fact_check:", "predict": ":material/image_search:",
-          "share": ":material/download:", "runs": ":material/history:"}
+          "share": ":material/download:", "runs": ":material/history:", "sweep": ":material/tune:"}
 
 
 def page(name: str) -> StreamlitPage:

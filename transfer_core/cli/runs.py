@@ -95,7 +95,7 @@ def _outcome(job: Job) -> str:
 def runs() -> Answer:
     store = Store()
     names = {dataset.id: dataset.name for dataset in store.datasets()}
-    rows = [_run(job, names) for job in store.jobs("train")]
+    rows = [_run(job, names) for job in store.jobs("train") if not job.is_part]
     shown = [{"run": row["run"], "state": row["state"], "dataset": row["dataset"], "model": row["model"],
               "freeze": row["freeze"], "epochs": row["epochs"], "test": (row["test"] or {}).get("accuracy"),
               "n": (row["test"] or {}).get("n"), "started": (row["started"] or "")[:16]} for row in rows]

@@ -42,6 +42,11 @@ class Job:
     def live(self) -> bool:
         return self.state not in ENDED
 
+    @property
+    def is_part(self) -> bool:
+        """Whether it is a point of a sweep that nobody has gone on with."""
+        return "sweep" in self.payload and self.state == "stopped" and not self.result
+
 
 _COLUMNS = [column for column in jobs.c if column.name != "deleted"]
 

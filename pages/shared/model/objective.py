@@ -9,6 +9,7 @@ from pages.shared.bound import bind_to
 from pages.shared.draft import Draft
 from pages.shared.model.freezing import ends
 from pages.shared.model.numbers import decimal, logarithmic, plus
+from pages.shared.sweep import ask
 from pages.shared.text import t
 from transfer_core.recipe import Recipe
 from transfer_core.regularizers import REGULARIZERS
@@ -37,6 +38,7 @@ def section(now: Draft) -> None:
         st.caption(t("objective.whole"))
         st.latex(formula(now))
         st.caption(_in_words(now))
+    ask.offer(now)
 
 
 def refused(now: Draft) -> dict[str, str]:

@@ -62,7 +62,7 @@ def _runs(info: ModelInfo) -> dict[str, Job]:
     """Trainings of this model that left one to start from, newest first. A name may stand without its weights' tag."""
     home, names = backend.home(), {info.name, info.architecture}
     return {job.id: job for job in backend.store().jobs("train", "finished", "stopped")
-            if job.payload["recipe"].get("model", DEFAULT_MODEL) in names
+            if job.payload["recipe"].get("model", DEFAULT_MODEL) in names and not job.is_part
             and (home.root / "runs" / job.id / "model.safetensors").is_file()}
 
 

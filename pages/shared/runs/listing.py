@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.shared import backend, navigation
 from pages.shared.model.numbers import size
-from pages.shared.text import t
+from pages.shared.text import plain, t
 from pages.shared.train.again import again
 from pages.shared.undisturbed import undisturbed
 from transfer_core.activations import Shelf, budget
@@ -16,8 +16,9 @@ from transfer_core.store import Job
 
 
 def show() -> None:
-    runs = backend.store().jobs("train")
+    runs = [run for run in backend.store().jobs("train") if not run.is_part]
     _offer_undo()
+    _sweeps()
     if not runs:
         with st.container(border=True, key="runs-empty"):
             st.subheader(t("runs.empty_title"))
@@ -34,6 +35,18 @@ def show() -> None:
         _actions(runs[chosen[0]])
     st.caption(t("runs.ranking"))
     _stored()
+
+
+def _sweeps() -> None:
+    sweeps = backend.store().jobs("sweep")
+    if not sweeps:
+        return
+    names = {dataset.id: dataset.name for dataset in backend.store().datasets()}
+    with st.expander(t("sweep.listed"), icon=":material/tune:", key="sweeps"):
+        for job in sweeps:
+            recipe = job.payload["recipe"]
+            label = f"{plain(names.get(recipe['dataset'], recipe['dataset']))} · {plain(recipe['model'])}"
+            navigation.link("sweep", f"{label} · {t(f'runs.state_{job.state}')}", job=job.id)
 
 
 def _stored() -> None:

@@ -1,0 +1,54 @@
+"""The way into a sweep: which values, how often, and how many trainings that makes."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.shared import backend, navigation
+from pages.shared.draft import NO_DATASET, Draft
+from pages.shared.model.numbers import decimal
+from pages.shared.text import t
+from pages.shared.undisturbed import undisturbed
+from transfer_core.errors import StudioError
+from transfer_core.recipe import Recipe
+from transfer_core.sweeping import check, grid, setting_of
+
+MOST = 40
+"""Trainings of one sweep asked for on a page; the command line knows no such bound."""
+
+
+def offer(now: Draft) -> None:
+    """A button that asks; nothing where there is no λ, or nothing to train on."""
+    if setting_of(now.recipe) is None or now.recipe.dataset == NO_DATASET:
+        return
+    with st.popover(t("sweep.offer"), icon=":material/tune:", key="sweep-offer"):
+        st.markdown(t("sweep.offer_text"))
+        usual = ", ".join(decimal(value) for value in grid(now.recipe))
+        text = st.text_input(t("sweep.values"), usual, key=f"sweep-values-{setting_of(now.recipe)}-{now.recipe.regularizer}")
+        seeds = st.number_input(t("sweep.seeds"), 1, 10, 1, key="sweep-seeds", help=t("sweep.seeds_help"))
+        values, wrong = _read(now.recipe, text)
+        if wrong:
+            st.error(wrong, icon=":material/error:")
+        else:
+            st.caption(t("sweep.count", count=len(values) * seeds))
+        too_many = len(values) * seeds > MOST
+        if too_many:
+            st.warning(t("sweep.too_many", most=MOST), icon=":material/warning:")
+        st.button(t("sweep.start"), type="primary", key="sweep-start", disabled=bool(wrong) or too_many,
+                  on_click=_start, args=(now.recipe, values, int(seeds)))
+    if job := st.session_state.pop("sweep begun", None):
+        navigation.go("sweep", job=job)
+
+
+def _read(recipe: Recipe, text: str) -> tuple[list[float], str]:
+    """The values, and what is wrong with them."""
+    try:
+        return check(recipe, [float(part) for part in text.replace("，", ",").split(",") if part.strip()]), ""
+    except (ValueError, StudioError):
+        return [], t("sweep.bad_values")
+
+
+@undisturbed()
+def _start(recipe: Recipe, values: list[float], seeds: int) -> None:
+    payload = {"recipe": recipe.model_dump(mode="json"), "values": values, "seeds": seeds}
+    st.session_state["sweep begun"] = backend.store().submit("sweep", payload, backend.device()).id
