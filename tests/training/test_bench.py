@@ -122,7 +122,7 @@ def test_scores_are_compared_photo_by_photo(home, tmp_path, study):
     manifest, rows = drawn(home, test=3), scores.studies(8)[study]
     small = {"model": "test_resnet", "weights": "scratch", "image_size": 32, "batch_size": 6, "epochs": 8, "freeze": "all"}
     seen, cost = scores.measure([manifest], rows, home, tmp_path, 2, small)
-    assert {row: right[0].shape for row, right in seen.items()} == dict.fromkeys(rows, (9,))
+    assert {row: right[0].shape for row, right in seen.items()} == dict.fromkeys(rows, (2, 9))
     assert all((seconds > 0) == rows[row].get("cache", True) for row, (seconds,) in cost.items())
     table = scores.table(seen, cost, ["colours"], argparse.Namespace(study=study, freeze="all", seeds=2, epochs=8))
     assert "9 test photos of colours" in table and table.count("\n| ") == len(rows) + 1
@@ -132,11 +132,22 @@ def test_a_difference_has_an_interval_around_it():
     import numpy as np
     import scores
 
-    one, other = [np.ones(50), np.zeros(50)], [np.ones(50), np.r_[np.ones(10), np.zeros(40)]]
+    one, other = ([np.tile(row, (3, 1)) for row in rows] for rows in (
+        (np.ones(50), np.zeros(50)), (np.ones(50), np.r_[np.ones(10), np.zeros(40)])))
     middle, low, high = scores.difference(one, other)
     assert middle == pytest.approx(-0.1)
     assert -0.17 < low < -0.1 < high < -0.03
     assert scores.difference(one, one) == (0, 0, 0)
+
+
+def test_what_differs_from_seed_to_seed_widens_it():
+    import numpy as np
+    import scores
+
+    chance = np.random.default_rng(0)
+    luck = np.repeat(chance.random((6, 1)) < 0.5, 50, 1).astype(float)  # a whole training is right, or wrong
+    _, low, high = scores.difference([luck], [luck[::-1]])
+    assert low < -0.3 and high > 0.3
 
 
 def test_each_rung_is_timed_both_ways(home, manifest, tmp_path, capsys):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import cycle
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ def forgotten() -> Iterator[None]:
 @pytest.fixture
 def compiler(monkeypatch) -> Callable[[Backend], list[fx.GraphModule]]:
     """Put a compiler in the real one's place; returns what it is given, program by program."""
-    def use(backend: Backend) -> list[fx.GraphModule]:
+    def use(backend: Backend, seconds: tuple[float, float] = (2.0, 1.0)) -> list[fx.GraphModule]:
         seen: list[fx.GraphModule] = []
 
         def noted(graph: fx.GraphModule, examples: list) -> Callable:
@@ -35,6 +36,9 @@ def compiler(monkeypatch) -> Callable[[Backend], list[fx.GraphModule]]:
             return backend(graph, examples)
 
         monkeypatch.setattr(compiling, "BACKEND", noted)
+        # What stands in saves no time, so the time is made up: plain, then compiled.
+        took = cycle(seconds)
+        monkeypatch.setattr(compiling, "_fastest", lambda *_: next(took))
         return seen
 
     return use
@@ -86,6 +90,14 @@ def test_what_cannot_be_compiled_is_trained_as_it_was(compiler, backend, recipe,
     events = list(fit(recipe, manifest, home, tmp_path / "compiled", compiled=True))
     assert seen and notes(events) == ["fit.compile.not"]
     assert curve(events) == curve(plain)  # the trial left nothing behind
+
+
+def test_what_would_not_be_faster_is_trained_as_it_was(compiler, recipe, manifest, home, tmp_path):
+    plain = list(fit(recipe, manifest, home, tmp_path / "plain"))
+    seen = compiler(as_it_is, seconds=(1.0, 1.0))
+    events = list(fit(recipe, manifest, home, tmp_path / "compiled", compiled=True))
+    assert seen and notes(events) == ["fit.compile.not"]
+    assert curve(events) == curve(plain)
 
 
 def test_layers_that_are_looked_into_are_not_compiled(compiler, recipe, manifest, home, tmp_path):

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 BACKEND = "inductor"
 ALLOWED = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 2e-2}
 """Largest difference of logits, relative to the largest. The compiler reorders sums and, in half precision, rounds less often."""
+_TRIES = 3
 Images = Tensor | tuple[Tensor, ...]
 Network = Callable[[Images], Tensor]
 
@@ -28,17 +29,17 @@ Network = Callable[[Images], Tensor]
 def compile_network(model: nn.Module, network: Network, images: Images, precision: Precision) -> tuple[Network, float] | None:
     """`network` (the model or a part of it) compiled for batches of any size, and the seconds it took.
 
-    None where there is no compiler, or the network cannot be compiled, or its answers for `images` would not stay the same.
-    Both directions are tried before, on a model that is left as it was. Hooks are not called in compiled code.
+    None where there is no compiler, where the network cannot be compiled, where its answers for `images` (a whole batch) would
+    not stay the same, or where it would not be faster: on two processor cores folding has left it nothing to save (see
+    docs/decisions.md). All is tried before, on a model that is left as it was. Hooks are not called in compiled code.
     """
     began = time.monotonic()
     batch = any_size(images)
     try:
         fast = torch.compile(network, backend=BACKEND)
         with _left_as_it_was(model), random_head(model):
-            with precision.cast():
-                said = fast(batch)
-            said.float().sum().backward()
+            _step(fast, batch, precision)
+            slow, quick = _fastest(network, images, precision), _fastest(fast, batch, precision)
             model.eval()
             with torch.no_grad(), precision.cast():
                 apart = relative_difference(fast(batch), network(images))
@@ -48,7 +49,29 @@ def compile_network(model: nn.Module, network: Network, images: Images, precisio
     if not apart <= ALLOWED[precision.name]:
         log.warning("not compiled: answers would change by %.1e", apart)
         return None
+    if quick >= slow:
+        log.info("not compiled: a step takes %.3f s, and %.3f s as it was", quick, slow)
+        return None
     return (lambda given: fast(any_size(given))), time.monotonic() - began
+
+
+def _step(network: Network, images: Images, precision: Precision) -> None:
+    with precision.cast():
+        said = network(images)
+    said.float().sum().backward()
+
+
+def _fastest(network: Network, images: Images, precision: Precision) -> float:
+    """Seconds of the fastest of a few steps: disturbances only slow down."""
+    device = next(iter(images if isinstance(images, tuple) else (images,))).device
+    times = []
+    for _ in range(_TRIES):
+        began = time.perf_counter()
+        _step(network, images, precision)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 def any_size(images: Images) -> Images:

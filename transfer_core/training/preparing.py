@@ -129,10 +129,18 @@ def _compiled(recipe: Recipe, built: Built, network: Network, images: Images, pr
               ) -> tuple[Network, Message]:
     if watched:
         return network, message("fit.compile.watched", source=recipe.source_loss or recipe.regularizer)
-    made = compile_network(built.model, network, images, precision)
+    made = compile_network(built.model, network, tiled(images, recipe.batch_size), precision)
     if made is None:
         return network, message("fit.compile.not")
     return made[0], message("fit.compile.done", seconds=round(made[1]))
+
+
+def tiled(images: Images, count: int) -> Images:
+    """A batch of so many, of the few there are."""
+    if isinstance(images, tuple):
+        return tuple(tiled(tensor, count) for tensor in images)
+    places = torch.arange(count, device=images.device) % len(images)
+    return images[places]
 
 
 def _some_of(splits: Sequence[Inputs]) -> Tensor | tuple[Tensor, ...]:
