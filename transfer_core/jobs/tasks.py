@@ -206,6 +206,18 @@ def sweep(job: Job, store: Store) -> Work:
     return (yield from sweep(job, store))
 
 
+@TASKS.add("blend", torch=True, stays=True)
+def blend(job: Job, store: Store) -> Work:
+    """Mix a run's model with the one it began as, from one end to the other, and measure each mixture."""
+    from transfer_core.datasets.manifest import Manifest
+    from transfer_core.training.blending import blend
+
+    run = store.job(job.payload["run"])
+    recipe = Recipe(**run.payload["recipe"])
+    manifest = Manifest.read(store.home, recipe.dataset, recipe.version)
+    return (yield from blend(store.home.run(run.id), manifest, store.home, device=job.device))
+
+
 def _dataset_name(dataset: str, store: Store) -> str:
     """Its id, when it was deleted meanwhile: its files are still there, so the run goes on."""
     try:

@@ -71,10 +71,10 @@ def guess(manifest: Manifest, home: Home, out: Path | str, *, name: str = "model
     labels = {split: np.array([classes.index(image.label) for image in images], int) for split, images in chosen.items()}
     if len(set(labels["train"].tolist())) < 2:
         raise BadRecipe("too_few_classes", count=1)
-    features = yield from _features(recipe, built, chosen, classes, home, out, where)
+    features = yield from features_of(recipe, built, chosen, classes, home, out, where)
     yield Progressed(stage="fitting_head", done=0)
     head = best_head(features["train"], labels["train"], len(classes))
-    _take_head(heads[0], head)
+    take_head(heads[0], head)
     checkpoint.save_best(out, built.model)
     found = {"model": recipe.model, "images": {split: len(images) for split, images in chosen.items()},
              "of": {split: len(manifest.of(split)) for split in chosen}, "strength": head.strength}
@@ -102,7 +102,7 @@ def spread(images: Sequence[Image], most: int) -> list[Image]:
     return [image for _, _, image in sorted(placed, key=lambda entry: entry[:2])[:most]]
 
 
-def _features(recipe: Recipe, built: Built, chosen: dict[str, list[Image]], classes: Sequence[str], home: Home, out: Path,
+def features_of(recipe: Recipe, built: Built, chosen: dict[str, list[Image]], classes: Sequence[str], home: Home, out: Path,
               where: torch.device) -> Generator[Event, None, dict[str, np.ndarray]]:
     """What goes into the classifier, float32 N × D for each split: through the store, as a head-only training would read it."""
     photos = {split: ImageInputs.of(images, classes, home, built.preprocessing) for split, images in chosen.items()}
@@ -126,7 +126,7 @@ def _features(recipe: Recipe, built: Built, chosen: dict[str, list[Image]], clas
     return found
 
 
-def _take_head(layer: nn.Linear, head: Head) -> None:
+def take_head(layer: nn.Linear, head: Head) -> None:
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(head.weight))
         layer.bias.copy_(torch.from_numpy(head.bias))
