@@ -57,7 +57,7 @@ class Recipe(BaseModel):
     """λ of the l2_sp pull on anchored groups; freezing is λ → ∞."""
 
     source_loss: Annotated[str | None, AfterValidator(_source_loss)] = None
-    source_dataset: str | None = None
+    source_dataset: Annotated[str | None, Field(pattern=r"^[\w-]+$")] = None
     """A second dataset to learn at the same time; only with source_loss = "replay"."""
     source_version: Annotated[int, Field(ge=1)] = 1
     lambda_target: Annotated[float, Field(ge=0, le=1e6)] = 1.0

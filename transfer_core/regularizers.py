@@ -99,4 +99,8 @@ def bss(features: Tensor, smallest: int = 1) -> Tensor:
         features = features.float() if features.element_size() < 4 else features
         count, width = features.shape
         gram = features @ features.mT if count <= width else features.mT @ features
-        return eigvalsh(gram)[:smallest].clamp_min(0).sum()
+        if not gram.isfinite().all():  # which eigenvalues would be an error about; the training says it better
+            return gram.sum() * float("nan")
+        if gram.device.type == "mps":  # cannot find eigenvalues
+            gram = gram.cpu()
+        return eigvalsh(gram)[:smallest].clamp_min(0).sum().to(features.device)

@@ -122,3 +122,19 @@ def test_without_a_lambda_nothing_is_offered(visit, dataset):
     app = visit("model", dataset=dataset, regularizer="none")
     assert not [each for each in app.button if each.key == "sweep-start"]
     assert bound(app.radio, "setting-regularizer").value == "none"
+
+
+def test_a_trial_is_deleted_with_the_trainings_nobody_took(visit, store, dataset):
+    job = began(store, 0.6, 0.9, state="finished")
+    taken = store.jobs("train")[0]
+    store.requeue(taken.id)
+    app = visit("sweep", job=job.id)
+    button(app, "sweep-delete").click().run()
+    assert not store.jobs("sweep") and [each.id for each in store.jobs("train")] == [taken.id]
+    assert say("sweep.none") in texts(visit("sweep", job=job.id))
+
+
+def test_one_that_was_interrupted_can_go_on(visit, store, dataset):
+    app = visit("sweep", job=began(store, 0.6, state="failed").id)
+    button(app, "sweep-resume").click().run()
+    assert store.jobs("sweep")[0].state == "queued"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.errors import BadRecipe, BadWeights, NotFound
 from transfer_core.events import Cached, Epoch, Finished, Transferred
+from transfer_core.training import checkpoint
 from transfer_core.training.fit import fit
 from transfer_core.training.models import build, head_tensors, load_run
 
@@ -43,7 +45,7 @@ def written(home, manifest: Manifest) -> Manifest:
 
 
 def hashes(folder) -> dict[str, str]:
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir()) if file.is_file()}
 
 
 def onward(recipe, **settings):
@@ -99,6 +101,19 @@ def test_it_goes_on_after_an_interruption(recipe, first, two, home, tmp_path):
     assert [epoch.validation for epoch in of(Epoch, rest)] == [epoch.validation for epoch in of(Epoch, whole)[2:]]
     one, other = (load_file(tmp_path / name / "source_head.safetensors") for name in ("whole", "broken"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_start_stays_what_it_was_when_its_run_learns_on_or_goes(recipe, first, two, home, tmp_path):
+    chosen = onward(recipe, dataset="bluish", source_loss="lwf", freeze=2, epochs=4)
+    whole = list(fit(chosen, two, home, tmp_path / "whole", device="cpu"))
+    broken = fit(chosen, two, home, tmp_path / "broken", device="cpu")
+    next(event for event in broken if isinstance(event, Epoch) and event.epoch == 2)
+    broken.close()
+    checkpoint.save_best(first, build(recipe.but(seed=9), 3, home).model)  # the first run has other weights now
+    rest = list(fit(chosen, two, home, tmp_path / "broken", device="cpu", resume=True))
+    assert [epoch.validation for epoch in of(Epoch, rest)] == [epoch.validation for epoch in of(Epoch, whole)[2:]]
+    shutil.rmtree(first)
+    assert of(Finished, fit(chosen, two, home, tmp_path / "broken", device="cpu", resume=True))
 
 
 def test_a_run_that_is_not_there_is_said(recipe, two, home, tmp_path):
@@ -170,6 +185,18 @@ def test_the_second_dataset_and_replay_go_together(recipe):
         with pytest.raises(BadRecipe) as error:
             recipe.but(**settings)
         assert error.value.code == "source_dataset_missing"
+
+
+@pytest.mark.parametrize("name", ["/etc", "../other", "a b", ""])
+def test_a_second_dataset_is_a_name_and_no_path(recipe, name):
+    with pytest.raises(BadRecipe):
+        recipe.but(source_loss="replay", source_dataset=name)
+
+
+def test_a_second_dataset_that_is_gone_is_said(recipe, manifest, home, tmp_path):
+    with pytest.raises(NotFound) as error:
+        list(fit(recipe.but(source_loss="replay", source_dataset="gone-1"), manifest, home, tmp_path, device="cpu"))
+    assert error.value.code == "no_dataset"
 
 
 def test_a_second_dataset_that_teaches_nothing_is_refused(recipe, manifest, home, tmp_path):

@@ -8,6 +8,8 @@ from drawn_colours import drawn
 from transfer_core.errors import BadRecipe
 from transfer_core.events import Finished, Note, Swept
 from transfer_core.jobs import TASKS, StopAsked
+from transfer_core.jobs.discard import discard_queued
+from transfer_core.jobs.run import resumable
 from transfer_core.jobs.sweeps import answer
 from transfer_core.recipe import Recipe
 from transfer_core.regularizers import REGULARIZERS
@@ -165,6 +167,43 @@ def test_what_is_hopeless_gets_no_second_seed(store, sweep, monkeypatch):
     assert [event.message.key for event in events if isinstance(event, Note)] == ["sweep.dropped"]
 
 
+def test_once_out_is_out_also_after_an_interruption(store, sweep, monkeypatch):
+    """λ = 1 is hopeless by the first turn's numbers only: it must not come back when later ones look better."""
+    from transfer_core.jobs import sweeps
+
+    monkeypatch.setattr(sweeps, "hopeless", lambda points: {1.0} if {point.turn for point in points} == {0} else set())
+    job = sweep([0.0, 1.0], seeds=3, epochs=1)
+    work = TASKS["sweep"](job, store)
+    for event in work:
+        store.append(job.id, event)
+        if isinstance(event, Swept) and event.turn == 1:
+            work.close()
+            break
+    _, answered = run(store, job)
+    assert [(row["lambda"], row["seed"]) for row in answered["points"]] == [(0.0, 0), (1.0, 0), (0.0, 1), (0.0, 2)]
+
+
+def test_without_validation_images_nothing_is_chosen(home, recipe):
+    drawn(home, validation=0).write(home)
+    store = Store(home)
+    job = store.submit("sweep", {"recipe": recipe.model_dump(mode="json"), "values": [0.0, 1.0], "seeds": 1}, "cpu")
+    with pytest.raises(BadRecipe) as error:
+        run(store, job)
+    assert error.value.code == "sweep_unmeasured"
+
+
+def test_it_can_go_on_and_its_points_go_when_it_is_thrown_away(store, sweep):
+    job = sweep([0.0], epochs=1)
+    assert resumable(store, job)
+    run(store, job)
+    store.claim(job.id, 1)
+    store.end(job.id, "failed")
+    store.requeue(job.id)
+    store.ask_stop(job.id, "discard")
+    assert discard_queued(store, store.job(job.id))
+    assert not store.jobs("train") and not list((store.home.root / "runs").iterdir())
+
+
 def test_one_that_explodes_does_not_end_the_others(store, sweep, monkeypatch):
     from transfer_core.errors import TrainingFailed
     from transfer_core.training import fit as fitting
@@ -182,7 +221,9 @@ def test_one_that_explodes_does_not_end_the_others(store, sweep, monkeypatch):
     monkeypatch.setattr(fitting, "fit", explodes)
     events, answered = run(store, sweep([0.0, 1.0, 10.0], epochs=1))
     assert [row["lambda"] for row in answered["points"]] == [0.0, 10.0]
-    note, = [event for event in events if isinstance(event, Note)]
+    assert len(store.jobs("train")) == 2
+    note, why = [event for event in events if isinstance(event, Note)]
+    assert why.message.key == "errors.not_finite.text"
     assert (note.message.key, note.level, note.message.values["value"]) == ("sweep.failed", "warning", "1")
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from transfer_core.regularizers import REGULARIZERS, bss, l1_sp, l2_sp
 from transfer_core.source_losses import co_tuning, ewc, lwf, replay
+from transfer_core.training.loop import train_step
 from transfer_core.training.objective.terms import Importance, Relation, answers
 
 
@@ -63,6 +64,10 @@ def test_bss_is_the_sum_of_the_smallest_squared_singular_values(shape, smallest)
     closed = sum(2 * singular[-k] * np.outer(left[:, -k], right[-k]) for k in range(1, smallest + 1))  # ∇σ² = 2σ u vᵀ
     np.testing.assert_allclose(features.grad.numpy(), closed, atol=1e-9)
     np.testing.assert_allclose(features.grad.numpy(), slopes(lambda at: bss(at, smallest), features), atol=1e-6)
+
+
+def test_bss_of_what_exploded_is_no_number():
+    assert math.isnan(bss(torch.full((4, 6), float("inf"))))
 
 
 def test_bss_is_worked_out_in_float32_under_autocast():
@@ -187,6 +192,14 @@ def test_importance_is_the_true_fisher_information(monkeypatch):
     exact = np.einsum("nk,nj->kj", told * (1 - told), few.numpy() ** 2)
     exact = np.minimum(exact, np.sort(exact.ravel())[-1])
     np.testing.assert_allclose(term.importance["body.weight"].numpy(), exact / exact.mean(), rtol=0.1)
+
+
+def test_anchored_weights_matter_too():
+    names = [group.name for group in setting().ladder.at("train")]
+    training = setting(source_loss="ewc", positions=dict.fromkeys(names, "anchor"))
+    assert training.objective.source.importance
+    train_step(training, IMAGES, LABELS)
+    assert training.objective(training.network, IMAGES, LABELS).source is not None
 
 
 def test_importance_has_a_mean_of_one_and_no_giants():

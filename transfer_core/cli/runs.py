@@ -66,7 +66,10 @@ def recipe_of(store: Store, dataset: str | None, preset: str | None, settings: d
 def _source(store: Store, settings: dict[str, Any]) -> dict[str, Any]:
     """What goes without saying where a source is named: its weights and model, or that both datasets are learned together."""
     if run := settings.get("start_from"):
-        before = Recipe(**store.job(run).payload["recipe"])
+        job = store.job(run)
+        if job.kind != "train":
+            raise NotFound("no_start_run", run=run)
+        before = Recipe(**job.payload["recipe"])
         settings = {"weights": "run", "model": before.model, "image_size": before.image_size, **settings, "start_from": run}
     if name := settings.get("source_dataset"):
         second = store.dataset(name)

@@ -25,16 +25,23 @@ def sweep(
     device: Annotated[str | None, option("--device", words="option_device")] = None,
     name: Annotated[str | None, option("--name", words="option_run_name")] = None,
     lambda_target: Annotated[str | None, option("--lambda", words="option_lambdas", metavar="0,0.1,1,10")] = None,
+    resume: Annotated[str | None, option("--resume", words="option_resume_sweep", metavar="SWEEP")] = None,
     seeds: Annotated[int, option("--seeds", words="option_seeds", min=1, max=100)] = 1,
     **settings: Any,
 ) -> Answer:
     store, given = Store(), read(settings)
-    if given.get("source_loss"):
+    if resume:
+        store.requeue(store.job(resume).id)
+        return _ended(store, store.job(resume))
+    if given.get("source_loss") or given.get("source_dataset"):
         given.setdefault("regularizer", None)  # one λ at a time, unless the other is asked for
     recipe = recipe_of(store, dataset, preset, given)
     values = check(recipe, grid(recipe) if lambda_target is None else numbers(lambda_target))
     payload = {"recipe": recipe.model_dump(mode="json"), "values": values, "seeds": seeds} | ({"name": name} if name else {})
-    job = store.submit("sweep", payload, device or devices()[0])
+    return _ended(store, store.submit("sweep", payload, device or devices()[0]))
+
+
+def _ended(store: Store, job: Job) -> Answer:
     sys.stderr.write(f"{job.id}\n")
     job = run_here(store, job)
     return Answer({"sweep": job.id, "state": job.state, **_told(job)}, _shown(job))

@@ -16,8 +16,18 @@ def discard_queued(store: Store, job: Job) -> bool:
     return True
 
 
+def discard_points(store: Store, sweep: str) -> None:
+    """Remove the trainings of a sweep nobody has gone on with."""
+    for run in store.jobs("train", "stopped"):
+        if run.is_part and run.payload["sweep"] == sweep:
+            store.delete_job(run.id)
+            shutil.rmtree(store.home.run(run.id), ignore_errors=True)
+
+
 def discard(store: Store, job: Job) -> None:
     """Remove what a run left on disk, and say so. Its state is already "stopped": nobody writes there now."""
     if job.kind == "train":
         shutil.rmtree(store.home.run(job.id), ignore_errors=True)
+    elif job.kind == "sweep":
+        discard_points(store, job.id)
     store.append(job.id, Stopped(kept=False))

@@ -103,7 +103,7 @@ def failure(error: Exception, store: Store, job: Job) -> Failed:
 
 def resumable(store: Store, job: Job) -> bool:
     """Whether a checkpoint is there to go on from."""
-    return job.kind == "train" and (store.home.run(job.id) / "last.pt").is_file()
+    return job.kind == "sweep" or (job.kind == "train" and (store.home.run(job.id) / "last.pt").is_file())
 
 
 Wish = Literal["keep", "discard"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 
-from transfer_core.errors import TrainingFailed
+from transfer_core.errors import BadRecipe, TrainingFailed
 from transfer_core.events import Epoch, Event, Note, Progressed, Step, Swept
 from transfer_core.metrics import wilson
 from transfer_core.recipe import Recipe
@@ -24,6 +25,7 @@ def sweep(job: Job, store: Store) -> Generator[Event, None, dict | None]:
 
     What an interrupted sweep has reported is not trained again. When stopped, what is there is judged, or all is thrown away.
     """
+    from transfer_core.datasets.manifest import Manifest
     from transfer_core.jobs.tasks import StopAsked
 
     recipe, values, seeds = Recipe(**job.payload["recipe"]), job.payload["values"], job.payload["seeds"]
@@ -31,9 +33,11 @@ def sweep(job: Job, store: Store) -> Generator[Event, None, dict | None]:
     for run in store.jobs("train"):
         if run.payload.get("sweep") == job.id and run.id not in {point.run for point in points}:
             _throw_away(run.id, store)  # its worker died with this job's before
+    if not Manifest.read(store.home, recipe.dataset, recipe.version).of("validation"):
+        raise BadRecipe("sweep_unmeasured")
+    out: set[float] = set()
     try:
         for turn in range(seeds):
-            out = hopeless(points) if turn else set()
             left = [value for value in values if value not in out]
             for value in left:
                 if any((point.value, point.turn) == (value, turn) for point in points):
@@ -44,7 +48,10 @@ def sweep(job: Job, store: Store) -> Generator[Event, None, dict | None]:
                 if point:
                     points.append(point)
                     yield point
-            if dropped := sorted(hopeless(points) - out) if turn < seeds - 1 else []:
+            # By what was known then: once out is out, also where an interrupted sweep goes on.
+            gone = hopeless([point for point in points if point.turn <= turn and point.value not in out])
+            out |= gone
+            if dropped := sorted(gone) if turn < seeds - 1 and not any(point.turn > turn for point in points) else []:
                 yield Note(message=message("sweep.dropped", values=", ".join(f"{value:g}" for value in dropped)))
     except StopAsked as stop:
         if stop.how == "discard":
@@ -90,8 +97,11 @@ def _one(job: Job, store: Store, base: Recipe, value: float, turn: int,
         else:
             failed = None
     if failed:
-        yield Note(level="warning", message=message("sweep.failed", value=f"{value:g}", reason=failed.message("en")))
+        _throw_away(run, store)
+        yield Note(level="warning", message=message("sweep.failed", value=f"{value:g}"))
+        yield Note(level="warning", message=message(f"errors.{failed.code}.text", **failed.values))
         return None
+    gc.collect()  # a frozen model refers to itself: without this it would still hold its memory when the next one is made
     if best is None:
         return None
     n, kept = sum(map(sum, best.confusion)), best.kept

@@ -45,7 +45,7 @@ class Job:
     @property
     def is_part(self) -> bool:
         """Whether it is a point of a sweep that nobody has gone on with."""
-        return "sweep" in self.payload and self.state == "stopped" and not self.result
+        return "sweep" in self.payload and self.state == "stopped" and self.result is None
 
 
 _COLUMNS = [column for column in jobs.c if column.name != "deleted"]

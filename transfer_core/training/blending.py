@@ -33,6 +33,7 @@ from transfer_core.training.models import Built, build, classifiers, load_run
 from transfer_core.training.pipeline import ImageInputs, in_order
 from transfer_core.training.prefix.answers import StoredAnswers
 from transfer_core.training.replay import read_json
+from transfer_core.training.starts import KEPT
 
 ALPHAS = tuple(number / 10 for number in range(11))
 ESTIMATED = 512
@@ -57,7 +58,7 @@ def blend(run_folder: Path | str, manifest: Manifest, home: Home, *,
         raise BadRecipe("blend_untrained")
     if not known:
         raise BadRecipe("blend_unmeasured")
-    built = yield from _start(recipe, manifest, classes, home, where)
+    built = yield from _start(recipe, manifest, classes, home, where, folder / KEPT)
     inputs = ImageInputs.of(known, classes, home, how)
     before = {name: tensor.detach().cpu().clone() for name, tensor in built.model.state_dict().items()}
     after = {name: tensor.detach().clone() for name, tensor in end.state_dict().items()}
@@ -88,12 +89,12 @@ def mixed(before: Mapping[str, Tensor], after: Mapping[str, Tensor], alpha: floa
 
 
 def _start(recipe: Recipe, manifest: Manifest, classes: list[str], home: Home,
-           where: torch.device) -> Generator[Event, None, Built]:
+           where: torch.device, kept: Path) -> Generator[Event, None, Built]:
     """The model as the training began, with the best head for its features."""
     if recipe.weights == "pretrained":
         yield from weights.fetch(recipe.model)
     frozen = recipe.but(freeze="all", positions={}, augmentation="none", epochs=1, source_loss=None, source_dataset=None)
-    built = build(frozen, len(classes), home)
+    built = build(frozen, len(classes), home, start=kept if recipe.weights == "run" else None)
     heads = classifiers(built.model)
     if len(heads) != 1 or not isinstance(heads[0], nn.Linear):
         raise Unavailable("no_linear_head", model=recipe.model)

@@ -14,7 +14,7 @@ from transfer_core.errors import Unavailable
 from transfer_core.events import Event, Note
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
-from transfer_core.training import checkpoint, weights
+from transfer_core.training import checkpoint, starts, weights
 from transfer_core.training.checkpoint import State
 from transfer_core.training.freezing import Ladder, trainable_parameters
 from transfer_core.training.loop import TrainStep, epochs, train_step
@@ -43,7 +43,8 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, devi
     torch.manual_seed(recipe.seed)
     if recipe.weights == "pretrained":
         yield from weights.fetch(recipe.model)
-    built = build(recipe, len(classes), home, classes)
+    start = starts.keep(recipe.start_from, home, out) if recipe.weights == "run" else None
+    built = build(recipe, len(classes), home, classes, start)
     if built.transferred:
         yield built.transferred
     if not resume:

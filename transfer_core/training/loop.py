@@ -68,7 +68,7 @@ class Training:
             return
         self.model.eval()
         with self.meter.watch():
-            for images, _ in _on_device(self, self.validation, _batches(places, self.recipe.batch_size), 0):
+            for images, _ in _on_device(self, self.validation, _batches(places, _FEW), 0):
                 with self.precision.cast():
                     self.network(images)
         self.meter.begin()
@@ -76,6 +76,10 @@ class Training:
 
 
 TrainStep = Callable[[Training, Tensor, Tensor], Parts]
+
+
+_FEW = 8
+"""Images in one batch before the training has found out how many its memory holds."""
 
 
 def _batches(places: list[int], size: int) -> list[list[int]]:

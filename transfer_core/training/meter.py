@@ -41,14 +41,21 @@ class Meter:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """What goes into the classifier is noted."""
+        """What goes into the classifier is noted: of a pass over all validation images, that of those at `places`."""
         self._seen = []
         given: list[Tensor] = []
+        passed = 0
 
         def note(_head: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            nonlocal passed
             given.append(inputs[0])
             if len(given) == len(self.classifiers):  # distilled models have two
-                self._seen.append(self._of(given))
+                count = len(given[0])
+                wanted = [place - passed for place in self.places if passed <= place < passed + count]
+                rows = given if self._first is None else [part[wanted] for part in given]
+                if len(rows[0]):
+                    self._seen.append(self._of(rows))
+                passed += count
                 given.clear()
 
         hooks = [] if self.still else [head.register_forward_pre_hook(note) for head in self.classifiers]
@@ -66,18 +73,20 @@ class Meter:
         return features, logits.flatten(1).argmax(1)
 
     def begin(self) -> None:
-        """What was watched last is what the model says at its start."""
+        """What was watched last, a pass over the images at `places` only, is what the model says at its start."""
         self._first = self._together()
+        self._seen = []
 
     def read(self) -> Kept:
         """After a pass over all validation images has been watched."""
         agreement = 1.0 if self.still and self.heads else None
         similarity = 1.0 if self.still else None
         now = self._together()
+        self._seen = []
         if now and self._first:
             (features, said), (before, wanted) = now, self._first
-            similarity = float(nn.functional.cosine_similarity(features[self.places], before).mean())
-            agreement = None if said is None else float((said[self.places] == wanted).float().mean())
+            similarity = float(nn.functional.cosine_similarity(features, before).mean())
+            agreement = None if said is None else float((said == wanted).float().mean())
         drift, moved = self._drift()
         return Kept(images=len(self.places), agreement=agreement, similarity=similarity, drift=drift, moved=moved)
 
@@ -97,6 +106,6 @@ class Meter:
 
 
 def _square(tensor: Tensor) -> float:
-    return float((tensor.detach().double() ** 2).sum())
+    return float(torch.linalg.vector_norm(tensor.detach().float())) ** 2  # float64 is not to be had on every device
 
 

@@ -22,7 +22,7 @@ from transfer_core.images import Preprocessing
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training.layers import LayerGroup, layer_groups
-from transfer_core.training.starts import Start, from_file, from_run, read_run, without_head
+from transfer_core.training.starts import Start, from_file, from_run, read_run, run_folder, without_head
 from transfer_core.training.weight_files import read_weights
 from transfer_core.training.weights import own_file, pretrained_state_dict
 from transfer_core.words import Message
@@ -48,37 +48,38 @@ class Built:
     """What was taken over from that run."""
 
 
-def build(recipe: Recipe, num_classes: int, home: Home, classes: Sequence[str] = ()) -> Built:
+def build(recipe: Recipe, num_classes: int, home: Home, classes: Sequence[str] = (), start: Path | None = None) -> Built:
     """Make the recipe's model. Its new head is all zeros, so the first loss is exactly ln(num_classes).
 
     A random head would send large gradients into the backbone and tear up its features (Kumar et al. 2022). Only where the model
-    starts from a run that tells the same `classes` apart, in the same order, the head goes on as it is.
+    starts from a run that tells the same `classes` apart, in the same order, the head goes on as it is. `start` is the folder of
+    that run, or of what was kept of it (see `starts.keep`).
     Raises `NotFound`, `BadWeights`, `Unavailable`, `BadRecipe` (image size the model cannot take).
     """
     if not timm.is_model(recipe.model):
         raise NotFound("no_such_model", model=recipe.model)
-    model, arguments, start = _with_weights(recipe, home)
-    source_head = _kept_head(model) if start.head else []
-    transferred = start.transferred
-    if not classes or start.classes != list(classes):
+    model, arguments, begun = _with_weights(recipe, home, start)
+    source_head = _kept_head(model) if begun.head else []
+    transferred = begun.transferred
+    if not (begun.head and classes and begun.classes == list(classes)):
         before = head_tensors(model)
         new_head(model, num_classes)
         transferred = without_head(transferred, before, head_tensors(model))
     preprocessing = preprocessing_of(model, recipe.image_size)
     if recipe.image_size:
         _try_size(model, preprocessing, recipe)
-    return Built(model, source_head, preprocessing, layer_groups(model), recipe.model, arguments, start.notes, start.classes,
+    return Built(model, source_head, preprocessing, layer_groups(model), recipe.model, arguments, begun.notes, begun.classes,
                  transferred and transferred.event)
 
 
-def _with_weights(recipe: Recipe, home: Home) -> tuple[nn.Module, dict[str, Any], Start]:
+def _with_weights(recipe: Recipe, home: Home, start: Path | None) -> tuple[nn.Module, dict[str, Any], Start]:
     """The model with its original head, loaded. timm translates names, label offsets and position embeddings."""
     arguments: dict[str, Any] = {}
     card = timm.get_pretrained_cfg(recipe.model, allow_unregistered=True)
     if recipe.image_size and card and card.fixed_input_size:
         arguments["img_size"] = recipe.image_size
     loading: dict[str, Any] = {}
-    run = read_run(recipe.start_from, home) if recipe.weights == "run" else None
+    run = read_run(recipe.start_from, start or run_folder(recipe.start_from, home)) if recipe.weights == "run" else None
     if recipe.weights == "pretrained":
         tensors = pretrained_state_dict(recipe.model)
         loading = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": tensors, "source": ""}}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from transfer_core.datasets.manifest import SPLITS, Manifest
-from transfer_core.errors import BadRecipe
+from transfer_core.errors import BadRecipe, NotFound
 from transfer_core.events import Event
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
@@ -41,7 +41,7 @@ def prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, device
     for head in built.source_head:
         head.to(device)
     balance = class_weights(train.labels, len(manifest.classes)).to(device) if recipe.class_balance == "weights" else None
-    other = Manifest.read(home, recipe.source_dataset, recipe.source_version) if recipe.source_dataset else None
+    other = _second(recipe, home) if not ladder.head_only else None
     objective = Objective(recipe, built, ladder, balance, other.classes if other else ())
     for head in objective.source_heads:
         head.to(device)
@@ -64,12 +64,22 @@ def prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, device
         if compiled:
             faster, note = _compiled(recipe, built, network, few, precision, watched=objective.looks_inside)
             notes.append(note)
-    optimizer = make_optimizer(recipe, built.model, ladder, objective.source_heads, new=joint is not None)
+    optimizer = make_optimizer(recipe, built.model, ladder, objective.source_heads, new=joint is not None and joint.new)
     images = {split: len(manifest.of(split)) for split in SPLITS}
     training = Training(recipe, built.model, network, faster, ladder, objective, meter, optimizer, precision, device, *inputs[:2],
                         manifest.classes, images, step)
     training.begin_meter()
     return training, notes
+
+
+def _second(recipe: Recipe, home: Home) -> Manifest | None:
+    """The dataset that is learned at the same time. Raises `NotFound`."""
+    if recipe.source_dataset is None:
+        return None
+    try:
+        return Manifest.read(home, recipe.source_dataset, recipe.source_version)
+    except FileNotFoundError as error:
+        raise NotFound("no_dataset", name=f"{recipe.source_dataset} v{recipe.source_version}", known="–") from error
 
 
 def check_data(manifest: Manifest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,11 +13,11 @@ from torch import Tensor, nn
 
 from transfer_core.errors import NotFound
 from transfer_core.events import Transferred
-from transfer_core.paths import Home
+from transfer_core.paths import Home, replacing
 from transfer_core.training.weight_files import fit_weights
 from transfer_core.words import Message
 
-_BEST = "model.safetensors"
+_BEST, KEPT = "model.safetensors", "start"
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,40 @@ class Start:
     transferred: Taken | None = None
 
 
-def read_run(run: str, home: Home) -> SourceRun:
+def run_folder(run: str, home: Home) -> Path:
+    """Where a run's model lies; nothing is made there."""
+    return home.root / "runs" / run
+
+
+def keep(run: str, home: Home, out: Path) -> Path:
+    """Keep the start of a training beside it, in `out`: the run may learn on, or be deleted, before this training is resumed.
+
+    Hard links where the disk has them, so it costs nothing. What is kept already stays. Raises `NotFound`.
+    """
+    folder, kept = run_folder(run, home), out / KEPT
+    if not (kept / _BEST).is_file():
+        kept.mkdir(parents=True, exist_ok=True)
+        try:
+            for name in ("info.json", "classes.json", _BEST):  # the weights last: with them it is whole
+                _link(folder / name, kept / name)
+        except FileNotFoundError as error:
+            raise NotFound("no_start_run", run=run) from error
+    return kept
+
+
+def _link(file: Path, there: Path) -> None:
+    with replacing(there) as part:
+        part.unlink(missing_ok=True)
+        try:
+            part.hardlink_to(file)
+        except FileNotFoundError:
+            raise
+        except OSError:  # a disk without hard links
+            shutil.copyfile(file, part)
+
+
+def read_run(run: str, folder: Path) -> SourceRun:
     """Raises `NotFound` when there is no such run, or it has no trained model."""
-    folder: Path = home.root / "runs" / run
     try:
         info = json.loads((folder / "info.json").read_text("utf-8"))
         classes = json.loads((folder / "classes.json").read_text("utf-8"))

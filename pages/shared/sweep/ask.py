@@ -19,7 +19,9 @@ MOST = 40
 
 def offer(now: Draft) -> None:
     """A button that asks; nothing where there is no λ, or nothing to train on."""
-    if setting_of(now.recipe) is None or now.recipe.dataset == NO_DATASET:
+    constant = now.recipe.source_loss and not {"train", "anchor"} & set(now.positions)
+    checked = now.dataset and now.dataset.latest.summary.get("split", {}).get("validation")
+    if setting_of(now.recipe) is None or now.recipe.dataset == NO_DATASET or constant or not checked:
         return
     with st.popover(t("sweep.offer"), icon=":material/tune:", key="sweep-offer"):
         st.markdown(t("sweep.offer_text"))

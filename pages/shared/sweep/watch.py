@@ -14,6 +14,7 @@ from pages.shared.train.follow import follow
 from pages.shared.undisturbed import undisturbed
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed, Swept
+from transfer_core.jobs.discard import discard_points
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job
 from transfer_core.sweeping import Tried, recommend, setting_of, tried
@@ -30,6 +31,12 @@ def show() -> None:
     recipe = Recipe(**job.payload["recipe"])
     st.caption(_about(job, recipe))
     st.fragment(_look, run_every=1.0 if job.live else None, key="sweep-look")(job.id, job.live, setting_of(recipe))
+
+
+@undisturbed()
+def _delete(sweep: str) -> None:
+    backend.store().delete_job(sweep)
+    discard_points(backend.store(), sweep)
 
 
 def _job() -> Job | None:
@@ -53,7 +60,10 @@ def _look(job_id: str, was_live: bool, setting: str) -> None:
     """The part that is looked at every second; when the sweep ends, the whole page follows."""
     if taken := st.session_state.pop("sweep took", None):
         navigation.go("train", run=taken, job=None)
-    job = backend.store().job(job_id)
+    try:
+        job = backend.store().job(job_id)
+    except NotFound:  # deleted
+        st.rerun()
     if job.live != was_live:
         st.rerun()
     progress = follow(job_id)
@@ -63,6 +73,9 @@ def _look(job_id: str, was_live: bool, setting: str) -> None:
         if job.live and not job.stop:
             st.button(t("train.stop"), icon=":material/stop:", key="sweep-stop", on_click=backend.store().ask_stop,
                       args=(job.id, "keep"))
+        if not job.live and job.state in ("stopped", "failed"):
+            st.button(t("train.resume"), icon=":material/resume:", key="sweep-resume", on_click=backend.store().requeue,
+                      args=(job.id,))
     if job.live and progress.stage and progress.stage.total:
         st.progress(min(1.0, progress.stage.done / progress.stage.total), t("stages.sweep"))
     if isinstance(progress.ended, Failed):
@@ -78,6 +91,9 @@ def _look(job_id: str, was_live: bool, setting: str) -> None:
     plot(known, chosen)
     st.caption(t("sweep.plot_help", n=known[0].n))
     _table(known, chosen, progress.swept)
+    if not job.live:
+        st.button(t("sweep.delete"), icon=":material/delete:", type="tertiary", key="sweep-delete", help=t("sweep.delete_help"),
+                  on_click=_delete, args=(job.id,))
 
 
 def _take(chosen: Tried, why: str, points: Sequence[Swept]) -> None:

@@ -155,18 +155,19 @@ def _term(recipe: Recipe, built: Built, ladder: Ladder, source_classes: Sequence
         "features": lambda: Views(choice.function, built, ladder.at("train", "anchor")),
         "relation": lambda: Relation(choice.function, built, built.model.num_classes),
         "importance": lambda: Importance(choice.function, built, ladder),
-        "source_images": lambda: Joint(choice.function, _second_heads(built, source_classes), recipe.seed),
+        "source_images": lambda: Joint(choice.function, *_second_heads(built, source_classes), recipe.seed),
     }
     return make[needs]()
 
 
-def _second_heads(built: Built, classes: Sequence[str]) -> list[nn.Module]:
-    """Classifiers for other classes on the same features: those of the run it started from, or new ones, all zeros."""
+def _second_heads(built: Built, classes: Sequence[str]) -> tuple[list[nn.Module], bool]:
+    """Classifiers for other classes on the same features: those of the run it started from, or new ones, all zeros; and whether
+    they are new."""
     if built.source_head and built.source_classes == list(classes):
-        return [copy.deepcopy(head).requires_grad_(True) for head in built.source_head]
+        return [copy.deepcopy(head).requires_grad_(True) for head in built.source_head], False
     model = copy.deepcopy(built.model)
     new_head(model, len(classes))
-    return [head.requires_grad_(True) for head in classifiers(model)]
+    return [head.requires_grad_(True) for head in classifiers(model)], True
 
 
 __all__ = ["Joint", "Network", "Objective", "Parts", "Term"]

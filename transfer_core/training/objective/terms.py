@@ -23,7 +23,8 @@ Network = Callable[[Any], Tensor]
 """The model, or the suffix of a cut one; its modules' hooks fire either way."""
 RELATED, WEIGHED = 2000, 200
 """Training images that are looked at to relate classes, and to find which weights matter."""
-_AT_ONCE = 32
+_AT_ONCE = 8
+"""So few that memory is no question, before the training has found its batch size."""
 
 
 class Term:
@@ -112,7 +113,7 @@ class Importance(Term):
     """How much the original classifier's answers depend on each weight that is trained, and how far it has moved."""
 
     def __init__(self, loss: Callable[[Mapping, Mapping, Mapping], Tensor], built: Built, ladder: Ladder) -> None:
-        trained = ladder.parameters("train")
+        trained = ladder.parameters("train") | ladder.parameters("anchor")
         self.loss, self.kept = loss, built.source_head
         self.now = {name: parameter for name, parameter in built.model.named_parameters() if name in trained}
         self.start: dict[str, Tensor] = {}
@@ -125,8 +126,6 @@ class Importance(Term):
         """
         self.start = {name: weight.detach().clone() for name, weight in self.now.items()}
         self.importance = {name: torch.zeros_like(weight) for name, weight in self.start.items()}
-        if not self.now:
-            return
         chance, chosen = torch.Generator().manual_seed(seed), _some(len(inputs.labels), WEIGHED, seed)
         for done, (images, _) in enumerate(_counted(inputs, [[place] for place in chosen], device), 1):
             told = answers(network, images, self.kept)[0].float().log_softmax(-1)[0]
@@ -137,7 +136,7 @@ class Importance(Term):
                     total += slope.float() ** 2
             yield Progressed(stage="weighing", done=done, total=len(chosen))
         together = torch.cat([total.flatten() for total in self.importance.values()])
-        top = together.kthvalue(max(1, round(0.99 * len(together)))).values
+        top = together.cpu().kthvalue(max(1, round(0.99 * len(together)))).values.to(together.device)
         scale = 1 / together.clamp(max=top).mean().clamp_min(1e-30)
         self.importance = {name: total.clamp(max=top) * scale for name, total in self.importance.items()}
 
@@ -148,10 +147,8 @@ class Importance(Term):
 class Joint(Term):
     """Batches of a second dataset beside the person's own, through the same layers, with a classifier of their own."""
 
-    new = True
-
-    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor], heads: Sequence[nn.Module], seed: int) -> None:
-        self.loss, self.heads, self.seed = loss, heads, seed
+    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor], heads: Sequence[nn.Module], new: bool, seed: int) -> None:
+        self.loss, self.heads, self.new, self.seed = loss, heads, new, seed
         self.train: Inputs | None = None
         self.validation: Inputs | None = None
         self._next: Iterator[tuple[Any, Tensor]] = iter(())
