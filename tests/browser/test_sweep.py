@@ -17,7 +17,7 @@ def test_from_the_question_to_a_model_to_take_home(studio, page: Page, drawn, wa
     settings = ("model=tf_efficientnet_lite0.in1k&freeze=6&epochs=1&image_size=64&source_loss=lwf&regularizer=none"
                 "&augmentation=none")
     page.goto(f"{studio.url}/model?depth=expert&dataset={drawn}&{settings}")
-    page.get_by_role("button", name=say("sweep.offer")).click()
+    page.locator(".st-key-sweep-offer summary").click()
     values = page.get_by_label(say("sweep.values"))
     values.fill("0.1, 100")
     values.press("Enter")
@@ -27,7 +27,7 @@ def test_from_the_question_to_a_model_to_take_home(studio, page: Page, drawn, wa
     use = page.locator(".st-key-sweep-use button")
     expect(use).to_be_visible(timeout=240_000)
     expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg").first).to_be_visible()
-    sweep, = studio.store.jobs("sweep")
+    sweep = studio.store.job(re.search(r"job=(sweep-\w+)", page.url)[1])
     assert [point["lambda"] for point in sweep.result["points"]] == [0.1, 100.0]
     use.click()
     expect(page).to_have_url(re.compile(r"/train\?.*run=train-"))

@@ -18,12 +18,13 @@ MOST = 40
 
 
 def offer(now: Draft) -> None:
-    """A button that asks; nothing where there is no λ, or nothing to train on."""
+    """Asks when it is opened; nothing where there is no λ, or nothing to train on."""
     constant = now.recipe.source_loss and not {"train", "anchor"} & set(now.positions)
     checked = now.dataset and now.dataset.latest.summary.get("split", {}).get("validation")
     if setting_of(now.recipe) is None or now.recipe.dataset == NO_DATASET or constant or not checked:
         return
-    with st.popover(t("sweep.offer"), icon=":material/tune:", key="sweep-offer"):
+    # No popover: it would grow below the window's edge, and its button could not be reached.
+    with st.expander(t("sweep.offer"), icon=":material/tune:", key="sweep-offer"):
         st.markdown(t("sweep.offer_text"))
         usual = ", ".join(decimal(value) for value in grid(now.recipe))
         text = st.text_input(t("sweep.values"), usual, key=f"sweep-values-{setting_of(now.recipe)}-{now.recipe.regularizer}")
