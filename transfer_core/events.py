@@ -83,6 +83,16 @@ class Kept(_Fact):
     """On the validation images of the source dataset, where there is one."""
     source_images: int = 0
 
+    @property
+    def kind(self) -> Literal["source", "agreement", "similarity"]:
+        """Which of the three says most of what is left."""
+        return "source" if self.source_accuracy is not None else "agreement" if self.agreement is not None else "similarity"
+
+    @property
+    def share(self) -> float | None:
+        """The one number that stands for what is left; None where nothing could be compared."""
+        return {"source": self.source_accuracy, "agreement": self.agreement, "similarity": self.similarity}[self.kind]
+
 
 class Epoch(_Fact):
     """One pass over the training images and one look at the validation images."""

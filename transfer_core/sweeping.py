@@ -76,6 +76,11 @@ def tried(points: Sequence[Swept]) -> list[Tried]:
     return found
 
 
+def best_of(value: float, points: Sequence[Swept]) -> Swept:
+    """The training of this λ that learned most."""
+    return max((point for point in points if point.value == value), key=lambda point: point.accuracy)
+
+
 def hopeless(points: Sequence[Swept]) -> set[float]:
     """Values that learn so much less than the best that no more seeds are spent on them. The best is never among them."""
     known = tried(points)

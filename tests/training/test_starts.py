@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import shutil
+import threading
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from safetensors.torch import load_file
 
 from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.errors import BadRecipe, BadWeights, NotFound
-from transfer_core.events import Cached, Epoch, Finished, Transferred
+from transfer_core.events import Cached, Epoch, Finished, Step, Transferred
 from transfer_core.training import checkpoint
 from transfer_core.training.fit import fit
 from transfer_core.training.models import build, head_tensors, load_run
@@ -185,6 +187,22 @@ def test_the_second_dataset_and_replay_go_together(recipe):
         with pytest.raises(BadRecipe) as error:
             recipe.but(**settings)
         assert error.value.code == "source_dataset_missing"
+
+
+def test_no_thread_goes_on_decoding_the_second_dataset(recipe, manifest, two, home, tmp_path):
+    written(home, manifest)
+    chosen = recipe.but(dataset="bluish", source_loss="replay", source_dataset="colours")
+    before, events = set(threading.enumerate()), fit(chosen, two, home, tmp_path, device="cpu", cache=False)
+    next(event for event in events if isinstance(event, Step))
+    assert set(threading.enumerate()) - before
+    gc.disable()  # nobody waits for the collector
+    try:
+        next(event for event in events if isinstance(event, Epoch))
+        assert set(threading.enumerate()) == before
+    finally:
+        gc.enable()
+    events.close()
+    assert set(threading.enumerate()) == before
 
 
 @pytest.mark.parametrize("name", ["/etc", "../other", "a b", ""])

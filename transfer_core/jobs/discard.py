@@ -20,8 +20,13 @@ def discard_points(store: Store, sweep: str) -> None:
     """Remove the trainings of a sweep nobody has gone on with."""
     for run in store.jobs("train", "stopped"):
         if run.is_part and run.payload["sweep"] == sweep:
-            store.delete_job(run.id)
-            shutil.rmtree(store.home.run(run.id), ignore_errors=True)
+            throw_away(store, run.id)
+
+
+def throw_away(store: Store, run: str) -> None:
+    """Take a training out of the lists, and what it made off the disk."""
+    store.delete_job(run)
+    shutil.rmtree(store.home.run(run), ignore_errors=True)
 
 
 def discard(store: Store, job: Job) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import gc
-import shutil
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 
 from transfer_core.errors import BadRecipe, TrainingFailed
 from transfer_core.events import Epoch, Event, Note, Progressed, Step, Swept
+from transfer_core.jobs.discard import throw_away
 from transfer_core.metrics import wilson
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job, Store
-from transfer_core.sweeping import hopeless, recommend, setting_of
+from transfer_core.sweeping import best_of, hopeless, recommend, setting_of
 from transfer_core.words import message
 
 EVERY = 1.0
@@ -32,7 +32,7 @@ def sweep(job: Job, store: Store) -> Generator[Event, None, dict | None]:
     points = [event for _, event in store.events(job.id, kinds=("swept",))]
     for run in store.jobs("train"):
         if run.payload.get("sweep") == job.id and run.id not in {point.run for point in points}:
-            _throw_away(run.id, store)  # its worker died with this job's before
+            throw_away(store, run.id)  # its worker died with this job's before
     if not Manifest.read(store.home, recipe.dataset, recipe.version).of("validation"):
         raise BadRecipe("sweep_unmeasured")
     out: set[float] = set()
@@ -56,7 +56,7 @@ def sweep(job: Job, store: Store) -> Generator[Event, None, dict | None]:
     except StopAsked as stop:
         if stop.how == "discard":
             for point in points:
-                _throw_away(point.run, store)
+                throw_away(store, point.run)
             raise
     return answer(points)
 
@@ -67,8 +67,7 @@ def answer(points: list[Swept]) -> dict:
     found = recommend(points)
     chosen = None
     if found:
-        runs = sorted((point for point in points if point.value == found[0].value), key=lambda point: -point.accuracy)
-        chosen = {"lambda": found[0].value, "why": found[1].model_dump(), "run": runs[0].run}
+        chosen = {"lambda": found[0].value, "why": found[1].model_dump(), "run": best_of(found[0].value, points).run}
     return {"points": rows, "recommended": chosen, "split": "validation"}
 
 
@@ -97,7 +96,7 @@ def _one(job: Job, store: Store, base: Recipe, value: float, turn: int,
         else:
             failed = None
     if failed:
-        _throw_away(run, store)
+        throw_away(store, run)
         yield Note(level="warning", message=message("sweep.failed", value=f"{value:g}"))
         yield Note(level="warning", message=message(f"errors.{failed.code}.text", **failed.values))
         return None
@@ -106,9 +105,8 @@ def _one(job: Job, store: Store, base: Recipe, value: float, turn: int,
         return None
     n, kept = sum(map(sum, best.confusion)), best.kept
     low, high = wilson(round(best.validation_accuracy * n), n)
-    left = next((share for share in (kept.source_accuracy, kept.agreement, kept.similarity) if share is not None), None)
-    return Swept(value=value, seed=recipe.seed, turn=turn, accuracy=best.validation_accuracy, low=low, high=high, n=n, kept=left,
-                 kept_images=kept.source_images or kept.images, drift=kept.moved, run=run)
+    return Swept(value=value, seed=recipe.seed, turn=turn, accuracy=best.validation_accuracy, low=low, high=high, n=n,
+                 kept=kept.share, kept_images=kept.source_images or kept.images, drift=kept.moved, run=run)
 
 
 @contextmanager
@@ -128,11 +126,6 @@ def _run(job: Job, store: Store, recipe: Recipe) -> Iterator[tuple[str, Callable
     try:
         yield run, tell
     except BaseException:
-        _throw_away(run, store)
+        throw_away(store, run)
         raise
     store.append(run, *waiting)
-
-
-def _throw_away(run: str, store: Store) -> None:
-    store.delete_job(run)
-    shutil.rmtree(store.home.run(run), ignore_errors=True)

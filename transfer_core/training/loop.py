@@ -22,7 +22,7 @@ from transfer_core.training.freezing import Ladder, trainable_parameters
 from transfer_core.training.meter import Meter
 from transfer_core.training.objective import Joint, Objective, Parts
 from transfer_core.training.optim import Precision, schedule, set_learning_rate
-from transfer_core.training.pipeline import Inputs, in_order, shuffled
+from transfer_core.training.pipeline import Inputs, in_batches, in_order, shuffled
 from transfer_core.training.prefix.inputs import moved, placed
 from transfer_core.training.sums import Sums
 from transfer_core.words import message
@@ -68,7 +68,7 @@ class Training:
             return
         self.model.eval()
         with self.meter.watch():
-            for images, _ in _on_device(self, self.validation, _batches(places, _FEW), 0):
+            for images, _ in _on_device(self, self.validation, in_batches(places, _FEW), 0):
                 with self.precision.cast():
                     self.network(images)
         self.meter.begin()
@@ -80,10 +80,6 @@ TrainStep = Callable[[Training, Tensor, Tensor], Parts]
 
 _FEW = 8
 """Images in one batch before the training has found out how many its memory holds."""
-
-
-def _batches(places: list[int], size: int) -> list[list[int]]:
-    return [places[start:start + size] for start in range(0, len(places), size)]
 
 
 def epochs(training: Training, out: Path, state: State) -> Iterator[Event]:
@@ -170,7 +166,14 @@ def train_step(training: Training, images: Tensor, labels: Tensor) -> Parts:
 def _epoch(training: Training, out: Path, state: State) -> Generator[Event, None, State]:
     """Train one epoch, validate, save. Nothing on disk changes before both are done."""
     began, number, recipe = time.monotonic(), state.epoch + 1, training.recipe
-    train, step = yield from _train_epoch(training, state)
+    source = training.objective.source
+    if source:
+        source.begin(number, state.batch_size)
+    try:
+        train, step = yield from _train_epoch(training, state)
+    finally:
+        if source:
+            source.end()
     validation, kept = _validate(training, state.batch_size)
     validation = validation or train
     losses = validation.losses
@@ -198,8 +201,6 @@ def _train_epoch(training: Training, state: State) -> Generator[Event, None, tup
     whole, recent = (Sums(len(training.classes), training.device) for _ in range(2))
     reported = time.monotonic()
     training.model.train()
-    if training.objective.source:
-        training.objective.source.begin(number, state.batch_size)
     for index, (images, labels) in enumerate(_on_device(training, training.train, order, number)):
         factor = schedule(recipe, (state.epoch + (index + 0.5) / len(order)) / recipe.epochs)
         set_learning_rate(training.optimizer, factor)

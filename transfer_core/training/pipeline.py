@@ -123,7 +123,11 @@ def threads() -> int:
 
 
 def in_order(count: int, batch_size: int) -> list[list[int]]:
-    return [list(range(start, min(start + batch_size, count))) for start in range(0, count, batch_size)]
+    return in_batches(range(count), batch_size)
+
+
+def in_batches(places: Sequence[int], batch_size: int) -> list[list[int]]:
+    return [list(places[start:start + batch_size]) for start in range(0, len(places), batch_size)]
 
 
 def shuffled(labels: Tensor, batch_size: int, seed: int, epoch: int, balanced: bool) -> list[list[int]]:

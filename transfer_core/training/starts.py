@@ -25,7 +25,6 @@ class SourceRun:
     """A run's model, read and never written."""
 
     run: str
-    architecture: str
     classes: list[str]
     tensors: dict[str, Tensor]
 
@@ -69,7 +68,7 @@ def keep(run: str, home: Home, out: Path) -> Path:
     if not (kept / _BEST).is_file():
         kept.mkdir(parents=True, exist_ok=True)
         try:
-            for name in ("info.json", "classes.json", _BEST):  # the weights last: with them it is whole
+            for name in ("classes.json", _BEST):  # the weights last: with them it is whole
                 _link(folder / name, kept / name)
         except FileNotFoundError as error:
             raise NotFound("no_start_run", run=run) from error
@@ -90,12 +89,11 @@ def _link(file: Path, there: Path) -> None:
 def read_run(run: str, folder: Path) -> SourceRun:
     """Raises `NotFound` when there is no such run, or it has no trained model."""
     try:
-        info = json.loads((folder / "info.json").read_text("utf-8"))
         classes = json.loads((folder / "classes.json").read_text("utf-8"))
         tensors = load_file(folder / _BEST)
     except FileNotFoundError as error:
         raise NotFound("no_start_run", run=run) from error
-    return SourceRun(run, info["architecture"], classes, tensors)
+    return SourceRun(run, classes, tensors)
 
 
 def from_file(model: nn.Module, tensors: dict[str, Tensor], name: str) -> Start:

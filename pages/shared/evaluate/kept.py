@@ -24,7 +24,7 @@ def show(run: str) -> None:
     """Nothing for a training without validation photos, or from before this was measured."""
     progress = follow(run)
     best = progress.best
-    if best is None or best.kept is None or not validated(progress) or share(best.kept) is None:
+    if best is None or best.kept is None or not validated(progress) or best.kept.share is None:
         return
     st.subheader(t("kept.title"), anchor="kept")
     st.markdown(sentence(best))
@@ -33,26 +33,17 @@ def show(run: str) -> None:
     _drift(best.kept)
 
 
-def share(kept: Kept) -> float | None:
-    """The one number that stands for what is left."""
-    return next((value for value in (kept.source_accuracy, kept.agreement, kept.similarity) if value is not None), None)
-
-
-def _kind(kept: Kept) -> str:
-    return "source" if kept.source_accuracy is not None else "agreement" if kept.agreement is not None else "similarity"
-
-
 def sentence(epoch: Epoch) -> str:
     kept, percent = epoch.kept, f"{100 * epoch.validation_accuracy:.0f}"
     if not kept.drift:
         return t("kept.frozen", percent=percent)
-    kind = _kind(kept)
+    kind = kept.kind
     if kind == "similarity":
         return t("kept.similarity", percent=percent, kept=f"{100 * kept.similarity:.0f}", n=kept.images, epoch=epoch.epoch)
     n = kept.source_images if kind == "source" else kept.images
-    low, high = wilson(round(share(kept) * n), n)
+    low, high = wilson(round(kept.share * n), n)
     interval = {"low": f"{100 * low:.0f}", "high": f"{100 * high:.0f}"}
-    return t(f"kept.{kind}", percent=percent, kept=f"{100 * share(kept):.0f}", n=n, epoch=epoch.epoch, **interval)
+    return t(f"kept.{kind}", percent=percent, kept=f"{100 * kept.share:.0f}", n=n, epoch=epoch.epoch, **interval)
 
 
 def curves(progress: Progress) -> str:
@@ -60,7 +51,7 @@ def curves(progress: Progress) -> str:
     epochs = progress.epochs
     last = epochs[-1].epoch
     learned = [(epoch.epoch, epoch.validation_accuracy) for epoch in epochs]
-    left = [(epoch.epoch, max(0.0, share(epoch.kept))) for epoch in epochs if epoch.kept and share(epoch.kept) is not None]
+    left = [(epoch.epoch, max(0.0, epoch.kept.share)) for epoch in epochs if epoch.kept and epoch.kept.share is not None]
     alt = escape(t("kept.alt", epoch=last, learned=f"{100 * learned[-1][1]:.0f}", kept=f"{100 * left[-1][1]:.0f}"))
     grid = "".join(_level(level) for level in (0.0, 0.25, 0.5, 0.75, 1.0))
     step = max(1, -(-last // 10))
@@ -74,7 +65,7 @@ def curves(progress: Progress) -> str:
             f'{_curve(left, last, PALETTE[1], "7 5", "diamond")}'
             f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 2}" text-anchor="middle" opacity=".75">{escape(t("live.epoch"))}</text></svg>'
             f'<p class="kept-legend"><span style="--ink:{PALETTE[0]}">{escape(t("kept.learned"))}</span>'
-            f'<span class="dashed" style="--ink:{PALETTE[1]}">{escape(t(f"kept.kept_{_kind(epochs[-1].kept)}"))}</span></p>')
+            f'<span class="dashed" style="--ink:{PALETTE[1]}">{escape(t(f"kept.kept_{epochs[-1].kept.kind}"))}</span></p>')
 
 
 def _x(epoch: int, last: int) -> float:

@@ -17,7 +17,7 @@ from transfer_core.events import Failed, Swept
 from transfer_core.jobs.discard import discard_points
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job
-from transfer_core.sweeping import Tried, recommend, setting_of, tried
+from transfer_core.sweeping import Tried, best_of, recommend, setting_of, tried
 
 
 def show() -> None:
@@ -100,11 +100,7 @@ def _take(chosen: Tried, why: str, points: Sequence[Swept]) -> None:
     with st.container(border=True, key="sweep-recommended"):
         st.markdown(why)
         st.button(t("sweep.use", value=decimal(chosen.value)), type="primary", icon=":material/check:", key="sweep-use",
-                  on_click=_use, args=(_best(chosen.value, points).run,))
-
-
-def _best(value: float, points: Sequence[Swept]) -> Swept:
-    return max((point for point in points if point.value == value), key=lambda point: point.accuracy)
+                  on_click=_use, args=(best_of(chosen.value, points).run,))
 
 
 @undisturbed()
@@ -122,7 +118,7 @@ def _use(run: str) -> None:
 def _table(known: Sequence[Tried], chosen: Tried, points: Sequence[Swept]) -> None:
     rows = []
     for each in known:
-        best = _best(each.value, points)
+        best = best_of(each.value, points)
         rows.append({"value": decimal(each.value) + (" ★" if each.value == chosen.value else ""), "learned": 100 * each.accuracy,
                      "error": f"± {196 * each.error:.0f}", "kept": None if each.kept is None else 100 * each.kept,
                      "drift": 100 * best.drift, "seeds": each.seeds})
@@ -137,6 +133,6 @@ def _table(known: Sequence[Tried], chosen: Tried, points: Sequence[Swept]) -> No
     if picked and picked[0] < len(known):
         other = known[picked[0]]
         st.button(t("sweep.use", value=decimal(other.value)), icon=":material/check:", key="sweep-use-other",
-                  on_click=_use, args=(_best(other.value, points).run,))
+                  on_click=_use, args=(best_of(other.value, points).run,))
     else:
         st.caption(t("sweep.choose"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from transfer_core.events import Event, Progressed
 from transfer_core.training.freezing import Ladder
 from transfer_core.training.layers import LayerGroup
 from transfer_core.training.models import Built, features_and_logits
-from transfer_core.training.pipeline import Inputs, in_order, shuffled
+from transfer_core.training.pipeline import Inputs, in_batches, in_order, shuffled
 from transfer_core.training.prefix.inputs import moved, placed
 
 Network = Callable[[Any], Tensor]
@@ -43,6 +43,9 @@ class Term:
 
     def begin(self, epoch: int, batch_size: int) -> None:
         """An epoch of training begins."""
+
+    def end(self) -> None:
+        """It is over, in whichever way."""
 
     def __call__(self, network: Network, images: Any, labels: Tensor) -> tuple[Tensor, Tensor | None]:
         """The logits of the person's classes, and L_source; None where it says nothing of these images."""
@@ -94,8 +97,7 @@ class Relation(Term):
     def prepare(self, network: Network, inputs: Inputs, device: torch.device, seed: int) -> Iterator[Event]:
         chosen = _some(len(inputs.labels), RELATED, seed)
         sums, counts = None, torch.zeros(self.classes, device=device)
-        order = [[chosen[place] for place in batch] for batch in in_order(len(chosen), _AT_ONCE)]
-        for images, labels in _counted(inputs, order, device):
+        for images, labels in _counted(inputs, in_batches(chosen, _AT_ONCE), device):
             given = answers(network, images, self.heads)[0].float().softmax(-1)
             sums = torch.zeros(self.classes, given.shape[1], device=device) if sums is None else sums
             sums.index_add_(0, labels, given)
@@ -151,7 +153,7 @@ class Joint(Term):
         self.loss, self.heads, self.new, self.seed = loss, heads, new, seed
         self.train: Inputs | None = None
         self.validation: Inputs | None = None
-        self._next: Iterator[tuple[Any, Tensor]] = iter(())
+        self._next: Generator[tuple[Any, Tensor]] = (nothing for nothing in ())
 
     def draw_from(self, train: Inputs, validation: Inputs, device: torch.device) -> None:
         """The source dataset's splits, cut as the person's own are."""
@@ -160,7 +162,10 @@ class Joint(Term):
     def begin(self, epoch: int, batch_size: int) -> None:
         self._next = self._endless(epoch, batch_size)
 
-    def _endless(self, epoch: int, batch_size: int) -> Iterator[tuple[Any, Tensor]]:
+    def end(self) -> None:
+        self._next.close()  # and with it the threads that decode ahead
+
+    def _endless(self, epoch: int, batch_size: int) -> Generator[tuple[Any, Tensor]]:
         """Which source photos an epoch sees hangs on its number only, so that a resumed training sees the same."""
         again = 0
         while True:
