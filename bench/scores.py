@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from common import imported, stored_in_halves
+from common import difference, imported, stored_in_halves
 
 from transfer_core import datasets
 from transfer_core.events import Cached
@@ -44,7 +44,6 @@ def studies(epochs: int) -> dict[str, dict[str, Row]]:
                         "nothing stored": {"augmentation": "none", "cache": False}}}
 
 
-RESAMPLED = 5000
 Seen = dict[str, list[np.ndarray]]
 """Row → for each dataset, whether each test photo was right: seeds × photos."""
 
@@ -107,19 +106,6 @@ def _right(out: Path, manifest: datasets.Manifest, home: Home) -> np.ndarray:
         pass
     answers = [json.loads(line) for line in predictions_file(out, "test").read_text().splitlines()]
     return np.array([answer["label"] == answer["predicted"] for answer in answers], float)
-
-
-def difference(one: list[np.ndarray], other: list[np.ndarray]) -> tuple[float, float, float]:
-    """Mean over all photos and seeds of one − other, and its 95 % interval."""
-    gaps, chance = [a - b for a, b in zip(one, other, strict=True)], np.random.default_rng(0)
-    n = sum(gap.shape[1] for gap in gaps)
-
-    def again(gap: np.ndarray) -> np.ndarray:
-        seeds, photos = (chance.integers(0, length, length) for length in gap.shape)
-        return gap[seeds][:, photos]
-
-    means = [sum(again(gap).mean(0).sum() for gap in gaps) / n for _ in range(RESAMPLED)]
-    return sum(gap.mean(0).sum() for gap in gaps) / n, *np.quantile(means, (0.025, 0.975))
 
 
 def table(seen: Seen, cost: dict[str, list[float]], names: list[str], asked: argparse.Namespace) -> str:

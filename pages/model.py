@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages.shared import draft, navigation, place
 from pages.shared.bound import bind_to
-from pages.shared.model import cards, freezing, objective, settings, weights
+from pages.shared.model import cards, freezing, objective, settings, structure, weights
 from pages.shared.text import plain, t
 
 DEPTHS = ("simple", "guided", "expert")
@@ -35,6 +35,7 @@ if depth != "simple":
     weights.section(now)
 freezing.section(now, depth)
 if depth != "simple":
+    structure.section(now, depth)
     objective.section(now)
     settings.section(now, depth)
 settings.differences(now)

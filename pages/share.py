@@ -5,9 +5,10 @@ import streamlit as st
 from pages.shared import needs
 from pages.shared.share import files, snippets
 from pages.shared.text import t
+from pages.shared.train.follow import follow
 
 st.title(t("share.title"))
 run = needs.trained_run()
 if run is not None:
     name = files.show(run)
-    snippets.show(name)
+    snippets.show(name, timm="safetensors" in follow(run.id).exported)

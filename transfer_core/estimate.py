@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from transfer_core.catalog import ModelInfo, model
+from transfer_core.catalog import GroupInfo, ModelInfo, model
 from transfer_core.errors import NotFound
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
@@ -130,13 +130,16 @@ def estimate(recipe: Recipe, info: ModelInfo, images: int, speed: Speed | None =
 
     `memory_bytes` and `seconds` are estimates; the constants above say what they rest on.
     """
+    info = info.shortened(recipe.kept_groups)
+    if speed is not None and info.kept_groups:
+        speed = replace(speed, images_per_second=speed.images_per_second / max(1e-9, info.share))
     groups = info.groups
     learns = [recipe.position(group.name, index, len(groups)) != "freeze" for index, group in enumerate(groups)]
     first = learns.index(True) if True in learns else len(groups)
-    head = info.head_parameters(classes)
-    trainable = head + sum(group.parameters for group, does in zip(groups, learns, strict=True) if does)
-    total = head + info.backbone_parameters
     enlarged = (recipe.image_size / info.image_size) ** 2 if recipe.image_size else 1.0
+    head = _head(recipe, info, classes, enlarged)
+    trainable = head + sum(_tuned(recipe, group) for group, does in zip(groups, learns, strict=True) if does)
+    total = head + info.backbone_parameters
     teacher = recipe.source_loss is not None and first < len(groups)
     return Estimate(
         trainable, total,
@@ -145,6 +148,22 @@ def estimate(recipe: Recipe, info: ModelInfo, images: int, speed: Speed | None =
         4 * info.parameters if recipe.weights == "pretrained" else 0,
         _stored_bytes(recipe, info, first, images, enlarged),
     )
+
+
+def _head(recipe: Recipe, info: ModelInfo, classes: int, enlarged: float) -> int:
+    """Parameters of the new head."""
+    if recipe.head == "hidden":
+        return (info.features + 1) * recipe.head_width + (recipe.head_width + 1) * classes
+    if recipe.head == "flatten":
+        return round(math.prod(info.groups[-1].shape) * enlarged + 1) * classes
+    return info.head_parameters(classes)
+
+
+def _tuned(recipe: Recipe, group: GroupInfo) -> int:
+    """Parameters of a group that learns; for a change of low rank at most, since narrow layers take less than the rank."""
+    if recipe.tuning == "all":
+        return group.parameters
+    return group.tuned[recipe.tuning] * (recipe.lora_rank if recipe.tuning == "lora" else 1)
 
 
 def is_stored(recipe: Recipe, info: ModelInfo, first: int) -> bool:
@@ -158,9 +177,8 @@ def _stored_bytes(recipe: Recipe, info: ModelInfo, first: int, images: int, enla
     kept, the pixels."""
     if not is_stored(recipe, info, first):
         return _pixel_bytes(recipe, info, images)
-    # A class has one weight for each feature, and a bias.
-    numbers = info.head_parameters(2) - info.head_parameters(1) - 1 if first == len(info.groups) else (
-        enlarged * math.prod(info.groups[first - 1].shape))
+    pooled = first == len(info.groups) and recipe.head != "flatten"
+    numbers = info.features if pooled else enlarged * math.prod(info.groups[first - 1].shape)
     rows = images * (max(1, recipe.kept_views or 0) + _VALIDATION_SHARE)
     whole = rows * 4 * numbers
     return int(whole if whole <= FLOAT32_BYTES else whole / 2)

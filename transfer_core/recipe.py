@@ -49,10 +49,23 @@ class Recipe(BaseModel):
     start_from: Annotated[str | None, Field(pattern=r"^[\w-]+$")] = None
     """A run whose best weights are the start; only with weights = "run"."""
 
+    kept_groups: Annotated[int, Field(ge=1)] | None = None
+    """Use only the first so many layer groups of the backbone and leave out the rest; None keeps all."""
+    head: Literal["linear", "hidden", "flatten"] = "linear"
+    """What tells the classes apart: one layer on the pooled features, a hidden layer before it, or one layer on all places of
+    the last picture of features instead of their mean."""
+    head_width: Annotated[int, Field(ge=2, le=8192)] = 256
+    """Units of the hidden layer."""
+    head_dropout: Annotated[float, Field(ge=0, le=0.95)] = 0.2
+    """Share of the hidden layer's units that are left out at random in each step."""
+
     freeze: Annotated[int, Field(ge=0)] | Literal["all"] = "all"
     """Freeze the first k layer groups of the backbone; "all" is head only (feature transfer), 0 trains everything."""
     positions: dict[str, Position] = {}
     """Single layer groups by name, where they differ from what `freeze` says."""
+    tuning: Literal["all", "lora", "norm", "bias"] = "all"
+    """What of the groups that train may change: all weights, a change of low rank, only norms, or only biases."""
+    lora_rank: Annotated[int, Field(ge=1, le=1024)] = 8
     lambda_anchor: Annotated[float, Field(ge=0, le=1e6)] = 100.0
     """λ of the l2_sp pull on anchored groups; freezing is λ → ∞."""
 
@@ -107,6 +120,8 @@ class Recipe(BaseModel):
             raise BadRecipe("weights_file_missing")
         if (self.weights == "run") != (self.start_from is not None):
             raise BadRecipe("start_missing")
+        if self.tuning == "lora" and "anchor" in self.positions.values():
+            raise BadRecipe("lora_anchor")
         needs_data = self.source_loss is not None and bool(SOURCE_LOSSES[self.source_loss].facts.get("data"))
         if needs_data != (self.source_dataset is not None):
             raise BadRecipe("source_dataset_missing", source=self.source_loss or "none")

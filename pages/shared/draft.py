@@ -23,7 +23,7 @@ from transfer_core.words import Message
 NO_DATASET = "-"
 """Dataset id of a recipe put together before there is a dataset; such a recipe can be looked at, not run."""
 POSITIONS = ("train", "anchor", "freeze")
-MODEL_SETTINGS = ("freeze", "positions", "image_size", "weights", "weights_file", "start_from")
+MODEL_SETTINGS = ("freeze", "positions", "image_size", "weights", "weights_file", "start_from", "kept_groups", "head")
 """Settings that mean something only for the model they were made for: another model starts without them."""
 
 _EMPTY = "none"
@@ -38,6 +38,7 @@ class Draft:
 
     dataset: Dataset | None
     info: catalog.ModelInfo
+    """The model, with as many layer groups as are kept."""
     preset: str
     advised: str
     """The preset that fits the dataset, whichever the visitor chose."""
@@ -78,7 +79,7 @@ def current() -> Draft:
     asked = place.get("preset")
     preset = asked if asked in presets.PRESETS else advised
     usual = _usual(preset, info, dataset)
-    recipe, dropped = _changed(usual, [group.name for group in info.groups])
+    recipe, dropped = _changed(usual, [group.name for group in info.groups], info.kept_groups is not None)
     return Draft(dataset, info, preset, advised, why, usual, recipe, unknown, dropped)
 
 
@@ -112,7 +113,7 @@ def address(recipe: Recipe) -> dict[str, str | None]:
     except NotFound:
         dataset = None
     try:
-        info = catalog.model(recipe.model)
+        info = catalog.model(recipe.model).shortened(recipe.kept_groups)
     except NotFound:  # the Model page will say so
         return {**dict.fromkeys(SETTINGS), "preset": None, "model": recipe.model}
     wanted = _canonical(recipe, [group.name for group in info.groups])
@@ -193,13 +194,14 @@ def _usual(preset: str, info: catalog.ModelInfo, dataset: Dataset | None) -> Rec
 
 
 def _model() -> tuple[catalog.ModelInfo, StudioError | None]:
+    kept = place.get("kept_groups") or ""
     try:
-        return catalog.model(place.get("model") or DEFAULT_MODEL), None
+        return catalog.model(place.get("model") or DEFAULT_MODEL).shortened(int(kept) if kept.isdecimal() else None), None
     except NotFound as error:
         return catalog.model(DEFAULT_MODEL), error
 
 
-def _changed(usual: Recipe, groups: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
+def _changed(usual: Recipe, groups: Sequence[str], shortened: bool) -> tuple[Recipe, tuple[str, ...]]:
     """The usual recipe with what the URL says, and the names of what had to be left out."""
     said = place.asked()
     asked: dict[str, Any] = {}
@@ -213,6 +215,9 @@ def _changed(usual: Recipe, groups: Sequence[str]) -> tuple[Recipe, tuple[str, .
     if known := asked.get("positions"):
         asked["positions"] = {group: position for group, position in known.items() if group in groups}
         dropped += ["positions"] if len(asked["positions"]) < len(known) else []
+    if "kept_groups" in asked and not shortened:
+        del asked["kept_groups"]
+        dropped.append("kept_groups")
     settled = usual
     for name in list(asked):
         together = {each: asked[each] for each in _TOGETHER.get(name, (name,)) if each in asked}

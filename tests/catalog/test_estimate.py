@@ -14,7 +14,10 @@ from transfer_core.estimate import Speed, Speeds, estimate, speeds
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training import speed as measuring
+from transfer_core.training.freezing import climb, freeze, trainable_parameters
 from transfer_core.training.layers import head_parameters, layer_groups
+from transfer_core.training.models import build
+from transfer_core.training.tuning import low_rank
 
 MODELS = ("tf_efficientnet_lite0.in1k", "resnet18.a1_in1k", "vit_tiny_patch16_224.augreg_in21k_ft_in1k", "densenet121.ra_in1k")
 SPEED = Speed(images_per_second=50, backward=2, decode_seconds=0.01)
@@ -32,6 +35,34 @@ def test_parameters_are_exact(name, freeze):
     assert found.trainable_parameters == sum(sizes[path] for path in (*learns, *head_parameters(model)))
     assert found.total_parameters == sum(sizes.values())
     assert found.seconds is None
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("settings", [{"head": "hidden", "head_width": 33}, {"tuning": "norm"}, {"tuning": "bias"},
+                                      {"tuning": "lora", "lora_rank": 2}, {"kept_groups": 3, "freeze": 1}])
+def test_another_shape_is_counted_as_it_will_be_built(name, settings, tmp_path):
+    """Against the model that a training would build, with the ladder on it."""
+    info, recipe = catalog.model(name), Recipe(dataset="d", model=name, weights="scratch", **{"freeze": 2, **settings})
+    if recipe.kept_groups and recipe.kept_groups not in info.ends:
+        pytest.skip(f"{name} cannot end there")
+    built = build(recipe, 6, Home(tmp_path))
+    ladder = climb(recipe, built.model, built.groups, 100)
+    freeze(built.model, ladder)
+    found = estimate(recipe, info, 100, SPEED, classes=6)
+    assert found.total_parameters == sum(parameter.numel() for parameter in built.model.parameters())
+    trainable = trainable_parameters(built.model, low_rank(recipe, built.model, ladder.learning("train")))
+    if recipe.tuning == "lora":
+        assert trainable <= found.trainable_parameters <= 1.02 * trainable, "narrow layers take less than the rank"
+    else:
+        assert found.trainable_parameters == trainable
+    if recipe.kept_groups:
+        assert found.seconds < estimate(recipe.but(kept_groups=None), info, 100, SPEED, classes=6).seconds
+
+
+def test_a_flat_head_is_counted_as_it_will_be_built(tmp_path):
+    info, recipe = catalog.model("resnet18.a1_in1k"), Recipe(dataset="d", model="resnet18", weights="scratch", head="flatten")
+    built = build(recipe, 6, Home(tmp_path))
+    assert estimate(recipe, info, 100, classes=6).total_parameters == sum(p.numel() for p in built.model.parameters())
 
 
 @given(name=st.sampled_from(MODELS), data=st.data(), source=st.sampled_from([None, "lwf"]),

@@ -130,7 +130,8 @@ def test_every_setting_survives_the_url(home, name):
              "regularizer": "l1", "lambda_omega": 3e-6, "epochs": 3, "batch_size": 8, "optimizer": "sgd", "learning_rate": 1e-5,
              "backbone_factor": 0.003, "schedule": "constant", "warmup": 0.3, "clip": 0.0, "label_smoothing": 0.1,
              "augmentation": "strong", "flip": False, "class_balance": "sampler", "image_size": 96, "precision": "float16",
-             "stored_views": 4, "patience": 0, "seed": 123456789}[name]
+             "stored_views": 4, "patience": 0, "seed": 123456789, "kept_groups": 6, "head": "hidden", "head_width": 64,
+             "head_dropout": 0.35, "tuning": "lora", "lora_rank": 3}[name]
     app, seen = look(home, f"draft.change(**{{{name!r}: {other!r}}})", preset="everything")
     assert getattr(seen.recipe, name) == other
     assert name in app.session_state["url"]
@@ -142,6 +143,7 @@ OTHER = {"epochs": 7, "learning_rate": 1e-5, "flip": False, "regularizer": None,
 @pytest.mark.parametrize("settings", [
     {"freeze": "all"}, {"freeze": 0}, OTHER, {"freeze": 3, "positions": {"blocks.5": "anchor"}},
     {"model": "resnet18.a1_in1k", "freeze": 2},
+    {"kept_groups": 4, "freeze": 2}, {"kept_groups": 6, "freeze": "all", "head": "flatten"}, {"freeze": 6, "tuning": "lora"},
     {"weights": "file", "weights_file": "a" * 64, "patience": 0, "class_balance": "sampler"}, {"positions": {"stem": "freeze"}},
 ])
 def test_the_address_of_a_recipe_is_that_recipe_again(home, settings):
@@ -149,7 +151,7 @@ def test_the_address_of_a_recipe_is_that_recipe_again(home, settings):
     address = {key: value for key, value in draft.address(wanted).items() if value is not None}
     _, seen = look(home, **address)
     assert seen.dropped == () and seen.unknown_model is None
-    info = catalog.model(wanted.model)
+    info = catalog.model(wanted.model).shortened(wanted.kept_groups)
     assert seen.recipe.but(freeze=0, positions={}) == wanted.but(freeze=0, positions={}, model=info.name)
     assert seen.positions == [wanted.position(group.name, index, len(info.groups)) for index, group in enumerate(info.groups)]
 

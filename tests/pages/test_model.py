@@ -8,7 +8,7 @@ import re
 import pytest
 import stories
 
-from pages.shared.model import numbers, settings
+from pages.shared.model import numbers, settings, structure
 from pages.shared.model.price import pattern
 from pages.shared.place import SETTINGS
 from transfer_core import catalog, presets
@@ -18,7 +18,8 @@ from transfer_core.store import Store
 from transfer_core.words import has, languages, message, say
 
 ELSEWHERE = {"model", "weights", "weights_file", "freeze", "positions", "lambda_anchor", "source_loss", "lambda_target",
-             "regularizer", "lambda_omega", "start_from", "source_dataset", "source_version"}
+             "regularizer", "lambda_omega", "start_from", "source_dataset", "source_version",
+             *structure.SETTINGS}
 """Settings with a place of their own on the page."""
 
 
@@ -339,3 +340,61 @@ def test_a_second_dataset_is_chosen_with_the_loss_that_needs_it(visit, store, da
     assert settings_of(app)["source_loss"] == "lwf" and "source_dataset" not in settings_of(app)
     gone = visit("model", dataset=dataset, preset="everything", source_loss="replay", source_dataset="gone-1")
     assert say("objective.second_gone") in [warning.value for warning in gone.warning]
+
+
+def test_the_shape_of_the_model_is_for_experts_and_for_who_changed_it(visit, dataset):
+    for depth, more, shown in (("simple", {}, False), ("guided", {}, False), ("expert", {}, True),
+                               ("guided", {"tuning": "norm", "freeze": "6"}, True)):
+        app = visit("model", dataset=dataset, depth=depth, **more)
+        assert not app.exception
+        assert (say("structure.title", "en") in [title.value for title in app.subheader]) == shown, (depth, more)
+
+
+def test_a_shorter_model_has_a_shorter_ladder_and_costs_less(visit, dataset):
+    app = visit("model", dataset=dataset, depth="expert", freeze="2")
+    slider = bound(app.select_slider, "setting-kept_groups")
+    assert slider.value == 0
+    app = slider.set_value(4).run()
+    assert not app.exception and not app.warning
+    assert settings_of(app)["kept_groups"] == "4"
+    share = catalog.model("tf_efficientnet_lite0").shortened(4).share
+    assert any(say("structure.shorter", "en", share=f"{100 * share:.0f}") in caption.value for caption in app.caption)
+    refused = list(bound(app.radio, "setting-source_loss").proto.captions)
+    assert say("objective.no_classifier", "en") in refused, "its classifier read what is no longer there"
+
+
+@pytest.mark.parametrize("kept", ["1", "5", "99", "x", "-2"])
+def test_a_length_the_model_cannot_have_is_left_out_and_said(visit, dataset, kept):
+    app = visit("model", dataset=dataset, depth="expert", kept_groups=kept)
+    assert not app.exception
+    assert any(say("settings.kept_groups", "en") in warning.value for warning in app.warning)
+    assert "kept_groups" not in settings_of(app)
+
+
+def test_what_cannot_change_springs_back_with_the_reason(visit, dataset):
+    app = visit("model", dataset=dataset, depth="expert", freeze="all")
+    radio = bound(app.radio, "setting-tuning")
+    assert radio.proto.captions[1] == say("structure.all_frozen", "en")
+    app = radio.set_value("lora").run()
+    assert "tuning" not in settings_of(app)
+    app = visit("model", dataset=dataset, depth="expert", freeze="5", positions="blocks.6:anchor")
+    app = bound(app.radio, "setting-tuning").set_value("lora").run()
+    assert "tuning" not in settings_of(app)
+    app = bound(app.radio, "setting-tuning").set_value("bias").run()
+    assert settings_of(app)["tuning"] == "bias"
+
+
+def test_a_hidden_layer_brings_its_settings(visit, dataset):
+    app = visit("model", dataset=dataset, depth="expert")
+    assert not [slider for slider in app.select_slider if (slider.key or "").startswith("setting-head_")]
+    app = bound(app.radio, "setting-head").set_value("hidden").run()
+    app = bound(app.select_slider, "setting-head_width").set_value(64).run()
+    app = bound(app.select_slider, "setting-head_dropout").set_value(0.5).run()
+    assert {name: settings_of(app)[name] for name in ("head", "head_width", "head_dropout")} == {
+        "head": "hidden", "head_width": "64", "head_dropout": "0.5"}
+
+
+def test_another_model_starts_with_its_own_shape(visit, dataset):
+    app = visit("model", dataset=dataset, depth="expert", kept_groups="4", head="flatten", freeze="2")
+    app = press(app, next(button.key for button in app.button if (button.key or "").startswith("take-") and not button.disabled))
+    assert not {"kept_groups", "head"} & settings_of(app).keys()

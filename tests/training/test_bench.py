@@ -129,24 +129,24 @@ def test_scores_are_compared_photo_by_photo(home, tmp_path, study):
 
 
 def test_a_difference_has_an_interval_around_it():
+    import common
     import numpy as np
-    import scores
 
     one, other = ([np.tile(row, (3, 1)) for row in rows] for rows in (
         (np.ones(50), np.zeros(50)), (np.ones(50), np.r_[np.ones(10), np.zeros(40)])))
-    middle, low, high = scores.difference(one, other)
+    middle, low, high = common.difference(one, other)
     assert middle == pytest.approx(-0.1)
     assert -0.17 < low < -0.1 < high < -0.03
-    assert scores.difference(one, one) == (0, 0, 0)
+    assert common.difference(one, one) == (0, 0, 0)
 
 
 def test_what_differs_from_seed_to_seed_widens_it():
+    import common
     import numpy as np
-    import scores
 
     chance = np.random.default_rng(0)
     luck = np.repeat(chance.random((6, 1)) < 0.5, 50, 1).astype(float)  # a whole training is right, or wrong
-    _, low, high = scores.difference([luck], [luck[::-1]])
+    _, low, high = common.difference([luck], [luck[::-1]])
     assert low < -0.3 and high > 0.3
 
 
@@ -190,3 +190,67 @@ def test_engines_are_compared(capsys, monkeypatch):
     eager, onnx = (line.split("|") for line in capsys.readouterr().out.strip().splitlines())
     assert (eager[2].strip(), onnx[2].strip()) == ("PyTorch, channels_last", "ONNX Runtime")
     assert float(onnx[6]) < 1e-5
+
+
+@pytest.fixture
+def study(home, tmp_path):
+    """Colours as the task; the same squares stand for photos of things ImageNet knows."""
+    from dataclasses import replace
+
+    import terms
+    from drawn_colours import drawn
+
+    manifest = drawn(home, train=12, validation=3, test=4)
+    known = [replace(image, label={"red": "cat", "green": "dog"}.get(image.label, "ants")) for image in manifest.of("test")]
+    made = terms.Study(home, known, {"colours": manifest}, tmp_path / "log.jsonl", 7, 64)
+    made.common |= {"batch_size": 4}
+    return made
+
+
+def test_terms_are_trained_from_the_same_photos_and_asked_the_same_things(study, monkeypatch):
+    import terms
+
+    monkeypatch.setattr(terms, "STEPS", 8)
+    rows = {term: study.run(terms.Trial("study", "colours", term, value, 5, 0))
+            for term, value in ((terms.HEAD_ONLY, None), (terms.PLAIN, None), ("lwf", 0.01), ("l2_sp", 1e6))}
+    assert all(len(row["right"]) == 12 and len(row["same"]) == len(row["called"]) == 12 for row in rows.values())
+    assert rows[terms.HEAD_ONLY]["same"] == "1" * 12 and rows[terms.HEAD_ONLY]["drift"] == 0
+    assert rows["l2_sp"]["drift"] < 0.3 * rows[terms.PLAIN]["drift"], "only biases and norms, which Ω leaves out"
+    assert rows["l2_sp"]["agreement"] == 1
+    assert rows["lwf"]["drift"] > 0
+
+
+def test_training_photos_are_drawn_and_the_others_stay(study):
+    import terms
+
+    manifest = study.manifests["colours"]
+    one, other, again = (terms.drawn(manifest, 5, seed) for seed in (0, 1, 0))
+    assert one == again
+    assert {label: sum(image.label == label for image in one.of("train")) for label in manifest.classes} == dict.fromkeys(
+        manifest.classes, 5)
+    assert set(one.of("train")) != set(other.of("train"))
+    assert one.of("test") == other.of("test") and one.of("validation") == other.of("validation")
+
+
+def test_what_is_in_the_log_is_not_made_again(study, monkeypatch):
+    import terms
+
+    made = []
+
+    def run(trial):
+        made.append(trial)
+        return {"validation": 0.5 + (trial.value or 0) / 1e6, "validated": 9, "kept_here": 0.9, "drift": 0.1, "accuracy": 0.5,
+                "right": "10" if trial.term == terms.PLAIN else "11", "same": "11", "called": "01"}
+
+    monkeypatch.setattr(study, "run", run)
+    study.all(1, 2)
+    count = len(made)
+    assert count == sum(len(terms.values(term)) for term in terms.terms()) + 2 * 3 * len(terms.terms())
+    study.done = {row["key"] for row in terms._read(study.log)}
+    study.all(1, 2)
+    assert len(made) == count
+    table = terms.table(terms._read(study.log))
+    assert table.count("colours, ") == 3 and "2 seeds, 2 test photos" in table
+    (plain,) = {line for line in table.splitlines() if line.startswith(f"| {terms.PLAIN} ")}
+    assert "| 50.0 % |" in plain
+    assert "| lwf | 10 | 100.0 % | +50.0 (" in table

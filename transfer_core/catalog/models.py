@@ -9,7 +9,7 @@ import difflib
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +20,7 @@ from transfer_core.paths import assets
 
 WHOLE = "backbone"
 """Name of the one layer group of a model that cannot be cut further."""
+_TUNED = ("norm", "bias", "lora")
 _FREE = frozenset({"apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0"})
 _NOT_COMMERCIAL = frozenset({"cc-by-nc-4.0", "fair-noncommercial-research-license", "apple-amlr", "seer-license"})
 
@@ -36,6 +37,8 @@ class GroupInfo:
     """Of its output, without the batch; channels first or last as the model has it."""
     activations: int
     """Numbers its innermost modules write: an estimate of what a backward pass keeps."""
+    tuned: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """How many parameters are norms' ("norm") and biases ("bias"), and how many a change of rank 1 has ("lora")."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class ModelInfo:
     """Whether timm means this tag when only the architecture is named."""
     structure: int
     settings: Mapping[str, Any] = field(compare=False, repr=False)
+    kept_groups: int | None = None
+    """Layer groups that are used, where it is not all of them (see `shortened`)."""
 
     @property
     def architecture(self) -> str:
@@ -102,10 +107,34 @@ class ModelInfo:
     @cached_property
     def groups(self) -> tuple[GroupInfo, ...]:
         """The backbone's layer groups in forward order; the head is in none."""
-        rows = _structure(self.structure)["groups"]
+        known = _structure(self.structure)
+        rows = known["groups"][:self.kept_groups]
         total = sum(row[2] for row in rows) or 1
-        return tuple(GroupInfo(name, parameters, macs / total, tuple(shape), activations)
-                     for name, parameters, macs, shape, activations in rows)
+        found = [GroupInfo(name, parameters, macs / total, tuple(shape), activations, dict(zip(_TUNED, tuned, strict=True)))
+                 for (name, parameters, macs, shape, activations), tuned in zip(rows, known["tuned"], strict=False)]
+        if self.kept_groups:  # the last norm goes with whatever is last now
+            _, norm, bias = self.ends[self.kept_groups]
+            last = found[-1]
+            tuned = {**last.tuned, "norm": last.tuned["norm"] + norm, "bias": last.tuned["bias"] + bias}
+            found[-1] = replace(last, parameters=last.parameters + norm, tuned=tuned)
+        return tuple(found)
+
+    @cached_property
+    def ends(self) -> Mapping[int, tuple[int, int, int]]:
+        """Numbers of leading layer groups the backbone could end after → features it would then have, and how many parameters
+        and biases its last norm has, which stays."""
+        return {kept: tuple(facts) for kept, *facts in _structure(self.structure)["ends"]}
+
+    def shortened(self, kept: int | None) -> ModelInfo:
+        """The model with only its first `kept` layer groups, and without a classifier to compare with; what is published (its
+        parameters, compute and file) stays what it was. The same model where it cannot end there."""
+        return replace(self, kept_groups=kept, source_classes=0) if kept in self.ends else self
+
+    @property
+    def share(self) -> float:
+        """Of the whole backbone's compute that is left."""
+        costs = [row[2] for row in _structure(self.structure)["groups"]]
+        return sum(costs[:self.kept_groups]) / (sum(costs) or 1)
 
     @property
     def whole(self) -> bool:
@@ -114,10 +143,17 @@ class ModelInfo:
 
     @property
     def backbone_parameters(self) -> int:
-        return _structure(self.structure)["backbone"]
+        return sum(group.parameters for group in self.groups) if self.kept_groups else _structure(self.structure)["backbone"]
+
+    @property
+    def features(self) -> int:
+        """Numbers a linear head is given for each image."""
+        return self.ends[self.kept_groups][0] if self.kept_groups else self.head_parameters(2) - self.head_parameters(1) - 1
 
     def head_parameters(self, classes: int) -> int:
         """Parameters of a new head of so many classes."""
+        if self.kept_groups:
+            return (self.features + 1) * classes
         each, further = _structure(self.structure)["head"]
         return each * classes + further
 

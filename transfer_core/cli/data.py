@@ -65,7 +65,8 @@ def models(
     found = catalog.search(" ".join(words)) if words else [each.model for each in catalog.suggested()]
     rows = [{"model": info.name, "family": info.family, "parameters": info.parameters, "macs": info.macs,
              "input_size": list(info.input_size), "licence": info.licence, "trained_on": info.trained_on,
-             "weights": catalog.weights_at(info.name, home), "groups": [asdict(group) for group in info.groups]}
+             "weights": catalog.weights_at(info.name, home), "groups": [asdict(group) for group in info.groups],
+             "ends": list(info.ends)}
             for info in found[:limit]]
     shown = [{"model": row["model"], "parameters": f"{row['parameters'] / 1e6:.1f} M", "MACs": f"{row['macs'] / 1e9:.2f} G",
               "px": row["input_size"][1], "weights": row["weights"], "groups": len(row["groups"]), "licence": row["licence"]}

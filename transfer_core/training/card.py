@@ -34,7 +34,8 @@ def model_card(run: Run, exports: dict[str, dict[str, Any]], language: str = FAL
     parts += [f"## {words('files')}", *_files(exports, words)]
     if "onnx" in exports:
         parts += [words("use_program"), f"```\n{_PROGRAM}\n```", words("use_onnx")]
-    parts += [words("use_timm"), f"```python\n{(assets() / 'export' / 'use_timm.py').read_text('utf-8').strip()}\n```"]
+    if "safetensors" in exports:
+        parts += [words("use_timm"), f"```python\n{(assets() / 'export' / 'use_timm.py').read_text('utf-8').strip()}\n```"]
     parts += [f"## {words('made')}", _table([words("setting"), words("value")], [
         [words("dataset"), f"{plain(recipe['dataset'])} · {recipe['version']}"],
         *[[words(f"images_{split}"), str(count)] for split, count in report.get("images", {}).items()],
@@ -48,8 +49,8 @@ def model_card(run: Run, exports: dict[str, dict[str, Any]], language: str = FAL
     return "\n\n".join(parts) + "\n"
 
 
-_SETTINGS = ("freeze", "positions", "source_loss", "lambda_target", "regularizer", "lambda_omega", "epochs", "learning_rate",
-             "batch_size", "augmentation", "seed")
+_SETTINGS = ("kept_groups", "head", "tuning", "freeze", "positions", "source_loss", "lambda_target", "regularizer",
+             "lambda_omega", "epochs", "learning_rate", "batch_size", "augmentation", "seed")
 
 _PROGRAM = "pip install -r requirements.txt\npython predict.py photo.jpg"
 

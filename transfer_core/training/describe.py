@@ -14,6 +14,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from transfer_core.training.layers import LayerGroup, head_parameters, layer_groups
+from transfer_core.training.structure import Ending, endings
+from transfer_core.training.tuning import KINDS
 
 
 @dataclass
@@ -32,7 +34,9 @@ def describe(name: str, seconds: int = 120) -> dict[str, Any]:
     """Layer groups, sizes and compute of timm model `name` (with tag or without), as plain data for the index.
 
     `groups` holds `[name, parameters, multiply-adds, output shape, activations]` in forward order; `head` is
-    `[parameters a class, further parameters]`; `macs` is the whole model with the classifier it was published with.
+    `[parameters a class, further parameters]`; `macs` is the whole model with the classifier it was published with. `ends` holds
+    `[layer groups kept, features, parameters of the last norm, biases of these]` for each place the backbone could end at, and
+    `tuned` for each group how many parameters are norms', are biases, and make up a change of rank 1.
     Raises whatever the model raises when it cannot be built or run.
     """
     with _limit(seconds):
@@ -54,10 +58,25 @@ def describe(name: str, seconds: int = 120) -> dict[str, Any]:
                 for group, found in zip(groups, measured, strict=True)
             ],
             "head": _head(model, device),
+            "ends": [[kept, end.features, *end.norm] for kept, end in _endings(name).items()],
+            "tuned": [list(counts) for counts in zip(*(_tuned(kind, model, groups) for kind in KINDS), strict=True)],
         }
         if not in_order:
             described["order"] = "groups do not run one after the other"
         return described
+
+
+def _endings(name: str) -> dict[int, Ending]:
+    try:
+        return endings(name)
+    except Exception:  # noqa: BLE001  one that cannot be built without memory is not offered shorter
+        return {}
+
+
+def _tuned(kind: str, model: nn.Module, groups: list[LayerGroup]) -> list[int]:
+    chosen, parameters = set(KINDS[kind](model)), dict(model.named_parameters())
+    count = (lambda tensor: sum(tensor.flatten(1).shape)) if kind == "lora" else torch.Tensor.numel
+    return [sum(count(parameters[name]) for name in group.parameters if name in chosen) for group in groups]
 
 
 def _build(name: str, device: str) -> nn.Module:

@@ -17,13 +17,14 @@ from typing import Any
 
 from timm.models._hub import save_config_for_hf  # no public name; the format of `local-dir:` and hub models
 
-from transfer_core.errors import NotFound, StudioError, TrainingFailed
+from transfer_core.errors import NotFound, StudioError, TrainingFailed, Unavailable
 from transfer_core.events import Event, Exported, Note, Progressed
 from transfer_core.paths import Home, assets, replacing, write_json
 from transfer_core.registry import Registry
 from transfer_core.training.card import model_card
 from transfer_core.training.onnx_file import write_onnx
 from transfer_core.training.replay import RECORDS, Run, check_onnx, check_safetensors, check_zip, open_run, read_json
+from transfer_core.training.structure import Structure
 
 EXPORTERS: Registry[Any] = Registry("export format")
 
@@ -90,6 +91,8 @@ def safetensors(run: Run) -> Path:
 
     `model.safetensors` is the training's own best epoch; `config.json` beside it names architecture, classes, preprocessing.
     """
+    if not Structure.from_dict(read_json(run.folder / "info.json").get("structure")).usual:
+        raise Unavailable("export_structure")
     how = run.how
     with replacing(run.folder / "config.json") as part:
         save_config_for_hf(run.model, str(part), model_config={"label_names": run.classes}, data_config={
@@ -117,8 +120,10 @@ def zip_(run: Run) -> Path:
     """Everything: both models, a program that names photos, classes, recipe, measured numbers, and a model card."""
     records = read_json(run.folder / RECORDS)
     file = run.folder / f"{file_name(run.name)}.zip"
+    # timm reads config.json; of a shape that it cannot build, info.json tells `load_run` how.
+    described = "config.json" if "safetensors" in records else "info.json"
     with replacing(file) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as packed:
-        for member in ("model.safetensors", "config.json", "classes.json", "recipe.json", "report.json"):
+        for member in ("model.safetensors", described, "classes.json", "recipe.json", "report.json"):
             if (run.folder / member).is_file():
                 _pack(packed, run.folder / member)
         if "onnx" in records:

@@ -21,6 +21,7 @@ from transfer_core.training.loop import TrainStep, epochs, train_step
 from transfer_core.training.models import Built, build
 from transfer_core.training.prefix.shorten import CHOICE
 from transfer_core.training.preparing import check_data, prepare
+from transfer_core.training.tuning import LowRank
 
 
 def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, device: str = "auto", resume: bool = False,
@@ -56,7 +57,7 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, devi
     if resume and (out / checkpoint.LAST).is_file():
         state = training.load(out)
     else:
-        checkpoint.write_description(out, recipe, classes, describe(built, training.ladder))
+        checkpoint.write_description(out, recipe, classes, describe(built, training.ladder, training.factors))
         (out / checkpoint.BEST).unlink(missing_ok=True)
         training.save(out, state)
     yield from (Note(message=note, level="warning" if note.key == "fit.no_validation" else "info")
@@ -77,12 +78,12 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def describe(built: Built, ladder: Ladder) -> dict:
+def describe(built: Built, ladder: Ladder, factors: LowRank | None = None) -> dict:
     """The content of `info.json`. Call it with the ladder applied."""
     sizes = {name: parameter.numel() for name, parameter in built.model.named_parameters()}
     rungs = [{"name": group.name, "position": position, "parameters": sum(sizes[name] for name in group.parameters)}
              for group, position in ladder.rungs]
     return {"architecture": built.architecture, "arguments": built.arguments,
-            "preprocessing": built.preprocessing.to_dict(), "groups": rungs,
+            "preprocessing": built.preprocessing.to_dict(), "structure": built.structure.to_dict(), "groups": rungs,
             "parameters": sum(sizes.values()),
-            "trainable_parameters": trainable_parameters(built.model)}
+            "trainable_parameters": trainable_parameters(built.model, factors)}

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from transfer_core.errors import BadRecipe
 from transfer_core.recipe import Position, Recipe
 from transfer_core.training.layers import LayerGroup, head_parameters
+from transfer_core.training.tuning import LowRank, left_out
 
 SMALL_BATCH, FEW_IMAGES = 32, 5000
 """Below either, BatchNorm's running averages of trained groups stay as they came: estimates from few images are worse
@@ -24,12 +25,18 @@ class Ladder:
     head: frozenset[str]
     """Names of the head's parameters."""
     statistics_frozen: bool
+    left_out: frozenset[str] = frozenset()
+    """Parameters of groups that learn which stay as they are all the same (see `tuning`)."""
 
     def at(self, *positions: Position) -> list[LayerGroup]:
         return [group for group, position in self.rungs if position in positions]
 
     def parameters(self, position: Position) -> set[str]:
         return {name for group in self.at(position) for name in group.parameters}
+
+    def learning(self, *positions: Position) -> set[str]:
+        """Names of the parameters in groups of these positions that may change; no head."""
+        return set().union(*map(self.parameters, positions)) - self.left_out
 
     @property
     def head_only(self) -> bool:
@@ -46,7 +53,8 @@ def climb(recipe: Recipe, model: nn.Module, groups: list[LayerGroup], training_i
         raise BadRecipe("too_many_frozen", asked=recipe.freeze, model=recipe.model, groups=len(groups))
     rungs = tuple((group, recipe.position(group.name, i, len(groups))) for i, group in enumerate(groups))
     few = recipe.batch_size < SMALL_BATCH or training_images < FEW_IMAGES
-    return Ladder(rungs, frozenset(head_parameters(model)), few)
+    trained = {name for group, position in rungs if position != "freeze" for name in group.parameters}
+    return Ladder(rungs, frozenset(head_parameters(model)), few, left_out(recipe, model, trained))
 
 
 def freeze(model: nn.Module, ladder: Ladder) -> None:
@@ -55,7 +63,7 @@ def freeze(model: nn.Module, ladder: Ladder) -> None:
     Without gradient alone, 147 buffers of a "frozen" EfficientNet-Lite0 still move in one training step. Frozen groups
     also lose dropout and drop-path. Anchored groups keep their statistics too, so that λ → ∞ is exactly frozen.
     """
-    frozen = ladder.parameters("freeze")
+    frozen = ladder.parameters("freeze") | ladder.left_out
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name not in frozen)
     still = _still(model, ladder)
@@ -86,5 +94,8 @@ def has_statistics(groups: list[LayerGroup]) -> bool:
     return any(isinstance(part, _BatchNorm) for group in groups for module in group.modules for part in module.modules())
 
 
-def trainable_parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+def trainable_parameters(model: nn.Module, factors: LowRank | None = None) -> int:
+    """Numbers the optimiser may change: where weights change by `factors`, those are counted."""
+    replaced, beside = (factors.weights, factors.named) if factors else ({}, {})
+    own = [parameter for name, parameter in model.named_parameters() if name not in replaced]
+    return sum(parameter.numel() for parameter in (*own, *beside.values()) if parameter.requires_grad)

@@ -25,6 +25,7 @@ from transfer_core.training.optim import Precision, schedule, set_learning_rate
 from transfer_core.training.pipeline import Inputs, in_batches, in_order, shuffled
 from transfer_core.training.prefix.inputs import moved, placed
 from transfer_core.training.sums import Sums
+from transfer_core.training.tuning import LowRank
 from transfer_core.words import message
 
 REPORT_EVERY = 0.25
@@ -53,12 +54,19 @@ class Training:
     images: dict[str, int]
     """Split → number of images."""
     step: TrainStep
+    factors: LowRank | None = None
+    """What changes instead of the weights themselves (tuning "lora")."""
+
+    @property
+    def _beside(self) -> list[nn.Module]:
+        """What learns and is no part of the model."""
+        return [*self.objective.source_heads, *([self.factors] if self.factors else [])]
 
     def save(self, out: Path, state: State) -> None:
-        checkpoint.save_last(out, self.model, self.optimizer, self.precision.scaler, state, self.objective.source_heads)
+        checkpoint.save_last(out, self.model, self.optimizer, self.precision.scaler, state, self._beside)
 
     def load(self, out: Path) -> State:
-        return checkpoint.load_last(out, self.model, self.optimizer, self.precision.scaler, self.objective.source_heads)
+        return checkpoint.load_last(out, self.model, self.optimizer, self.precision.scaler, self._beside)
 
     @torch.no_grad()
     def begin_meter(self) -> None:
@@ -112,7 +120,7 @@ def _started(training: Training, state: State) -> Started:
     return Started(
         epochs=training.recipe.epochs, first_epoch=state.epoch + 1,
         steps_per_epoch=len(_order(training, state.batch_size, 1)), classes=training.classes, images=training.images,
-        trainable_parameters=trainable_parameters(training.model),
+        trainable_parameters=trainable_parameters(training.model, training.factors),
         total_parameters=sum(p.numel() for p in training.model.parameters()), device=str(training.device),
         precision=training.precision.name, batch_size=state.batch_size,
         groups=[(group.name, position) for group, position in training.ladder.rungs])
@@ -153,6 +161,8 @@ def train_step(training: Training, images: Tensor, labels: Tensor) -> Parts:
         return parts
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(parts.data).backward()
+    if training.factors:
+        training.factors.gather()
     if recipe.clip:
         scaler.unscale_(optimizer)
         trained = [p for group in optimizer.param_groups for p in group["params"]]
@@ -160,6 +170,8 @@ def train_step(training: Training, images: Tensor, labels: Tensor) -> Parts:
     scaler.step(optimizer)
     scaler.update()
     training.objective.pull(optimizer)
+    if training.factors:
+        training.factors.write()
     return parts
 
 

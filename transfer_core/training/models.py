@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from transfer_core.images import Preprocessing
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training.layers import LayerGroup, layer_groups
-from transfer_core.training.starts import Start, from_file, from_run, read_run, run_folder, without_head
+from transfer_core.training.starts import SourceRun, Start, from_file, from_run, read_run, run_folder, without_head
+from transfer_core.training.structure import AS_IT_CAME, Structure, behind_pooling, pooling, put_head, shorten
 from transfer_core.training.weight_files import read_weights
 from transfer_core.training.weights import own_file, pretrained_state_dict
 from transfer_core.words import Message
@@ -46,6 +47,9 @@ class Built:
     """What the original classifier tells apart, where that is known: it started from a run."""
     transferred: Transferred | None = None
     """What was taken over from that run."""
+    structure: Structure = AS_IT_CAME
+    pool: str | None = None
+    """How the model pools its last features, where its shape is not timm's own."""
 
 
 def build(recipe: Recipe, num_classes: int, home: Home, classes: Sequence[str] = (), start: Path | None = None) -> Built:
@@ -60,16 +64,21 @@ def build(recipe: Recipe, num_classes: int, home: Home, classes: Sequence[str] =
         raise NotFound("no_such_model", model=recipe.model)
     model, arguments, begun = _with_weights(recipe, home, start)
     source_head = _kept_head(model) if begun.head else []
-    transferred = begun.transferred
-    if not (begun.head and classes and begun.classes == list(classes)):
-        before = head_tensors(model)
-        new_head(model, num_classes)
-        transferred = without_head(transferred, before, head_tensors(model))
+    transferred, structure = begun.transferred, Structure.of(recipe)
     preprocessing = preprocessing_of(model, recipe.image_size)
+    pool = None if structure.usual and begun.structure.usual else begun.pool or pooling(model)
+    if not (begun.head and classes and begun.classes == list(classes) and begun.structure == structure):
+        before = head_tensors(model)
+        if shorten(model, recipe.model, structure.kept_groups):
+            source_head = []  # its classifier read what is no longer there
+        elif structure.head == "flatten" and begun.structure.head != "flatten":
+            source_head = behind_pooling(source_head, model)
+        new_head(model, num_classes, structure, preprocessing.size, pool)
+        transferred = without_head(transferred, before, head_tensors(model))
     if recipe.image_size:
         _try_size(model, preprocessing, recipe)
     return Built(model, source_head, preprocessing, layer_groups(model), recipe.model, arguments, begun.notes, begun.classes,
-                 transferred and transferred.event)
+                 transferred and transferred.event, structure, pool)
 
 
 def _with_weights(recipe: Recipe, home: Home, start: Path | None) -> tuple[nn.Module, dict[str, Any], Start]:
@@ -100,8 +109,21 @@ def _with_weights(recipe: Recipe, home: Home, start: Path | None) -> tuple[nn.Mo
         file = own_file(recipe.weights_file or "", home)
         return model, arguments, from_file(model, read_weights(file), file.name[:12])
     if run:
-        return model, arguments, from_run(model, run)
+        pool = pooling(model)
+        _shape(model, recipe, run)
+        return model, arguments, replace(from_run(model, run), structure=run.structure, pool=pool)
     return model, arguments, Start(head=recipe.weights == "pretrained")
+
+
+def _shape(model: nn.Module, recipe: Recipe, run: SourceRun) -> None:
+    """As the run's model is. Raises `BadRecipe` where more is asked for than that has."""
+    theirs = run.structure
+    if theirs.kept_groups and (recipe.kept_groups is None or recipe.kept_groups > theirs.kept_groups):
+        raise BadRecipe("start_is_shorter", run=run.run, kept=theirs.kept_groups)
+    if not theirs.usual:
+        pool = pooling(model)
+        shorten(model, recipe.model, theirs.kept_groups)
+        put_head(model, theirs, len(run.classes), preprocessing_of(model, recipe.image_size).size, pool)
 
 
 def in_fast_layout(model: nn.Module) -> nn.Module:
@@ -129,12 +151,15 @@ def _kept_head(model: nn.Module) -> list[nn.Module]:
     return [head.requires_grad_(False).eval() for head in heads]
 
 
-def new_head(model: nn.Module, num_classes: int) -> None:
+def new_head(model: nn.Module, num_classes: int, structure: Structure = AS_IT_CAME, size: tuple[int, int] = (0, 0),
+             pool: str | None = None) -> None:
     """Replace the classifier by a new one whose last layer is zeros: the first logits are 0, whatever the features.
+
+    `size` in pixels and `pool` are needed for a `structure` that is not timm's own.
 
     Only the last layer: an MLP head of zeros throughout would pass no gradient to its first layer and never learn.
     """
-    model.reset_classifier(num_classes)
+    put_head(model, structure, num_classes, size, pool)
     for head in classifiers(model):
         layers = [module for module in head.modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
         for layer in layers[-1:]:
@@ -197,6 +222,11 @@ def load_run(folder: Path) -> tuple[nn.Module, list[str], Preprocessing]:
         tensors = load_file(folder / "model.safetensors")
     except FileNotFoundError as error:
         raise NotFound("no_trained_model", folder=folder.name) from error
-    model = timm.create_model(info["architecture"], num_classes=len(classes), **info["arguments"])
+    model, how = timm.create_model(info["architecture"], num_classes=len(classes), **info["arguments"]), info["preprocessing"]
+    structure, preprocessing = Structure.from_dict(info.get("structure")), Preprocessing.from_dict(how)
+    if not structure.usual:
+        pool = pooling(model)
+        shorten(model, info["architecture"], structure.kept_groups)
+        put_head(model, structure, len(classes), preprocessing.size, pool)
     model.load_state_dict(tensors)
-    return model.eval(), classes, Preprocessing.from_dict(info["preprocessing"])
+    return model.eval(), classes, preprocessing

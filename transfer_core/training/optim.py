@@ -15,18 +15,21 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from transfer_core.recipe import Recipe
 from transfer_core.training.freezing import Ladder
+from transfer_core.training.tuning import LowRank
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module, ladder: Ladder, source_heads: Sequence[nn.Module] = (),
-                   new: bool = False) -> Optimizer:
+                   new: bool = False, factors: LowRank | None = None) -> Optimizer:
     """AdamW or SGD with Nesterov momentum 0.9, one parameter group each for head, trained and anchored backbone.
 
     Source classifiers that learn along do so as fast as the head where they are `new`, else as the backbone.
 
+    Weights that change by `factors` stand back for these, which are new and learn as fast as the head (position adapter).
+
     Weight decay is 0: Ω is the decay, and a second pull to zero would move l2_sp's resting point to w⁰ · λ / (λ + decay).
-    Groups carry `names` (of their parameters), `position` (head, train, anchor, source) and `base_lr`.
+    Groups carry `names` (of their parameters), `position` (head, train, anchor, adapter, source) and `base_lr`.
     """
-    groups = list(_groups(recipe, model, ladder))
+    groups = list(_groups(recipe, model, ladder, factors))
     if beside := [parameter for head in source_heads for parameter in head.parameters()]:
         rate = recipe.learning_rate * (1 if new else recipe.backbone_factor)
         groups.append({"params": beside, "names": [], "position": "source", "lr": rate, "base_lr": rate})
@@ -36,11 +39,13 @@ def make_optimizer(recipe: Recipe, model: nn.Module, ladder: Ladder, source_head
     return AdamW(groups, lr=recipe.learning_rate, weight_decay=0, fused=fused)
 
 
-def _groups(recipe: Recipe, model: nn.Module, ladder: Ladder) -> Iterator[dict[str, Any]]:
+def _groups(recipe: Recipe, model: nn.Module, ladder: Ladder, factors: LowRank | None) -> Iterator[dict[str, Any]]:
     parameters = dict(model.named_parameters())
-    backbone = recipe.learning_rate * recipe.backbone_factor
-    places = {"head": (ladder.head, recipe.learning_rate), "train": (ladder.parameters("train"), backbone),
-              "anchor": (ladder.parameters("anchor"), backbone)}
+    backbone, beside = recipe.learning_rate * recipe.backbone_factor, factors.named if factors else {}
+    parameters |= beside
+    places = {"head": (ladder.head, recipe.learning_rate), "adapter": (beside.keys(), recipe.learning_rate),
+              "train": (set() if factors else ladder.learning("train"), backbone),
+              "anchor": (ladder.learning("anchor"), backbone)}
     for position, (wanted, rate) in places.items():
         names = [name for name in parameters if name in wanted]
         if names:

@@ -25,6 +25,7 @@ from transfer_core.training.pipeline import ImageInputs, Inputs, class_weights
 from transfer_core.training.pixels import keep_pixels
 from transfer_core.training.prefix.inputs import Suffix, placed
 from transfer_core.training.prefix.shorten import Short, shorten
+from transfer_core.training.tuning import low_rank
 from transfer_core.words import Message, message
 
 
@@ -42,7 +43,8 @@ def prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, device
         head.to(device)
     balance = class_weights(train.labels, len(manifest.classes)).to(device) if recipe.class_balance == "weights" else None
     other = _second(recipe, home) if not ladder.head_only else None
-    objective = Objective(recipe, built, ladder, balance, other.classes if other else ())
+    factors = low_rank(recipe, built.model, ladder.learning("train"))
+    objective = Objective(recipe, built, ladder, balance, other.classes if other else (), factors)
     for head in objective.source_heads:
         head.to(device)
     joint = objective.source if isinstance(objective.source, Joint) else None
@@ -64,10 +66,10 @@ def prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, device
         if compiled:
             faster, note = _compiled(recipe, built, network, few, precision, watched=objective.looks_inside)
             notes.append(note)
-    optimizer = make_optimizer(recipe, built.model, ladder, objective.source_heads, new=joint is not None and joint.new)
+    optimizer = make_optimizer(recipe, built.model, ladder, objective.source_heads, joint is not None and joint.new, factors)
     images = {split: len(manifest.of(split)) for split in SPLITS}
     training = Training(recipe, built.model, network, faster, ladder, objective, meter, optimizer, precision, device, *inputs[:2],
-                        manifest.classes, images, step)
+                        manifest.classes, images, step, factors)
     training.begin_meter()
     return training, notes
 

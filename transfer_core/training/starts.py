@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transfer_core.errors import NotFound
 from transfer_core.events import Transferred
 from transfer_core.paths import Home, replacing
+from transfer_core.training.structure import AS_IT_CAME, Structure
 from transfer_core.training.weight_files import fit_weights
 from transfer_core.words import Message
 
@@ -27,6 +28,7 @@ class SourceRun:
     run: str
     classes: list[str]
     tensors: dict[str, Tensor]
+    structure: Structure = AS_IT_CAME
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Start:
     classes: list[str] | None = None
     notes: list[Message] = field(default_factory=list)
     transferred: Taken | None = None
+    structure: Structure = AS_IT_CAME
+    pool: str | None = None
 
 
 def run_folder(run: str, home: Home) -> Path:
@@ -68,7 +72,7 @@ def keep(run: str, home: Home, out: Path) -> Path:
     if not (kept / _BEST).is_file():
         kept.mkdir(parents=True, exist_ok=True)
         try:
-            for name in ("classes.json", _BEST):  # the weights last: with them it is whole
+            for name in ("classes.json", "info.json", _BEST):  # the weights last: with them it is whole
                 _link(folder / name, kept / name)
         except FileNotFoundError as error:
             raise NotFound("no_start_run", run=run) from error
@@ -91,9 +95,10 @@ def read_run(run: str, folder: Path) -> SourceRun:
     try:
         classes = json.loads((folder / "classes.json").read_text("utf-8"))
         tensors = load_file(folder / _BEST)
+        info = json.loads((folder / "info.json").read_text("utf-8")) if (folder / "info.json").is_file() else {}
     except FileNotFoundError as error:
         raise NotFound("no_start_run", run=run) from error
-    return SourceRun(run, classes, tensors)
+    return SourceRun(run, classes, tensors, Structure.from_dict(info.get("structure")))
 
 
 def from_file(model: nn.Module, tensors: dict[str, Tensor], name: str) -> Start:

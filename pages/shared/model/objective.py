@@ -44,7 +44,7 @@ def section(now: Draft) -> None:
 def refused(now: Draft) -> dict[str, str]:
     """Source losses that cannot be had with this model, freezing or data, and why."""
     reasons = {}
-    classifier = now.recipe.weights == "run" or (now.info.source_classes and now.recipe.weights == "pretrained")
+    classifier = {"run": not now.info.kept_groups, "pretrained": bool(now.info.source_classes)}.get(now.recipe.weights, False)
     for loss in SOURCE_LOSSES:
         if loss.facts["needs"] in ("source_logits", "relation", "importance") and not classifier:
             reasons[loss.name] = t("objective.no_classifier")

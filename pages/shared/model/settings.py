@@ -98,6 +98,8 @@ def say(name: str, value: Any, now: Draft) -> str:
     if name == "freeze":
         frozen = len(now.info.groups) if value == "all" else value
         return t("settings.freeze_value", frozen=frozen, all=len(now.info.groups))
+    if name == "kept_groups":
+        return t("structure.first_groups", count=value) if value else t("structure.all_groups")
     if name == "image_size":
         return t("settings.image_size_own", size=now.info.image_size) if not value else t("settings.pixels", size=value)
     if name == "stored_views":
@@ -109,7 +111,7 @@ def say(name: str, value: Any, now: Draft) -> str:
         return t(f"objective.omega_{value or 'none'}_title")
     if isinstance(value, bool):
         return t("settings.on") if value else t("settings.off")
-    if name in ("warmup", "label_smoothing"):
+    if name in ("warmup", "label_smoothing", "head_dropout"):
         return f"{100 * value:g} %"
     if name in ("clip", "patience") and value == 0:
         return t("settings.off")

@@ -27,10 +27,12 @@ def timm_code(folder: str = "my-model") -> str:
     return (assets() / "export" / "use_timm.py").read_text("utf-8").strip().replace("local-dir:.", f"local-dir:{folder}")
 
 
-def show(file: str) -> None:
-    """`file`: the zip, as it is called after the download."""
+def show(file: str, timm: bool) -> None:
+    """`file`: the zip, as it is called after the download; `timm`: whether timm can open it."""
     st.subheader(t("share.use"))
-    command, with_timm, with_studio = st.tabs([t("share.use_command"), t("share.use_timm"), t("share.use_studio")], key="use")
-    command.code(_COMMAND.format(file=shlex.quote(file)), language="bash")
-    with_timm.code(timm_code(), language="python")
-    with_studio.code(_STUDIO, language="python")
+    codes = {"command": (_COMMAND.format(file=shlex.quote(file)), "bash"), "timm": (timm_code(), "python"),
+             "studio": (_STUDIO, "python")}
+    shown = [name for name in codes if timm or name != "timm"]
+    for tab, name in zip(st.tabs([t(f"share.use_{name}") for name in shown], key="use"), shown, strict=True):
+        code, language = codes[name]
+        tab.code(code, language=language)

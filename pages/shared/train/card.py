@@ -68,6 +68,8 @@ def describe(recipe: Recipe, dataset: Dataset | None, receipt: Job | None = None
         _line("call_split", t("train.card_split", **split))
         _line("layers", t("train.card_model", model=plain(recipe.model), weights=t(f"train.weights_{recipe.weights}")))
         _line("ac_unit", _freezing(recipe, info))
+        if shape := _shape(recipe):
+            _line("architecture", shape)
         _line("function", _objective(recipe))
         _line("casino", t("train.card_how", epochs=recipe.epochs, batch=recipe.batch_size, rate=decimal(recipe.learning_rate),
                           seed=recipe.seed))
@@ -83,6 +85,7 @@ def _line(icon: str, text: str) -> None:
 def _freezing(recipe: Recipe, info: ModelInfo | None) -> str:
     if info is None:
         return t("train.card_freeze_all") if recipe.freeze == "all" else t("train.card_freeze_none")
+    info = info.shortened(recipe.kept_groups)
     positions = [recipe.position(group.name, index, len(info.groups)) for index, group in enumerate(info.groups)]
     counts = {position: positions.count(position) for position in ("freeze", "anchor", "train")}
     if counts["freeze"] == len(positions):
@@ -90,6 +93,18 @@ def _freezing(recipe: Recipe, info: ModelInfo | None) -> str:
     if counts["train"] == len(positions):
         return t("train.card_freeze_none")
     return t("train.card_freeze", groups=len(positions), **counts)
+
+
+def _shape(recipe: Recipe) -> str:
+    """What of the model's shape is not as it came; empty where nothing is."""
+    parts = []
+    if recipe.kept_groups:
+        parts.append(t("train.card_kept", count=recipe.kept_groups))
+    if recipe.head != "linear":
+        parts.append(t(f"train.card_head_{recipe.head}", width=recipe.head_width))
+    if recipe.tuning != "all":
+        parts.append(t(f"train.card_tuning_{recipe.tuning}", rank=recipe.lora_rank))
+    return t("train.card_and").join(parts)
 
 
 def _objective(recipe: Recipe) -> str:

@@ -28,6 +28,7 @@ from transfer_core.source_losses import SOURCE_LOSSES
 from transfer_core.training.freezing import Ladder
 from transfer_core.training.models import Built, classifiers, new_head
 from transfer_core.training.objective.terms import Answers, Importance, Joint, Network, Relation, Term, Views
+from transfer_core.training.tuning import LowRank
 
 _NEAR_START = ("l2_sp", "l1_sp")
 
@@ -47,12 +48,13 @@ class Parts:
 class Objective:
     """Make it before `freeze` and after the model is on its device: it copies the start.
 
-    `source_classes` are those of the source dataset, for a source loss that needs one.
+    `source_classes` are those of the source dataset, for a source loss that needs one; `factors` stand in Ω for weights that
+    change by them.
     Raises `BadRecipe` when the source loss needs an original classifier and the model has none.
     """
 
     def __init__(self, recipe: Recipe, built: Built, ladder: Ladder, class_weights: Tensor | None = None,
-                 source_classes: Sequence[str] = ()) -> None:
+                 source_classes: Sequence[str] = (), factors: LowRank | None = None) -> None:
         self.recipe, self.class_weights = recipe, class_weights
         self.source = None if recipe.source_loss is None or ladder.head_only else _term(recipe, built, ladder, source_classes)
         chosen = REGULARIZERS[recipe.regularizer] if recipe.regularizer and recipe.lambda_omega else None
@@ -60,13 +62,16 @@ class Objective:
         self.of_features = chosen if of_features and not ladder.head_only else None
         self.of_weights = None if of_features else chosen
         self.classifiers = classifiers(built.model)
-        parameters = dict(built.model.named_parameters())
-        decayed = ladder.head | ladder.parameters("train")
+        # A change of low rank starts at zero: to pull its factors there is to pull the weights to their start.
+        beside = dict(factors.named) if factors else {}
+        parameters = {**dict(built.model.named_parameters()), **beside}
+        decayed = ladder.head | (set(beside) if factors else ladder.learning("train"))
         # A bias or a norm's scale is one number a channel: pulling it to zero switches the channel off, so Ω leaves it out.
         self.decayed = {name: p for name, p in parameters.items() if name in decayed and p.ndim > 1} if self.of_weights else {}
         # An anchor pulls to the start, not to zero, so it holds every parameter; only then is λ → ∞ the same as frozen.
-        self.anchored = {name: parameters[name] for name in ladder.parameters("anchor")}
-        near = set(self.anchored) | ((set(self.decayed) - ladder.head) if recipe.regularizer in _NEAR_START else set())
+        self.anchored = {name: parameters[name] for name in ladder.learning("anchor")}
+        starts = set(self.decayed) - ladder.head - set(beside) if recipe.regularizer in _NEAR_START else set()
+        near = set(self.anchored) | starts
         self.start = {name: parameters[name].detach().clone() for name in near}
 
     def __call__(self, network: Network, images: Any, labels: Tensor) -> Parts:
@@ -166,7 +171,7 @@ def _second_heads(built: Built, classes: Sequence[str]) -> tuple[list[nn.Module]
     if built.source_head and built.source_classes == list(classes):
         return [copy.deepcopy(head).requires_grad_(True) for head in built.source_head], False
     model = copy.deepcopy(built.model)
-    new_head(model, len(classes))
+    new_head(model, len(classes), built.structure, built.preprocessing.size, built.pool)
     return [head.requires_grad_(True) for head in classifiers(model)], True
 
 

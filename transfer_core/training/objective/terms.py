@@ -115,7 +115,7 @@ class Importance(Term):
     """How much the original classifier's answers depend on each weight that is trained, and how far it has moved."""
 
     def __init__(self, loss: Callable[[Mapping, Mapping, Mapping], Tensor], built: Built, ladder: Ladder) -> None:
-        trained = ladder.parameters("train") | ladder.parameters("anchor")
+        trained = ladder.learning("train", "anchor")
         self.loss, self.kept = loss, built.source_head
         self.now = {name: parameter for name, parameter in built.model.named_parameters() if name in trained}
         self.start: dict[str, Tensor] = {}
