@@ -1,0 +1,148 @@
+"""Pixels prepared another way: the training's own model asked in three ways, in the predictor process."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from html import escape
+from pathlib import Path
+
+import streamlit as st
+
+from pages.shared import backend, frame
+from pages.shared.learn import parts
+from pages.shared.learn.shown import Shown
+from pages.shared.model.numbers import percent
+from pages.shared.text import t
+from transfer_core.charts import PALETTE
+from transfer_core.datasets.manifest import Image
+from transfer_core.errors import StudioError, Unavailable
+from transfer_core.images import Preprocessing
+from transfer_core.predicting.process import Died, shared
+from transfer_core.predicting.ways import wrongly
+
+MOST = 24
+"""Test photos asked about: three answers each, about a second."""
+MOMENT = 0.8
+"""Seconds a page waits for the answers before it is drawn without them."""
+_INKS = {"own": PALETTE[1], "unit": PALETTE[0], "bytes": PALETTE[2]}
+_asking = ThreadPoolExecutor(2, "ways")
+_ASKED = "learn ways"
+"""In the session state: what was asked about (run and model as written), and the answers to come."""
+
+Answers = list[dict[str, list[float]]]
+
+
+def formula() -> None:
+    parts.formula("scaling", r"x = \frac{\mathrm{pixel} / 255 \;-\; \mathrm{mean}}{\mathrm{std}}", {
+        r"\mathrm{pixel}": "pixel", r"\mathrm{mean},\; \mathrm{std}": "mean"}, "timm")
+
+
+def check(now: Shown | None) -> None:
+    how = now and now.info.get("preprocessing")
+    if not how:
+        st.caption(t("learn.scaling.no_run"))
+        return
+    st.markdown(in_words(Preprocessing.from_dict(how)))
+    model, photos = backend.home().run(now.job.id) / "model.onnx", _photos(now)
+    if not photos or not model.is_file():
+        return
+    key = (now.job.id, model.stat().st_mtime_ns)
+    asked, answers = st.session_state.get(_ASKED) or (None, None)
+    if asked != key:
+        answers = None
+    st.button(t("learn.scaling.ask"), icon=":material/compare:", key="learn-ways", on_click=_ask, args=(key, model, photos),
+              disabled=answers is not None, help=t("learn.scaling.ask_help", count=len(photos)))
+    if answers is not None:
+        _soon(answers)
+        live = not answers.done()
+        look = st.fragment(_look, run_every=0.4 if live else None, key="learn-ways-look")
+        look(answers, photos, _classes(now), now.info["preprocessing"], live)
+
+
+def in_words(how: Preprocessing) -> str:
+    height, width = how.size
+    facts = {"height": height, "width": width, "interpolation": how.interpolation,
+             "mean": _three(how.mean), "std": _three(how.std)}
+    if how.crop_mode == "center":
+        return t("learn.scaling.model", crop=f"{100 * how.crop_share:.3g}", **facts)
+    return t(f"learn.scaling.model_{how.crop_mode}", **facts)
+
+
+def _three(values: tuple[float, float, float]) -> str:
+    return " / ".join(f"{value:.3g}" for value in values)
+
+
+def _photos(now: Shown) -> list[Image]:
+    """Test photos in an order of chance that is always the same: by their content's hash."""
+    try:
+        manifest = backend.manifest(now.recipe.dataset, now.recipe.version)
+    except FileNotFoundError:
+        return []
+    return sorted(manifest.of("test"), key=lambda image: image.sha256)[:MOST]
+
+
+def _classes(now: Shown) -> list[str]:
+    file = backend.home().run(now.job.id) / "classes.json"
+    return list(parts.read(file, file.stat().st_mtime_ns))
+
+
+def _ask(key: tuple[str, int], model: Path, photos: list[Image]) -> None:
+    files = [str(backend.home().image(photo.sha256)) for photo in photos]
+    st.session_state[_ASKED] = (key, _asking.submit(_answers, model, files))
+
+
+def _answers(model: Path, files: list[str]) -> Answers:
+    try:
+        return shared.ask("ways", model=str(model), files=files)
+    except Died as died:
+        raise Unavailable("predictor_died") from died
+
+
+def _soon(answers: Future[Answers]) -> None:
+    patience = time.monotonic() + MOMENT
+    while not answers.done() and time.monotonic() < patience:
+        time.sleep(0.01)
+
+
+def _look(answers: Future[Answers], photos: list[Image], classes: list[str], how: dict, was_live: bool) -> None:
+    if not answers.done():
+        st.progress(0.0, t("learn.scaling.asking"))
+        return
+    if was_live:
+        st.rerun()
+    try:
+        found = answers.result()
+    except StudioError as error:
+        frame.show(error)
+        return
+    number = st.session_state.get("learn ways photo", 0) % len(photos)
+    picture, says = st.columns([1, 3], gap="medium")
+    with picture:
+        st.html(f'<img class="learn-photo" src="/thumbnails/{photos[number].sha256}.webp" '
+                f'alt="{escape(t("learn.scaling.photo", label=photos[number].label))}">')
+        st.caption(escape(t("learn.scaling.truth", label=photos[number].label)))
+        st.button(t("learn.scaling.another"), key="learn-ways-another", on_click=_next, args=(number,), type="tertiary")
+    with says:
+        parts.bars([_said(way, given, classes) for way, given in found[number].items()], key="learn-ways-photo")
+    st.caption(t("learn.scaling.right", count=len(photos)))
+    parts.bars([_right(way, found, photos, classes) for way in _INKS], key="learn-ways-right")
+    ways = wrongly(Preprocessing.from_dict(how))
+    if ways["own"] == ways["unit"]:
+        st.caption(t("learn.scaling.same"))
+
+
+def _next(number: int) -> None:
+    st.session_state["learn ways photo"] = number + 1
+
+
+def _said(way: str, given: list[float], classes: list[str]) -> tuple[str, float, str, str]:
+    best = max(range(len(classes)), key=given.__getitem__)
+    name = t("learn.scaling.says", way=t(f"learn.scaling.{way}"), label=classes[best])
+    return name, given[best], percent(given[best]), _INKS[way]
+
+
+def _right(way: str, found: Answers, photos: list[Image], classes: list[str]) -> tuple[str, float, str, str]:
+    right = sum(classes[max(range(len(classes)), key=each[way].__getitem__)] == photo.label
+                for each, photo in zip(found, photos, strict=True))
+    return t(f"learn.scaling.{way}"), right / len(photos), t("learn.scaling.of", right=right, count=len(photos)), _INKS[way]
