@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 
 import streamlit as st
@@ -22,15 +23,23 @@ def show(now: Shown | None) -> None:
     cached = now.progress.cached if now else None
     images = now.progress.started.images.get("train", 0) if cached and now.progress.started else 0
     known = cached is not None and images > 0
-    _saved(known, images if known else _IMAGES, cached.share if known else _FROZEN, max(1, cached.views) if known else 1,
-           now.recipe.epochs if known else 10, now.job.id if now else "")
-    if now and now.progress.epochs:
-        _of_run(now)
+    facts = of_run(now) if now and now.progress.epochs else ()
+    if known:
+        _saved(facts, images, cached.share, max(1, cached.views), now.recipe.epochs, now.job.id)
+        return
+    _saved((), _IMAGES, _FROZEN, 1, 10, "")
+    if facts:
+        with parts.example("freezing-run", own=True):
+            for text in facts:
+                st.markdown(text)
 
 
 @st.fragment
-def _saved(own: bool, images: int, frozen: float, views: int, epochs: int, run: str) -> None:
-    with parts.example("freezing", own):
+def _saved(facts: Sequence[str], images: int, frozen: float, views: int, epochs: int, run: str) -> None:
+    """`facts`: sentences on the training whose numbers these are; none for the example."""
+    with parts.example("freezing", own=bool(run)):
+        for text in facts:
+            st.markdown(text)
         options = sorted({*_EPOCHS, epochs})
         chosen = st.select_slider(t("learn.freezing.slider"), options, epochs, key=f"learn-epochs-{run}")
         plainly, stored = passes(images, chosen, frozen, views)
@@ -38,7 +47,7 @@ def _saved(own: bool, images: int, frozen: float, views: int, epochs: int, run: 
         parts.bars([(t("learn.freezing.plain"), plainly / most, _count(plainly), PALETTE[1]),
                     (t("learn.freezing.stored"), stored / most, _count(stored), PALETTE[0])], key="learn-freezing-bars")
         if stored < plainly:
-            st.markdown(t("learn.freezing.result", factor=digits(plainly / stored), n=images, share=_percent(frozen)))
+            st.markdown(t("learn.freezing.result", left=f"{100 * stored / plainly:.0f}", n=images, share=_percent(frozen)))
         else:
             st.markdown(t("learn.freezing.result_none", views=views))
         st.caption(t("learn.freezing.forward"))
@@ -53,19 +62,15 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f}" if share < 0.995 or share == 1 else "> 99"
 
 
-def _of_run(now: Shown) -> None:
+def of_run(now: Shown) -> list[str]:
+    """What was stored and what it took; or that nothing was, and why."""
     cached, progress = now.progress.cached, now.progress
     epoch = digits(fmean(each.seconds for each in progress.epochs))
-    with parts.example("freezing-run", own=True):
-        if cached is None:
-            st.markdown(t("learn.freezing.run_none", epoch=epoch))
-            for note in progress.notes:
-                if note.message.key.startswith("fit.cache."):
-                    st.caption(plain(told(note.message)))
-            return
-        facts = {"size": size(cached.bytes), "share": _percent(cached.share), "epoch": epoch}
-        if cached.hit:
-            st.markdown(t("learn.freezing.run_hit", **facts))
-        else:
-            engine = t(f"train.engine_{cached.engine}")
-            st.markdown(t("learn.freezing.run", **facts, seconds=digits(cached.seconds), engine=engine))
+    if cached is None:
+        reasons = [note.message for note in progress.notes if note.message.key.startswith("fit.cache.")]
+        return [t("learn.freezing.run_none", epoch=epoch), *(plain(told(reason)) for reason in reasons[:1])]
+    facts = {"size": size(cached.bytes), "share": _percent(cached.share), "epoch": epoch}
+    if cached.hit:
+        return [t("learn.freezing.run_hit", **facts)]
+    engine = t("train.engine_onnx" if cached.engine == "onnxruntime" else "train.engine_torch")
+    return [t("learn.freezing.run", **facts, seconds=digits(cached.seconds), engine=engine)]
