@@ -99,12 +99,13 @@ def _table(recipe: Recipe, points: list[Point]) -> None:
     for point in points:
         low, high = wilson(point.learned * point.n, point.n)
         rows.append({"value": decimal(point.value), "learned": 100 * point.learned,
-                     "interval": f"{100 * low:.0f} – {100 * high:.0f} %",
-                     "kept": None if point.kept is None else 100 * point.kept})
+                     "kept": None if point.kept is None else 100 * point.kept,
+                     "interval": f"{100 * low:.0f} – {100 * high:.0f} %"})
     column, share = st.column_config, {"format": "%.0f %%", "min_value": 0, "max_value": 100}
     st.dataframe(rows, hide_index=True, key="learn-lambda-table", column_config={
-        "value": column.TextColumn("λ"), "learned": column.ProgressColumn(t("live.learned"), **share),
-        "interval": column.TextColumn(t("runs.interval")), "kept": column.ProgressColumn(t("live.kept_agreement"), **share)})
+        "value": column.TextColumn("λ", width=60), "learned": column.ProgressColumn(t("live.learned"), **share),
+        "kept": column.ProgressColumn(t("live.kept_agreement"), **share),
+        "interval": column.TextColumn(t("learn.lambda.interval"))})
     st.caption(t("learn.lambda.measured_help", n=points[0].n))
     if len(points) == 1:
         st.caption(t("learn.lambda.one"))

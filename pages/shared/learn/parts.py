@@ -19,7 +19,8 @@ def formula(section: str, latex: str, symbols: Mapping[str, str], *papers: str) 
     """`symbols`: LaTeX → the last part of the key of its words. A formula wider than the window is pushed sideways."""
     with st.container(key=f"learn-formula-{section}"):
         st.latex(latex)
-    st.markdown("\n".join(f"- ${symbol}$ – {t(f'learn.{section}.{word}')}" for symbol, word in symbols.items()))
+    meanings = ((symbol, t(f"learn.{section}.{word}")) for symbol, word in symbols.items())
+    st.markdown("\n".join(f"- {t('learn.symbol', symbol=symbol, meaning=meaning)}" for symbol, meaning in meanings))
     st.caption(t("learn.source", papers=" · ".join(f"[{PAPERS[paper][0]}]({PAPERS[paper][1]})" for paper in papers)))
 
 

@@ -17,8 +17,9 @@ _PHOTOS = [5, 10, 20, 30, 50, 100, 200, 300, 500, 1000, 2000, 5000]
 
 
 def show(now: Shown | None) -> None:
-    parts.formula("score", r"\frac{\hat p + \frac{z^2}{2n} \;\pm\; z \sqrt{\frac{\hat p\,(1 - \hat p)}{n} + \frac{z^2}{4n^2}}}"
-                           r"{1 + \frac{z^2}{n}}", {r"\hat p": "p", "n": "n", "z": "z"}, "wilson")
+    parts.formula("score", r"p_{\pm} = \frac{\hat p + \frac{z^2}{2n} \;\pm\; z \sqrt{\frac{\hat p\,(1 - \hat p)}{n} "
+                           r"+ \frac{z^2}{4n^2}}}{1 + \frac{z^2}{n}}",
+                  {r"p_{\pm}": "bounds", r"\hat p": "p", "n": "n", "z": "z"}, "wilson")
     own = now.score if now else None
     _interval(_counts(own) if own else None, now.job.id if now else "")
     if now and not own:

@@ -6,6 +6,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from html import escape
 from pathlib import Path
+from statistics import fmean
 
 import streamlit as st
 
@@ -13,7 +14,7 @@ from pages.shared import backend, frame
 from pages.shared.learn import parts
 from pages.shared.learn.shown import Shown
 from pages.shared.model.numbers import percent
-from pages.shared.text import t
+from pages.shared.text import plain, t
 from transfer_core.charts import PALETTE
 from transfer_core.datasets.manifest import Image
 from transfer_core.errors import StudioError, Unavailable
@@ -21,8 +22,8 @@ from transfer_core.images import Preprocessing
 from transfer_core.predicting.process import Died, shared
 from transfer_core.predicting.ways import wrongly
 
-MOST = 24
-"""Test photos asked about: three answers each, about a second."""
+MOST = 48
+"""Test photos asked about: three answers each, two or three seconds."""
 MOMENT = 0.8
 """Seconds a page waits for the answers before it is drawn without them."""
 _INKS = {"own": PALETTE[1], "unit": PALETTE[0], "bytes": PALETTE[2]}
@@ -62,7 +63,7 @@ def check(now: Shown | None) -> None:
 
 def in_words(how: Preprocessing) -> str:
     height, width = how.size
-    facts = {"height": height, "width": width, "interpolation": how.interpolation,
+    facts = {"height": height, "width": width, "interpolation": t(f"learn.scaling.{how.interpolation}"),
              "mean": _three(how.mean), "std": _three(how.std)}
     if how.crop_mode == "center":
         return t("learn.scaling.model", crop=f"{100 * how.crop_share:.3g}", **facts)
@@ -74,12 +75,13 @@ def _three(values: tuple[float, float, float]) -> str:
 
 
 def _photos(now: Shown) -> list[Image]:
-    """Test photos in an order of chance that is always the same: by their content's hash."""
+    """Test photos of classes the model knows, in an order of chance that is always the same: by their content's hash."""
     try:
         manifest = backend.manifest(now.recipe.dataset, now.recipe.version)
     except FileNotFoundError:
         return []
-    return sorted(manifest.of("test"), key=lambda image: image.sha256)[:MOST]
+    known = set(_classes(now))
+    return sorted((image for image in manifest.of("test") if image.label in known), key=lambda image: image.sha256)[:MOST]
 
 
 def _classes(now: Shown) -> list[str]:
@@ -121,12 +123,12 @@ def _look(answers: Future[Answers], photos: list[Image], classes: list[str], how
     with picture:
         st.html(f'<img class="learn-photo" src="/thumbnails/{photos[number].sha256}.webp" '
                 f'alt="{escape(t("learn.scaling.photo", label=photos[number].label))}">')
-        st.caption(escape(t("learn.scaling.truth", label=photos[number].label)))
+        st.caption(t("learn.scaling.truth", label=plain(photos[number].label)))
         st.button(t("learn.scaling.another"), key="learn-ways-another", on_click=_next, args=(number,), type="tertiary")
     with says:
         parts.bars([_said(way, given, classes) for way, given in found[number].items()], key="learn-ways-photo")
-    st.caption(t("learn.scaling.right", count=len(photos)))
-    parts.bars([_right(way, found, photos, classes) for way in _INKS], key="learn-ways-right")
+    st.caption(t("learn.scaling.sure", count=len(photos)))
+    parts.bars([_sure(way, found, [classes.index(photo.label) for photo in photos]) for way in _INKS], key="learn-ways-sure")
     ways = wrongly(Preprocessing.from_dict(how))
     if ways["own"] == ways["unit"]:
         st.caption(t("learn.scaling.same"))
@@ -142,7 +144,10 @@ def _said(way: str, given: list[float], classes: list[str]) -> tuple[str, float,
     return name, given[best], percent(given[best]), _INKS[way]
 
 
-def _right(way: str, found: Answers, photos: list[Image], classes: list[str]) -> tuple[str, float, str, str]:
-    right = sum(classes[max(range(len(classes)), key=each[way].__getitem__)] == photo.label
-                for each, photo in zip(found, photos, strict=True))
-    return t(f"learn.scaling.{way}"), right / len(photos), t("learn.scaling.of", right=right, count=len(photos)), _INKS[way]
+def _sure(way: str, found: Answers, truth: list[int]) -> tuple[str, float, str, str]:
+    """Finer than the number of right answers, which so few photos hardly tell apart; that is said beside it."""
+    given = [each[way] for each in found]
+    right = sum(max(range(len(row)), key=row.__getitem__) == place for row, place in zip(given, truth, strict=True))
+    sure = fmean(row[place] for row, place in zip(given, truth, strict=True))
+    name = t("learn.scaling.right", way=t(f"learn.scaling.{way}"), count=right, all=len(truth))
+    return name, sure, percent(sure), _INKS[way]
