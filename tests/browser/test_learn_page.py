@@ -61,7 +61,7 @@ def test_the_model_is_asked_all_three_ways(studio, page: Page, trained):
 
 
 def test_the_model_page_leads_to_its_theory_in_the_same_language(studio, page: Page, drawn):
-    page.goto(f"{studio.url}/model?dataset={drawn}&depth=expert&lang=zh")
+    page.goto(f"{studio.url}/model?dataset={drawn}&depth=expert&lang=zh&freeze=5&source_loss=lwf")
     link = page.locator(".st-key-formula").get_by_role("link", name=say("learn.lambda.title", "zh"))
     with page.context.expect_page() as opened:
         link.click()

@@ -101,9 +101,11 @@ def test_every_section_can_be_linked_to(visit):
     assert listed == [*SECTIONS, "mistakes"]
 
 
-@pytest.mark.parametrize(("page", "section"), [("model", "lambda"), ("model", "freezing"), ("evaluate", "score")])
-def test_other_pages_lead_to_their_theory(visit, run, page, section):
-    links = re.findall(r"\(learn\?([^)#]*)#([a-z]+)\)", texts(visit(page, run=run.id, lang="zh")))
+@pytest.mark.parametrize(("page", "section", "settings"), [
+    ("model", "omega", {}), ("model", "lambda", {"source_loss": "lwf", "freeze": "0"}), ("model", "freezing", {}),
+    ("evaluate", "score", {}), ("evaluate", "forgetting", {})])
+def test_other_pages_lead_to_their_theory(visit, run, page, section, settings):
+    links = re.findall(r"\(learn\?([^)#]*)#([a-z]+)\)", texts(visit(page, run=run.id, lang="zh", **settings)))
     assert section in [anchor for _, anchor in links]
     assert all("lang=zh" in query and f"run={run.id}" in query for query, _ in links)
     assert section in ANCHORS
@@ -250,8 +252,9 @@ def test_the_model_is_asked_in_three_ways(visit, store, tmp_path):
     info(store, run, preprocessing=Preprocessing(size=(8, 8), crop_share=1.0, mean=(0, 0, 0), std=(1, 1, 1)).to_dict())
     app = visit("learn", run=run.id)
     app = next(each for each in app.button if each.key == "learn-ways").click().run()
-    _, answers = app.session_state["learn ways"]
-    given = answers.result(timeout=60)
+    _, asked = app.session_state["learn ways"]
+    given = asked.answers.result(timeout=60)
+    assert asked.done == asked.total
     app.run()
     tested = [image for image in Manifest.read(store.home, made, 1).of("test") if image.label == "red"]
     assert len(given) == len(tested) > 0 and set(given[0]) == {"own", "unit", "bytes"}

@@ -60,10 +60,13 @@ def batch(asked: dict[str, Any], news: News) -> None:
         raise NotFound("no_upload") from None
 
 
-def ways(asked: dict[str, Any], _news: News) -> list[dict[str, list[float]]]:
-    """{"model", "files"} → for each file, in order: see `answer_all_ways`."""
-    predictor = predictor_for(Path(asked["model"]))
-    return [_turns.submit(answer_all_ways, predictor, Path(file)).result() for file in asked["files"]]
+def ways(asked: dict[str, Any], news: News) -> list[dict[str, list[float]]]:
+    """{"model", "files"} → for each file, in order: see `answer_all_ways`. News: how many are answered."""
+    predictor, answers = predictor_for(Path(asked["model"])), []
+    for file in asked["files"]:
+        answers.append(_turns.submit(answer_all_ways, predictor, Path(file)).result())
+        news(len(answers))
+    return answers
 
 
 TASKS: dict[str, Callable[[dict[str, Any], News], Any]] = {"open": open_model, "batch": batch, "ways": ways}

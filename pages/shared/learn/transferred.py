@@ -54,6 +54,9 @@ def ladder(info: dict) -> None:
 
 
 def _percent(share: float) -> str:
+    """Whole percents; never 0 or 100 for what is neither."""
+    if 0.995 <= share < 1:
+        return "> 99"
     return f"{100 * share:.0f}" if share >= 0.095 or share == 0 else f"{100 * share:.1g}"
 
 

@@ -38,7 +38,7 @@ def section(now: Draft) -> None:
         st.caption(t("objective.whole"))
         st.latex(formula(now))
         st.caption(_in_words(now))
-        st.caption(navigation.theory("lambda"))
+        st.caption(navigation.theory("omega" if now.recipe.regularizer and not now.recipe.source_loss else "lambda"))
     ask.offer(now)
 
 

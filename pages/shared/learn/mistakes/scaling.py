@@ -22,16 +22,39 @@ from transfer_core.images import Preprocessing
 from transfer_core.predicting.process import Died, shared
 from transfer_core.predicting.ways import wrongly
 
-MOST = 48
+MOST = 36
 """Test photos asked about: three answers each, two or three seconds."""
 MOMENT = 0.8
 """Seconds a page waits for the answers before it is drawn without them."""
 _INKS = {"own": PALETTE[1], "unit": PALETTE[0], "bytes": PALETTE[2]}
 _asking = ThreadPoolExecutor(2, "ways")
 _ASKED = "learn ways"
-"""In the session state: what was asked about (run and model as written), and the answers to come."""
+"""In the session state: what was asked, of which model (run, and when it was written)."""
 
 Answers = list[dict[str, list[float]]]
+
+
+class Asked:
+    """One question to the predictor process: how far it is, and the answers to come."""
+
+    def __init__(self, model: Path, files: list[str]) -> None:
+        self.done, self.total = 0, len(files)
+        self.answers: Future[Answers] = _asking.submit(self._ask, model, files)
+
+    def _ask(self, model: Path, files: list[str]) -> Answers:
+        try:
+            return shared.ask("ways", self._hear, model=str(model), files=files)
+        except Died as died:
+            raise Unavailable("predictor_died") from died
+
+    def _hear(self, done: int) -> None:
+        self.done = done
+
+    def soon(self) -> None:
+        """Wait a moment for the answers."""
+        patience = time.monotonic() + MOMENT
+        while not self.answers.done() and time.monotonic() < patience:
+            time.sleep(0.01)
 
 
 def formula() -> None:
@@ -49,16 +72,15 @@ def check(now: Shown | None) -> None:
     if not photos or not model.is_file():
         return
     key = (now.job.id, model.stat().st_mtime_ns)
-    asked, answers = st.session_state.get(_ASKED) or (None, None)
-    if asked != key:
-        answers = None
+    of, asked = st.session_state.get(_ASKED) or (None, None)
+    asked = asked if of == key else None
     st.button(t("learn.scaling.ask"), icon=":material/compare:", key="learn-ways", on_click=_ask, args=(key, model, photos),
-              disabled=answers is not None, help=t("learn.scaling.ask_help", count=len(photos)))
-    if answers is not None:
-        _soon(answers)
-        live = not answers.done()
+              disabled=asked is not None, help=t("learn.scaling.ask_help", count=len(photos)))
+    if asked is not None:
+        asked.soon()
+        live = not asked.answers.done()
         look = st.fragment(_look, run_every=0.4 if live else None, key="learn-ways-look")
-        look(answers, photos, _classes(now), now.info["preprocessing"], live)
+        look(asked, photos, _classes(now), now.info["preprocessing"], live)
 
 
 def in_words(how: Preprocessing) -> str:
@@ -91,30 +113,17 @@ def _classes(now: Shown) -> list[str]:
 
 def _ask(key: tuple[str, int], model: Path, photos: list[Image]) -> None:
     files = [str(backend.home().image(photo.sha256)) for photo in photos]
-    st.session_state[_ASKED] = (key, _asking.submit(_answers, model, files))
+    st.session_state[_ASKED] = (key, Asked(model, files))
 
 
-def _answers(model: Path, files: list[str]) -> Answers:
-    try:
-        return shared.ask("ways", model=str(model), files=files)
-    except Died as died:
-        raise Unavailable("predictor_died") from died
-
-
-def _soon(answers: Future[Answers]) -> None:
-    patience = time.monotonic() + MOMENT
-    while not answers.done() and time.monotonic() < patience:
-        time.sleep(0.01)
-
-
-def _look(answers: Future[Answers], photos: list[Image], classes: list[str], how: dict, was_live: bool) -> None:
-    if not answers.done():
-        st.progress(0.0, t("learn.scaling.asking"))
+def _look(asked: Asked, photos: list[Image], classes: list[str], how: dict, was_live: bool) -> None:
+    if not asked.answers.done():
+        st.progress(asked.done / asked.total, t("learn.scaling.asking"))
         return
     if was_live:
         st.rerun()
     try:
-        found = answers.result()
+        found = asked.answers.result()
     except StudioError as error:
         frame.show(error)
         return
