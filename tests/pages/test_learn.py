@@ -14,6 +14,7 @@ from test_sweep import began, texts
 
 from pages.shared.learn import omega
 from pages.shared.learn.contents import ANCHORS, MISTAKES, SECTIONS
+from pages.shared.text import plain
 from transfer_core.datasets import Manifest, import_dataset
 from transfer_core.events import Cached, Kept, Note, Transferred
 from transfer_core.images import Preprocessing
@@ -263,6 +264,23 @@ def test_the_model_is_asked_in_three_ways(visit, store, tmp_path):
     assert say("learn.scaling.sure", count=len(tested)) in texts(app)
     assert say("learn.scaling.right", way=say("learn.scaling.own"), count=len(tested), all=len(tested)) in html(app)
     assert not app.exception and not app.error
+
+
+def test_a_model_that_cannot_be_asked_says_so_and_may_be_asked_again(visit, store, tmp_path):
+    (tmp_path / "drawn" / "red").mkdir(parents=True)
+    (tmp_path / "drawn" / "other").mkdir()
+    for number in range(12):
+        for label in ("red", "other"):
+            stories.photo(tmp_path / "drawn" / label / f"{number}.png", (20 * number, 250, 10 * len(label)))
+    run = stories.finished(store, dataset=list(import_dataset(tmp_path / "drawn", "Two", store))[-1].dataset)
+    info(store, run)
+    (store.home.run(run.id) / "model.onnx").write_bytes(b"no model")
+    app = visit("learn", run=run.id)
+    app = next(each for each in app.button if each.key == "learn-ways").click().run()
+    app.session_state["learn ways"][1].answers.exception(timeout=60)
+    app.run()
+    assert not app.exception and plain(say("errors.not_our_model.text", file="model.onnx")) in app.error[0].value
+    assert not next(each for each in app.button if each.key == "learn-ways").disabled
 
 
 @pytest.mark.parametrize("language", languages())

@@ -50,6 +50,11 @@ class Asked:
     def _hear(self, done: int) -> None:
         self.done = done
 
+    @property
+    def failed(self) -> bool:
+        """Then it may be asked again."""
+        return self.answers.done() and self.answers.exception() is not None
+
     def soon(self) -> None:
         """Wait a moment for the answers."""
         patience = time.monotonic() + MOMENT
@@ -75,7 +80,7 @@ def check(now: Shown | None) -> None:
     of, asked = st.session_state.get(_ASKED) or (None, None)
     asked = asked if of == key else None
     st.button(t("learn.scaling.ask"), icon=":material/compare:", key="learn-ways", on_click=_ask, args=(key, model, photos),
-              disabled=asked is not None, help=t("learn.scaling.ask_help", count=len(photos)))
+              disabled=asked is not None and not asked.failed, help=t("learn.scaling.ask_help", count=len(photos)))
     if asked is not None:
         asked.soon()
         live = not asked.answers.done()
