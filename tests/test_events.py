@@ -17,6 +17,7 @@ from transfer_core.events import (
     Evaluated,
     Failed,
     Finished,
+    Kept,
     Losses,
     Progressed,
     Started,
@@ -46,8 +47,8 @@ def of(annotation: object) -> st.SearchStrategy:
         return st.one_of([of(each) for each in inner])
     if annotation is float:
         return st.floats(allow_nan=False)
-    if annotation is Losses:
-        return st.builds(Losses, **{name: of(field.annotation) for name, field in Losses.model_fields.items()})
+    if annotation in (Losses, Kept):
+        return st.builds(annotation, **{name: of(field.annotation) for name, field in annotation.model_fields.items()})
     return st.from_type(annotation)
 
 

@@ -82,6 +82,10 @@ class Kept(_Fact):
     source_accuracy: float | None = None
     """On the validation images of the source dataset, where there is one."""
     source_images: int = 0
+    averages: int | None = None
+    """BatchNorm's running averages (tensors) that are to stand still; None in trainings from before this was counted."""
+    averages_moved: int = 0
+    """Of those, how many are not what they were at the start, bit for bit."""
 
     @property
     def kind(self) -> Literal["source", "agreement", "similarity"]:

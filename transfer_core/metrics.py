@@ -17,7 +17,7 @@ Z = 1.959963984540054
 """The 97.5 % point of the normal distribution: 95 % lie within ± this many standard deviations."""
 
 
-def wilson(correct: int, n: int) -> tuple[float, float]:
+def wilson(correct: float, n: int) -> tuple[float, float]:
     """95 % interval of a share, `correct` of `n` (Wilson 1927).
 
     Covers about 95 % even near 100 %, where the usual p ± 1.96 · sd has no width (42 of 42 is "0.916 to 1", not "exactly 1").

@@ -36,6 +36,7 @@ def _header() -> None:
         navigation.home_link()
         st.space("stretch")
         navigation.runs_link()
+        navigation.learn_link()
         _language_switch()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -13,7 +15,8 @@ from transfer_core.paths import studio
 STEPS = ("data", "model", "train", "evaluate", "predict", "share")
 _ICONS = {"home": ":material/home:", "data": ":material/photo_library:", "model": ":material/layers:",
           "train": ":material/model_training:", "evaluate": ":material/fact_check:", "predict": ":material/image_search:",
-          "share": ":material/download:", "runs": ":material/history:", "sweep": ":material/tune:"}
+          "share": ":material/download:", "runs": ":material/history:", "sweep": ":material/tune:",
+          "learn": ":material/school:"}
 
 
 def page(name: str) -> StreamlitPage:
@@ -56,6 +59,16 @@ def home_link() -> None:
 def runs_link() -> None:
     with st.container(key="runs-link", width="content"):
         link("runs", t("nav.runs"), _ICONS["runs"])
+
+
+def learn_link() -> None:
+    with st.container(key="learn-link", width="content"):
+        link("learn", t("nav.learn"), _ICONS["learn"])
+
+
+def theory(section: str) -> str:
+    """A sentence that leads to a section of the Learn page, for Markdown. (It opens beside this page: nothing here is lost.)"""
+    return t("learn.where", title=t(f"learn.{section}.title"), address=f"learn?{urlencode(place.link())}#{section}")
 
 
 def done() -> dict[str, bool]:

@@ -13,7 +13,7 @@ from transfer_core.charts import PALETTE
 from transfer_core.paths import studio
 from transfer_core.words import languages, say, texts
 
-PAGES = ("home", *STEPS, "runs", "sweep")
+PAGES = ("home", *STEPS, "runs", "sweep", "learn")
 
 
 def everything_said(app) -> str:

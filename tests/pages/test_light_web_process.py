@@ -19,7 +19,7 @@ import app as studio
 from streamlit.testing.v1 import AppTest
 
 run, sweep, upload, answer, *heavy = sys.argv[1:]
-for name in ("home", "data", "model", "train", "evaluate", "share", "runs", "sweep", "predict"):
+for name in ("home", "data", "model", "train", "evaluate", "share", "runs", "sweep", "learn", "predict"):
     app = AppTest.from_file("pages/shared/entry.py", default_timeout=30)
     app.query_params.update({"run": run, "job": sweep} | ({"upload": upload} if name == "predict" else {}))
     app.switch_page(f"../{name}.py").run()

@@ -35,6 +35,26 @@ def test_a_frozen_backbone_forgets_nothing(recipe, manifest, home, tmp_path):
     assert (seen.agreement, seen.similarity, seen.drift, seen.moved) == (1.0, 1.0, {}, 0.0)
 
 
+@pytest.mark.parametrize("frozen", ["all", 2, 0])
+def test_averages_that_are_to_stand_still_do(recipe, manifest, home, tmp_path, frozen):
+    """Few images: those of the groups that learn stand still, too."""
+    seen = kept(fit(recipe.but(freeze=frozen, learning_rate=0.03), manifest, home, tmp_path, device="cpu"))
+    norms = [module for module in build(recipe, 3, home).model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert norms and (seen.averages, seen.averages_moved) == (2 * len(norms), 0)
+
+
+def test_averages_that_move_although_they_should_not_are_counted(recipe, manifest, home, tmp_path, monkeypatch):
+    """The usual mistake: no gradient, and nothing else."""
+    def without_gradient(model, ladder):
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name not in ladder.parameters("freeze"))
+        model.train()
+
+    monkeypatch.setattr("transfer_core.training.preparing.freeze", without_gradient)
+    seen = kept(fit(recipe.but(freeze=2), manifest, home, tmp_path, device="cpu", cache=False))
+    assert seen.averages_moved == seen.averages > 0
+
+
 @pytest.mark.usefixtures("original")
 def test_every_epoch_says_what_is_left(recipe, manifest, home, tmp_path):
     chosen = recipe.but(freeze=2, epochs=4, learning_rate=0.03)

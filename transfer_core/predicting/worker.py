@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 from transfer_core.errors import NotFound, StudioError, Unavailable
 from transfer_core.predicting.folder import answer_folder
 from transfer_core.predicting.models import predictor_for
+from transfer_core.predicting.ways import answer_all_ways
 from transfer_core.predictor import Prediction
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,16 @@ def batch(asked: dict[str, Any], news: News) -> None:
         raise NotFound("no_upload") from None
 
 
-TASKS: dict[str, Callable[[dict[str, Any], News], Any]] = {"open": open_model, "batch": batch}
+def ways(asked: dict[str, Any], news: News) -> list[dict[str, list[float]]]:
+    """{"model", "files"} → for each file, in order: see `answer_all_ways`. News: how many are answered."""
+    predictor, answers = predictor_for(Path(asked["model"])), []
+    for file in asked["files"]:
+        answers.append(_turns.submit(answer_all_ways, predictor, Path(file)).result())
+        news(len(answers))
+    return answers
+
+
+TASKS: dict[str, Callable[[dict[str, Any], News], Any]] = {"open": open_model, "batch": batch, "ways": ways}
 
 
 # The process

@@ -89,6 +89,11 @@ def _still(model: nn.Module, ladder: Ladder) -> list[nn.Module]:
     return list(still)
 
 
+def still_norms(model: nn.Module, ladder: Ladder) -> list[_BatchNorm]:
+    """BatchNorm modules whose running averages are to stay as they came."""
+    return [module for module in _still(model, ladder) if isinstance(module, _BatchNorm)]
+
+
 def has_statistics(groups: list[LayerGroup]) -> bool:
     """Whether any of the groups normalises by running averages."""
     return any(isinstance(part, _BatchNorm) for group in groups for module in group.modules for part in module.modules())

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from transfer_core.events import Kept
-from transfer_core.training.freezing import Ladder
+from transfer_core.training.freezing import Ladder, still_norms
 from transfer_core.training.models import Built, classifiers
 
 PROBE = 200
@@ -36,6 +36,8 @@ class Meter:
         self._now = {group.name: [parameters[name] for name in group.parameters] for group in ladder.at("train", "anchor")}
         self._start = {name: [weight.detach().clone() for weight in weights] for name, weights in self._now.items()}
         self._whole = math.sqrt(sum(_square(parameters[name]) for group, _ in ladder.rungs for name in group.parameters))
+        self._norms = still_norms(built.model, ladder)
+        self._averages = [average.clone() for average in self._still_averages()]
         self._first: tuple[Tensor, Tensor | None] | None = None
         self._seen: list[tuple[Tensor, Tensor | None]] = []
 
@@ -88,7 +90,13 @@ class Meter:
             similarity = float(nn.functional.cosine_similarity(features, before).mean())
             agreement = None if said is None else float((said == wanted).float().mean())
         drift, moved = self._drift()
-        return Kept(images=len(self.places), agreement=agreement, similarity=similarity, drift=drift, moved=moved)
+        still = self._still_averages()
+        changed = sum(not torch.equal(now, start) for now, start in zip(still, self._averages, strict=True))
+        return Kept(images=len(self.places), agreement=agreement, similarity=similarity, drift=drift, moved=moved,
+                    averages=len(still), averages_moved=changed)
+
+    def _still_averages(self) -> list[Tensor]:
+        return [average for norm in self._norms for average in (norm.running_mean, norm.running_var) if average is not None]
 
     def _together(self) -> tuple[Tensor, Tensor | None] | None:
         if not self._seen:

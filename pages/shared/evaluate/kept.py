@@ -7,6 +7,7 @@ from html import escape
 
 import streamlit as st
 
+from pages.shared import navigation
 from pages.shared.components.drawing import drawing
 from pages.shared.text import plain, t
 from pages.shared.train.follow import follow
@@ -31,6 +32,7 @@ def show(run: str) -> None:
     if len(progress.epochs) > 1:
         drawing(curves(progress), key="kept-curves")
     _drift(best.kept)
+    st.caption(navigation.theory("forgetting"))
 
 
 def sentence(epoch: Epoch) -> str:

@@ -6,6 +6,7 @@ from html import escape
 
 import streamlit as st
 
+from pages.shared import navigation
 from pages.shared.evaluate.results import Results
 from pages.shared.text import plain, t
 
@@ -29,6 +30,7 @@ def show(results: Results) -> None:
             st.metric(t(f"evaluate.{name}"), f"{100 * report[name]:.0f} %", help=t(f"evaluate.{name}_help"),
                       delta=f"{100 * low:.0f} – {100 * high:.0f} %", delta_color="off", delta_arrow="off")
         st.metric(t("evaluate.log_loss"), f"{report['log_loss']:.2f}", help=t("evaluate.log_loss_help"))
+    st.caption(navigation.theory("score"))
 
 
 def _picture(report: dict, percent: dict[str, str]) -> str:

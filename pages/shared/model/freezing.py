@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared import draft
+from pages.shared import draft, navigation
 from pages.shared.bound import bind_to
 from pages.shared.components.ladder import ladder
 from pages.shared.draft import Draft
@@ -19,6 +19,7 @@ _OWN = "own"
 def section(now: Draft, depth: str) -> None:
     st.subheader(t("model.freezing_title"), anchor="freezing")
     st.markdown(t("model.freezing_text"))
+    st.caption(navigation.theory("freezing"))
     _presets(now)
     left, right = st.columns([5, 2], gap="large")
     with left:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared import backend, draft
+from pages.shared import backend, draft, navigation
 from pages.shared.bound import bind_to
 from pages.shared.draft import Draft
 from pages.shared.model.freezing import ends
@@ -38,6 +38,7 @@ def section(now: Draft) -> None:
         st.caption(t("objective.whole"))
         st.latex(formula(now))
         st.caption(_in_words(now))
+        st.caption(navigation.theory("omega" if now.recipe.regularizer and not now.recipe.source_loss else "lambda"))
     ask.offer(now)
 
 
