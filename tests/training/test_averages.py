@@ -13,7 +13,7 @@ from test_starts import hashes
 
 from transfer_core.datasets.manifest import Manifest
 from transfer_core.errors import BadRecipe, NotFound, StudioError, Unavailable
-from transfer_core.events import Averaged, Epoch, Evaluated, Exported, Finished, Progressed
+from transfer_core.events import Averaged, Cached, Epoch, Evaluated, Exported, Finished, Progressed, Started
 from transfer_core.jobs import TASKS, StopAsked
 from transfer_core.jobs.averages import can_be_mixed, mixture, soup
 from transfer_core.jobs.run import resumable
@@ -111,14 +111,16 @@ def test_the_suggestion_keeps_most_among_those_as_good_as_the_best(points, alpha
 # Real runs
 
 @pytest.fixture
-def store(home) -> Store:
+def store(home, monkeypatch) -> Store:
+    """Its runs are measured, but not exported: that takes three seconds each."""
+    monkeypatch.setattr("transfer_core.training.finish.export", lambda *_, **__: iter(()))
     drawn(home, test=4).write(home)
     return Store(home)
 
 
 @pytest.fixture
 def trained(store, recipe):
-    """Makes a finished training, as the worker leaves it; the second of a start goes on from the first."""
+    """Makes a finished training, as the worker leaves it."""
 
     def train(**settings):
         job = store.submit("train", {"recipe": recipe.but(**settings).model_dump(mode="json"), "name": "Colours"}, "cpu")
@@ -156,15 +158,18 @@ def answers(store, job, split="test"):
 
 
 @pytest.mark.parametrize("freeze", [0, 2])
-def test_a_mixture_is_a_run_like_any_other_and_answers_as_the_measured_point(store, trained, freeze):
+def test_a_mixture_is_a_run_like_any_other_and_answers_as_the_measured_point(store, trained, freeze, monkeypatch):
     first = trained(epochs=1, learning_rate=0.02)
+    for limit in ("FEW_IMAGES", "SMALL_BATCH"):  # or BatchNorm would stand still
+        monkeypatch.setattr(f"transfer_core.training.freezing.{limit}", 0)
     source = trained(weights="run", start_from=first.id, freeze=freeze, learning_rate=0.02)
     before = hashes(store.home.run(source.id))
     points = work(store, store.submit("blend", {"run": source.id}, "cpu")).result
+    monkeypatch.undo()  # with all its files
     job = work(store, mixed_run(store, source, 0.6))
     events = [event for _, event in store.events(job.id)]
     assert of(Averaged, events) == [Averaged(runs=[source.id], alpha=0.6)]
-    assert not of(Epoch, events) and not of(Finished, events)
+    assert not [event for event in events if isinstance(event, (Epoch, Finished, Started, Cached))]
     assert {event.split for event in of(Evaluated, events)} == {"validation", "test"}
     assert {"onnx", "zip"} <= {event.format for event in of(Exported, events)}
     assert job.result["validation"]["accuracy"] == points["accuracy"][6] and job.result["epochs"] == 0
@@ -295,7 +300,8 @@ def test_a_soup_is_a_run_and_says_what_is_in_it(store, three):
     assert {run.id: hashes(store.home.run(run.id)) for run in three} == before
 
 
-def test_the_average_of_two_is_the_mean_of_their_tensors(store, three, monkeypatch):
+def test_the_average_of_two_is_the_mean_of_their_tensors(store, trained, monkeypatch):
+    from transfer_core.training import freezing
     from transfer_core.training import soup as soups
 
     def all_of_them(alone, trial):
@@ -304,8 +310,12 @@ def test_the_average_of_two_is_the_mean_of_their_tensors(store, three, monkeypat
         return Averaged(runs=taken, order=taken, alone=list(alone.values()), validation=list(alone.values()))
 
     monkeypatch.setattr(soups, "greedy", all_of_them)
-    job = work(store, soup_run(store, *three[:2]))
-    one, other, mean = (load_file(store.home.run(run.id) / "model.safetensors") for run in (*three[:2], job))
+    monkeypatch.setattr(freezing, "FEW_IMAGES", 0)  # or BatchNorm would stand still
+    monkeypatch.setattr(freezing, "SMALL_BATCH", 0)
+    first = trained(epochs=1, learning_rate=0.02)
+    two = [trained(weights="run", start_from=first.id, epochs=2, learning_rate=0.01, seed=seed) for seed in (1, 2)]
+    job = work(store, soup_run(store, *two))
+    one, other, mean = (load_file(store.home.run(run.id) / "model.safetensors") for run in (*two, job))
     learned = [name for name in one if one[name].is_floating_point() and "running" not in name]
     assert any(not torch.equal(one[name], other[name]) for name in learned)
     for name in learned:

@@ -136,10 +136,21 @@ def _start(recipe: Recipe, manifest: Manifest, classes: list[str], home: Home,
     chosen = {"train": spread([image for image in manifest.of("train") if image.label in set(classes)], MOST_TRAINING)}
     labels = np.array([classes.index(image.label) for image in chosen["train"]], int)
     with tempfile.TemporaryDirectory() as out:
-        features = yield from features_of(frozen, built, chosen, classes, home, Path(out), where)
+        features = yield from _progress_of(features_of(frozen, built, chosen, classes, home, Path(out), where))
     yield Progressed(stage="fitting_head", done=0)
     take_head(heads[0], best_head(features["train"], labels, len(classes)))
     return built
+
+
+def _progress_of(work: Generator[Event, None, Any]) -> Generator[Event, None, Any]:
+    """How far it is, and nothing that would be said of a training."""
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            return end.value
+        if isinstance(event, Progressed):
+            yield event
 
 
 @contextmanager
