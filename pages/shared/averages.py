@@ -85,7 +85,7 @@ def _started(run: str) -> str:
         job = backend.store().job(run)
     except NotFound:
         return f"{run} ({t('mixture.made.gone')})"
-    when = f"{local(job.started or job.created):%Y-%m-%d %H:%M}"
+    when = f"{local(job.started or job.created):%Y-%m-%d %H:%M:%S}"
     return f"{when} · {short(job)}" if job.is_average else when
 
 

@@ -239,6 +239,16 @@ def test_its_pages_say_what_it_is_made_of_and_claim_no_epochs(visit, mixture, so
 
 
 @pytest.mark.parametrize("language", languages())
+def test_what_was_measured_before_it_was_taken_is_told_again(visit, store, run, mixture, language):
+    assert say("mixture.recalled", language) not in texts(visit("evaluate", run=mixture.id, lang=language))
+    measured(store, run)
+    app = visit("evaluate", run=mixture.id, lang=language)
+    low, high = (f"{100 * bound:.0f}" for bound in wilson(46, 50))
+    assert say("mixture.point", language, share="60", rest="40", accuracy="92", n=50, low=low, high=high, kept="80") in texts(app)
+    assert say("mixture.recalled", language) in texts(app) and not app.exception
+
+
+@pytest.mark.parametrize("language", languages())
 def test_while_it_is_made_and_when_it_fails(visit, store, run, language):
     made = average(store, {"mixture": {"run": run.id, "alpha": 0.6}})
     app = visit("train", run=made.id, lang=language)

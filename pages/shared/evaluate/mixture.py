@@ -24,6 +24,8 @@ _TOOK, _REFUSED = "mixture took", "mixture refused"
 
 def show(run: Job) -> None:
     """Nothing where a mixture would be of no use: nothing but the head was trained, or the run is an average itself."""
+    if run.is_average:
+        _recall(run)
     if not _of_use(run):
         return
     st.subheader(t("mixture.title"), anchor="mixture")
@@ -37,6 +39,19 @@ def show(run: Job) -> None:
         st.fragment(_watch, run_every=1.0, key="mixture-watch")(job.id)
     else:
         st.fragment(_choose, key="mixture-choose")(run, job.result)
+
+
+def _recall(run: Job) -> None:
+    """What was measured of a mixture before it was taken."""
+    asked = run.payload.get("mixture")
+    try:
+        before = _measured(backend.store().job(asked["run"])) if asked else None
+    except NotFound:
+        return
+    if before and before.result and asked["alpha"] in before.result["alpha"]:
+        st.subheader(t("kept.title"), anchor="kept")
+        st.markdown(point(before.result, before.result["alpha"].index(asked["alpha"])))
+        st.caption(t("mixture.recalled"))
 
 
 def _of_use(run: Job) -> bool:
@@ -107,8 +122,9 @@ def _choose(run: Job, found: dict[str, Any]) -> None:
     at = _at(found, round(100 * suggested.value))
     drawing(picture(found, at), key="mixture-curves")
     percent = round(100 * found["alpha"][at])
-    st.slider(t("mixture.slider"), 0, 100, step=10, format="%d %%", width=540,
-              **bind_to("mixture-share", percent, lambda share: place.put(share=share)))
+    with st.container(key="mixture-slider"):
+        st.slider(t("mixture.slider"), 0, 100, step=10, format="%d %%",
+                  **bind_to("mixture-share", percent, lambda share: place.put(share=share)))
     st.markdown(point(found, at))
     _offer_to_take(run, found["alpha"][at])
     st.caption(t("mixture.optimistic"))

@@ -84,8 +84,8 @@ def _row(run: Job, names: dict[str, str], made: bool) -> dict:
         "score": 100 * score["accuracy"] if score else None,
         "interval": f"{100 * score['low']:.0f} – {100 * score['high']:.0f} %" if score else "",
         "photos": score.get("n"),
-        "freeze": None if run.is_average else _frozen(recipe["freeze"]),
-        "epochs": None if run.is_average else result.get("epochs"),
+        "freeze": "" if run.is_average else _frozen(recipe["freeze"]),
+        "epochs": result.get("epochs"),
         "started": local(run.started or run.created),
     }
 
