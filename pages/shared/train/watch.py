@@ -35,7 +35,8 @@ def show(run: Job) -> None:
     st.fragment(_status, run_every=1.0 if run.live else None, key="run-status")(run.id, run.live)
     if not run.is_average and (run.live or follow(run.id).started):
         live(run.id, run.live)
-    with st.expander(t("mixture.made.receipt" if run.is_average else "train.receipt"), icon=":material/receipt_long:", key="receipt"):
+    receipt = "mixture.made.receipt" if run.is_average else "train.receipt"
+    with st.expander(t(receipt), icon=":material/receipt_long:", key="receipt"):
         card.describe(recipe, dataset, receipt=run)
         st.caption(t("mixture.made.receipt_id", run=run.id) if run.is_average else
                    t("train.receipt_id", run=run.id, fingerprint=recipe.fingerprint))
