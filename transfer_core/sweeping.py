@@ -132,8 +132,10 @@ def recommend_mixture(found: Mapping[str, Any]) -> tuple[Tried, Message]:
     if chosen.kept is None:
         return chosen, message("mixture.why_learns", **facts)
     facts["kept"] = f"{100 * chosen.kept:.0f}"
+    if chosen.value == 0 and chosen.accuracy >= best.accuracy:
+        return chosen, message("mixture.why_start", **facts)
     if chosen.value == 0:
-        return chosen, message("mixture.why_start", **facts, best=f"{100 * best.accuracy:.0f}")
+        return chosen, message("mixture.why_start_near", **facts, best=f"{100 * best.accuracy:.0f}")
     if chosen.value == 1:
         return chosen, message("mixture.why_trained", **facts)
     if chosen.accuracy >= best.accuracy:
