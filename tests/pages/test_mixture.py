@@ -262,6 +262,18 @@ def test_while_it_is_made_and_when_it_fails(visit, store, run, language):
     assert store.job(made.id).state == "queued"
 
 
+@pytest.mark.parametrize("ran", [False, True])
+def test_one_that_was_stopped_can_go_on_unless_it_was_thrown_away(visit, store, run, ran):
+    made = stories.payload() | {"mixture": {"run": run.id, "alpha": 0.6}}
+    job = stories.begun(store, "train", made) if ran else store.submit("train", made, "cpu")
+    store.ask_stop(job.id, "discard")
+    if ran:
+        store.end(job.id, "stopped", {})
+    app = visit("train", run=job.id)
+    assert not app.exception and ("resume" in keys(app)) == (not ran)
+    assert (say("mixture.made.thrown_away") in texts(app)) == ran
+
+
 def test_what_it_was_made_of_may_be_gone(visit, store, run, mixture, soup):
     store.delete_job(run.id)
     for made in (mixture, soup):

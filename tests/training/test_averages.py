@@ -107,7 +107,7 @@ def test_the_suggestion_keeps_most_among_those_as_good_as_the_best(points, alpha
     chosen, why = recommend_mixture(points)
     assert (chosen.value, why.key) == (alpha, f"mixture.{key}")
     for language in ("en", "zh"):
-        assert f"**{100 * alpha:.0f} %**" in why.say(language) or key.startswith(("why_start", "why_trained"))
+        assert f" {100 * alpha:.0f} %" in why.say(language) or key.startswith(("why_start", "why_trained"))
 
 
 # Real runs
@@ -250,6 +250,9 @@ def test_what_cannot_be_mixed_says_why(store, trained, source):
     average = work(store, mixed_run(store, source, 0.5))
     assert code_of(can_be_mixed, store, scratch.id) == "blend_untrained"
     assert code_of(can_be_mixed, store, average.id) == "blend_average"
+    with pytest.raises(BadRecipe) as error:
+        can_be_mixed(store, average.id)
+    assert source.id in error.value.hint()
     assert code_of(can_be_mixed, store, "train-gone") == "no_run"
     queued = store.submit("train", source.payload, "cpu")
     assert code_of(can_be_mixed, store, queued.id) == "no_trained_model"

@@ -31,7 +31,8 @@ def can_be_mixed(store: Store, run: str) -> Job:
     """A run that has a start to be mixed with. Raises `NotFound` and `BadRecipe`."""
     source = _trained(store, run)
     if source.is_average:
-        raise BadRecipe("blend_average", run=source.id)
+        made = source.payload.get("mixture") or {"run": source.payload["soup"]["runs"][0]}
+        raise BadRecipe("blend_average", run=made["run"])
     if Recipe(**source.payload["recipe"]).weights == "scratch":
         raise BadRecipe("blend_untrained")
     return source

@@ -91,7 +91,7 @@ def _sentence_of_average(run: Job, progress: Progress) -> str:
     if run.live:
         return t("mixture.made.measuring") if progress.averaged else averages.sentence(run)
     if run.state == "stopped" and not run.result:
-        return t("mixture.made.thrown_away")
+        return "" if _resumable(run) else t("mixture.made.thrown_away")
     if run.state == "failed":
         return t("mixture.made.failed")
     return t("mixture.made.done")
