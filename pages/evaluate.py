@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from pages.shared import needs
-from pages.shared.evaluate import confusions, kept, score
+from pages.shared import averages, needs
+from pages.shared.evaluate import confusions, kept, mixture, score
 from pages.shared.evaluate.results import load
 from pages.shared.text import t
 from pages.shared.train.again import again
@@ -12,6 +12,7 @@ from pages.shared.train.follow import follow
 st.title(t("evaluate.title"))
 run = needs.trained_run()
 if run is not None:
+    averages.made(run)
     results = load(run.id)
     if results is None:
         st.info(t("evaluate.none"), icon=":material/info:")
@@ -23,5 +24,6 @@ if run is not None:
         score.per_class(results)
         confusions.worst(results)
         kept.show(run.id)
+        mixture.show(run)
         needs.next_step("predict", t("evaluate.next"))
         again(run)

@@ -43,6 +43,8 @@ def of(annotation: object) -> st.SearchStrategy:
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is dict:
         return st.dictionaries(of(inner[0]), of(inner[1]), max_size=3)
+    if origin is list:
+        return st.lists(of(inner[0]), max_size=3)
     if origin in (typing.Union, types.UnionType):
         return st.one_of([of(each) for each in inner])
     if annotation is float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import string
 import tomllib
 from collections import Counter
@@ -73,6 +74,18 @@ def test_no_key_is_defined_in_two_files(language):
         _flatten(tomllib.loads(file.read_text("utf-8")), file.stem if file.parent == folder else file.parent.name, found)
         keys.update(found.keys())
     assert [key for key, count in keys.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("language", languages())
+def test_bold_is_bold(language):
+    """Markdown closes no `**` that stands between punctuation and a letter: it would be read as two stars."""
+    broken = []
+    for key, text in texts(language).items():
+        for part in (text.values() if isinstance(text, dict) else [text]):
+            pieces = re.sub(r"\{\w+\}", "x", part).split("**")
+            broken += [key for bold, after in zip(pieces[1::2], pieces[2::2], strict=False)
+                       if re.search(r"[^\w\s]$", bold) and re.match(r"\w", after)]
+    assert broken == []
 
 
 def test_the_source_was_found():

@@ -205,6 +205,29 @@ class Transferred(_Fact):
     """Of the new model, with no value from the run."""
 
 
+class Averaged(_Fact):
+    """The model was not trained: its weights are an average of others'. A mixture of a run with its start has `alpha`; a soup of
+    several runs has the `order` in which they were tried."""
+
+    type: Literal["averaged"] = "averaged"
+    runs: list[str]
+    """Those whose weights are in it."""
+    alpha: float | None = None
+    """Share of the trained weights; the rest is the start."""
+    order: list[str] = []
+    """All runs that were tried, the best on the validation images first."""
+    alone: list[float] = []
+    """Their accuracies on the validation images, in this order."""
+    validation: list[float] = []
+    """The accuracy of the average with each; where it fell, that run was left out."""
+    n: int = 0
+    """Validation images."""
+
+    @property
+    def left(self) -> list[str]:
+        return [run for run in self.order if run not in self.runs]
+
+
 class Finished(_Fact):
     """A training came to its end; the weights of `best_epoch` are the model."""
 
@@ -232,8 +255,8 @@ class Failed(_Fact):
 
 
 Event = Annotated[
-    Started | Progressed | Step | Epoch | Note | Evaluated | Exported | Imported | Cached | Transferred | Swept | Finished
-    | Stopped | Failed,
+    Started | Progressed | Step | Epoch | Note | Evaluated | Exported | Imported | Cached | Transferred | Swept | Averaged
+    | Finished | Stopped | Failed,
     Field(discriminator="type"),
 ]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from transfer_core.events import (
+    Averaged,
     Cached,
     Epoch,
     Evaluated,
@@ -40,6 +41,7 @@ class Progress:
     cached: Cached | None = None
     transferred: Transferred | None = None
     swept: tuple[Swept, ...] = ()
+    averaged: Averaged | None = None
     ended: Finished | Stopped | Failed | None = None
     tested: frozenset[int] = frozenset()
     """Best epochs whose weights were asked about the test images. More than one: somebody saw a test score and trained on."""
@@ -104,6 +106,8 @@ def _after(progress: Progress, event: Event) -> Progress:
             return replace(progress, swept=(*progress.swept, event))
         case Transferred():
             return replace(progress, transferred=event)
+        case Averaged():
+            return replace(progress, averaged=event)
         case Finished() | Stopped() | Failed():
             return replace(progress, ended=event, stage=None)
     raise TypeError(f"not an event: {event!r}")
@@ -123,6 +127,8 @@ def verdict(progress: Progress) -> Message:
     epochs = progress.epochs
     if isinstance(progress.ended, Failed):
         return message("verdict.failed")
+    if progress.averaged:
+        return _averaged(progress.averaged)
     if not epochs:
         return message("verdict.warming_up" if progress.started else "verdict.waiting")
     last, best = epochs[-1], progress.best or epochs[-1]
@@ -143,3 +149,15 @@ def verdict(progress: Progress) -> Message:
     if len(epochs) == 1:
         return message("verdict.first", percent=percent)
     return message("verdict.learning", percent=percent)
+
+
+def _averaged(average: Averaged) -> Message:
+    """What was made of what. The model itself was never trained, and there are no curves to judge."""
+    if average.alpha is not None:
+        return message("verdict.mixture", share=f"{100 * average.alpha:.3g}", rest=f"{100 - 100 * average.alpha:.3g}",
+                       run=average.runs[0])
+    if not average.left:
+        return message("verdict.soup_all", count=len(average.runs))
+    if len(average.runs) == 1:
+        return message("verdict.soup_one", run=average.runs[0], tried=len(average.order))
+    return message("verdict.soup", count=len(average.runs), tried=len(average.order))

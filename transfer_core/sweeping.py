@@ -1,14 +1,15 @@
-"""Choosing λ from several trainings: which values are hopeless, and which one to take. Nothing here needs torch.
+"""Choosing λ from several trainings, or a mixture of before and after: what is hopeless, and what to take. Nothing needs torch.
 
-A λ is judged on validation images, since it is chosen by them; the test images are asked once, about the one that is taken.
+Both are judged on validation images, since they are chosen by them; the test images are asked once, about the one that is taken.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from transfer_core.errors import BadRecipe
 from transfer_core.events import Swept
@@ -51,9 +52,10 @@ def check(recipe: Recipe, values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Tried:
-    """One λ over the seeds it was tried with."""
+    """One λ over the seeds it was tried with, or one mixture."""
 
     value: float
+    """λ, or α."""
     accuracy: float
     kept: float | None
     seeds: int
@@ -90,22 +92,53 @@ def hopeless(points: Sequence[Swept]) -> set[float]:
     return {each.value for each in known if each.accuracy < best.accuracy - HOPELESS * best.error}
 
 
-def recommend(points: Sequence[Swept]) -> tuple[Tried, Message] | None:
-    """The λ that keeps most among those as good as the best (within its standard error), and why in words.
+def choose(known: Sequence[Tried]) -> tuple[Tried, Tried, bool]:
+    """The one that keeps most among those as good as the best (within its standard error); the best; whether that is alone.
 
-    The one-standard-error rule (Breiman et al. 1984, §3.4.3), leaning towards what keeps more. None without any point.
+    The one-standard-error rule (Breiman et al. 1984, §3.4.3), leaning towards what keeps more.
     """
-    known = tried(points)
-    if not known:
-        return None
     best = max(known, key=lambda each: (each.accuracy, each.kept or 0.0))
     as_good = [each for each in known if each.accuracy >= best.accuracy - best.error]
     chosen = max(as_good, key=lambda each: (each.kept if each.kept is not None else -1.0, each.accuracy))
+    return chosen, best, len(as_good) == 1
+
+
+def recommend(points: Sequence[Swept]) -> tuple[Tried, Message] | None:
+    """The λ to take (see `choose`), and why in words. None without any point."""
+    known = tried(points)
+    if not known:
+        return None
+    chosen, best, alone = choose(known)
     facts = {"value": f"{chosen.value:g}", "accuracy": f"{100 * chosen.accuracy:.0f}", "n": chosen.n, "seeds": chosen.seeds}
     if chosen.kept is None:
         return chosen, message("sweep.why_learns", **facts)
     facts["kept"] = f"{100 * chosen.kept:.0f}"
-    if len(as_good) == 1 or chosen.value == best.value:
+    if alone or chosen.value == best.value:
         return chosen, message("sweep.why_best", **facts)
     return chosen, message("sweep.why_keeps", **facts, best=f"{100 * best.accuracy:.0f}", best_value=f"{best.value:g}",
+                           best_kept=f"{100 * (best.kept or 0):.0f}", error=f"{100 * best.error:.0f}")
+
+
+def mixtures(found: Mapping[str, Any]) -> list[Tried]:
+    """The points of what `blend` found, from the start to the trained model."""
+    kept = found["kept"] or [None] * len(found["alpha"])
+    return [Tried(*point, 1, found["n"]) for point in zip(found["alpha"], found["accuracy"], kept, strict=True)]
+
+
+def recommend_mixture(found: Mapping[str, Any]) -> tuple[Tried, Message]:
+    """The mixture to take (see `choose`), and why in words."""
+    chosen, best, _ = choose(mixtures(found))
+    facts = {"share": f"{100 * chosen.value:.0f}", "accuracy": f"{100 * chosen.accuracy:.0f}", "n": chosen.n}
+    if chosen.kept is None:
+        return chosen, message("mixture.why_learns", **facts)
+    facts["kept"] = f"{100 * chosen.kept:.0f}"
+    if chosen.value == 0 and chosen.accuracy >= best.accuracy:
+        return chosen, message("mixture.why_start", **facts)
+    if chosen.value == 0:
+        return chosen, message("mixture.why_start_near", **facts, best=f"{100 * best.accuracy:.0f}")
+    if chosen.value == 1:
+        return chosen, message("mixture.why_trained", **facts)
+    if chosen.accuracy >= best.accuracy:
+        return chosen, message("mixture.why_best", **facts)
+    return chosen, message("mixture.why_keeps", **facts, best=f"{100 * best.accuracy:.0f}", best_share=f"{100 * best.value:.0f}",
                            best_kept=f"{100 * (best.kept or 0):.0f}", error=f"{100 * best.error:.0f}")

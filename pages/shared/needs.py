@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared import backend, navigation, place
-from pages.shared.text import plain, t
+from pages.shared import averages, backend, navigation, place
+from pages.shared.text import t
 from transfer_core.errors import NotFound
 from transfer_core.store import Job
 
@@ -51,7 +51,7 @@ def _name(run: Job) -> str:
         dataset = backend.store().dataset(recipe["dataset"]).name
     except NotFound:
         dataset = recipe["dataset"]
-    return f"{plain(dataset)} · {plain(recipe['model'])}"
+    return averages.named(run, dataset)
 
 
 def next_step(page: str, label: str, primary: bool = True) -> None:

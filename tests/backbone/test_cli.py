@@ -28,7 +28,7 @@ from transfer_core.recipe import Recipe
 from transfer_core.words import message
 
 COMMANDS = ("cache", "app", "import", "datasets", "guess", "models", "train", "runs", "show", "stop", "sweep", "blend",
-            "evaluate", "predict", "export")
+            "soup", "evaluate", "predict", "export")
 SCORE = {"n": 42, "accuracy": 0.9, "low": 0.8, "high": 0.95, "macro_f1": 0.9}
 RESULT = {"epochs": 1, "validation": SCORE, "test": SCORE, "seconds": 1.0}
 

@@ -13,6 +13,7 @@ from transfer_core.cli.settings import read, with_settings
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.jobs import devices
 from transfer_core.jobs.discard import discard_queued
+from transfer_core.jobs.run import resumable
 from transfer_core.progress import Progress, fold, verdict
 from transfer_core.recipe import DEFAULT_MODEL, Recipe
 from transfer_core.store import Job, Store
@@ -46,7 +47,7 @@ def train(
         return Answer({"run": job.id, "state": job.state, "ahead": ahead}, said)
     sys.stderr.write(f"{job.id}\n")
     job = run_here(store, job)
-    return Answer({"run": job.id, "state": job.state, **(job.result or {})}, _outcome(job))
+    return Answer({"run": job.id, "state": job.state, **(job.result or {})}, outcome(job))
 
 
 def recipe_of(store: Store, dataset: str | None, preset: str | None, settings: dict[str, Any]) -> Recipe:
@@ -80,13 +81,13 @@ def _source(store: Store, settings: dict[str, Any]) -> dict[str, Any]:
 
 def _resumed(store: Store, run: str) -> Job:
     job = store.job(run)
-    if not job.live and not (store.home.run(job.id) / "last.pt").is_file():
+    if not job.live and (job.kind != "train" or not resumable(store, job)):
         raise NotFound("nothing_to_resume", run=run)
     store.requeue(job.id)
     return store.job(job.id)
 
 
-def _outcome(job: Job) -> str:
+def outcome(job: Job) -> str:
     test = (job.result or {}).get("test")
     if not test:
         return say("cli.ended_without_score", language(), run=job.id, state=say(f"cli.{job.state}", language()))
@@ -111,11 +112,16 @@ def _run(job: Job, names: dict[str, str]) -> dict[str, Any]:
             "version": recipe.get("version", 1), "model": recipe.get("model", DEFAULT_MODEL),
             "freeze": recipe.get("freeze", "all"), "created": _time(job.created), "started": _time(job.started),
             "ended": _time(job.ended), "device": job.device, "epochs": result.get("epochs"),
-            "validation": result.get("validation"), "test": result.get("test")}
+            "validation": result.get("validation"), "test": result.get("test"),
+            **{key: job.payload[key] for key in ("mixture", "soup") if key in job.payload}}
 
 
 def _time(moment: float | None) -> str | None:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds") if moment else None
+
+
+_SHARED = ("dataset", "version", "model", "image_size")
+"""What holds of an average, of all that its payload's recipe says."""
 
 
 @command("show")
@@ -131,7 +137,8 @@ def show(run: Annotated[str, argument("option_run")]) -> Answer:
             "best": best.model_dump(exclude={"confusion"}) if best else None,
             "notes": [note.message.say(language()) for note in progress.notes],
             "ended_with": progress.ended.model_dump(mode="json") if progress.ended else None}
-    recipe = "\n".join(f"  {name} = {value}" for name, value in job.payload["recipe"].items())
+    told = _SHARED if job.is_average else job.payload["recipe"]  # an average has learned nothing in no epochs
+    recipe = "\n".join(f"  {name} = {value}" for name, value in job.payload["recipe"].items() if name in told)
     return Answer(data, "\n".join((f"{job.id}  {say(f'cli.{job.state}', language())}", said, recipe, *data["notes"])))
 
 

@@ -1,4 +1,4 @@
-"""`sweep` and `blend`: several λ, or mixtures of before and after; what each learns and what each keeps."""
+"""`sweep`: several λ; what each learns and what each keeps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from typing import Annotated, Any
 
 from transfer_core.cli.answer import Answer, language, table
-from transfer_core.cli.command import argument, command, option
+from transfer_core.cli.command import command, option
 from transfer_core.cli.foreground import run_here
 from transfer_core.cli.runs import recipe_of
 from transfer_core.cli.settings import read, with_settings
@@ -70,19 +70,3 @@ def _shown(job: Job) -> str:
              "run": row["run"]} for row in told["points"]]
     why = told["recommended"]["why"] if told["recommended"] else ""
     return f"{table(rows)}\n{why}"
-
-
-@command("blend")
-def blend(run: Annotated[str, argument("option_run")],
-          device: Annotated[str | None, option("--device", words="option_device")] = None) -> Answer:
-    store = Store()
-    job = store.submit("blend", {"run": store.job(run).id}, device or devices()[0])
-    found = run_here(store, job).result or {}
-    kept = found.get("kept") or []
-    rows = [{"alpha": f"{alpha:g}", "accuracy": f"{100 * accuracy:.1f}", "low": f"{100 * low:.1f}", "high": f"{100 * high:.1f}",
-             "kept": f"{100 * kept[place]:.1f}" if kept else "–"}
-            for place, (alpha, accuracy, low, high) in enumerate(zip(*(found.get(name, []) for name in _MIXTURE), strict=True))]
-    return Answer(found, table(rows))
-
-
-_MIXTURE = ("alpha", "accuracy", "low", "high")

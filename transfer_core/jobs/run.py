@@ -102,7 +102,9 @@ def failure(error: Exception, store: Store, job: Job) -> Failed:
 
 
 def resumable(store: Store, job: Job) -> bool:
-    """Whether a checkpoint is there to go on from."""
+    """Whether a checkpoint is there to go on from, or none is needed. What was thrown away has an empty result."""
+    if job.kind == "train" and job.is_average:
+        return job.result is None
     return job.kind == "sweep" or (job.kind == "train" and (store.home.run(job.id) / "last.pt").is_file())
 
 

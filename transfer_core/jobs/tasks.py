@@ -19,6 +19,7 @@ from typing import Any
 
 from transfer_core.errors import NotFound
 from transfer_core.events import (
+    Averaged,
     Cached,
     Epoch,
     Evaluated,
@@ -173,8 +174,10 @@ def _is_waited_for(job: Job, store: Store) -> bool:
 
 @TASKS.add("train", torch=True)
 def train(job: Job, store: Store) -> Work:
-    """Train a recipe, then measure the best model on images it never saw and export it. Goes on from a checkpoint."""
+    """Train a recipe, or average trained models, then measure the outcome on images it never saw and export it. Goes on from a
+    checkpoint."""
     from transfer_core.datasets.manifest import Manifest
+    from transfer_core.jobs import averages
     from transfer_core.training.finish import finish
     from transfer_core.training.fit import fit
 
@@ -184,9 +187,11 @@ def train(job: Job, store: Store) -> Work:
     out = store.home.run(job.id)
     result = Result()
     result.recall(event for _, event in store.events(job.id))
+    made = averages.make(job, store) if job.is_average else fit(
+        recipe, manifest, store.home, out, device=job.device, resume=(out / "last.pt").is_file(),
+        cache=job.payload.get("cache", True), compiled=job.payload.get("compiled", False))
     try:
-        yield from result.of(fit(recipe, manifest, store.home, out, device=job.device, resume=(out / "last.pt").is_file(),
-                                 cache=job.payload.get("cache", True), compiled=job.payload.get("compiled", False)))
+        yield from result.of(made)
         yield from result.of(finish(out, manifest, store.home, name=name, device=job.device))
     except StopAsked as stop:
         if stop.how == "keep" and (out / "model.safetensors").is_file():
@@ -210,9 +215,10 @@ def sweep(job: Job, store: Store) -> Work:
 def blend(job: Job, store: Store) -> Work:
     """Mix a run's model with the one it began as, from one end to the other, and measure each mixture."""
     from transfer_core.datasets.manifest import Manifest
+    from transfer_core.jobs.averages import can_be_mixed
     from transfer_core.training.blending import blend
 
-    run = store.job(job.payload["run"])
+    run = can_be_mixed(store, job.payload["run"])
     recipe = Recipe(**run.payload["recipe"])
     manifest = Manifest.read(store.home, recipe.dataset, recipe.version)
     return (yield from blend(store.home.run(run.id), manifest, store.home, device=job.device))
@@ -265,6 +271,7 @@ class Result:
         self._cached: Cached | None = None
         self._transferred: Transferred | None = None
         self._kept: Kept | None = None
+        self._averaged: Averaged | None = None
         self._trained = 0.0
         self.best_epoch: int | None = None
 
@@ -291,6 +298,8 @@ class Result:
                 self._cached = event
             case Transferred():
                 self._transferred = event
+            case Averaged():
+                self._averaged = event
             case Finished():
                 self._trained = event.seconds
                 self.best_epoch = event.best_epoch or self.best_epoch
@@ -303,7 +312,7 @@ class Result:
     def summary(self) -> dict[str, Any]:
         """`{"epochs", "best_epoch", "validation": {"accuracy", …}, "test": {…}, "files": {format: name}, "seconds", "timing",
         "cache"}`; a training on photos has no boundary in "cache". "kept" (see `events.Kept`) is that of the best epoch, and
-        "transferred" is there when it started from another run."""
+        "transferred" is there when it started from another run, "averaged" when nothing was trained: "epochs" is 0 then."""
         cached, seconds = self._cached, round(time.monotonic() - self._begun, 2)
         prefix = cached.seconds if cached else 0.0
         return {"epochs": self._epochs, "best_epoch": self.best_epoch,
@@ -313,7 +322,9 @@ class Result:
                            "total_seconds": seconds},
                 "cache": {name: getattr(cached, name, default) for name, default in _NOT_CACHED.items()},
                 "kept": self._kept and self._kept.model_dump(),
-                **({"transferred": self._transferred.model_dump(exclude={"type"})} if self._transferred else {})}
+                **({"transferred": self._transferred.model_dump(exclude={"type"})} if self._transferred else {}),
+                **({"averaged": self._averaged.model_dump(exclude={"type"}) | {"left": self._averaged.left}}
+                   if self._averaged else {})}
 
 
 _NOT_CACHED = {"boundary": None, "hit": False, "bytes": 0, "engine": None, "dtype": None, "views": 0}

@@ -47,6 +47,11 @@ class Job:
         """Whether it is a point of a sweep that nobody has gone on with."""
         return "sweep" in self.payload and self.state == "stopped" and self.result is None
 
+    @property
+    def is_average(self) -> bool:
+        """Whether its model is an average of others' and was not trained."""
+        return "mixture" in self.payload or "soup" in self.payload
+
 
 _COLUMNS = [column for column in jobs.c if column.name != "deleted"]
 

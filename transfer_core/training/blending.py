@@ -6,10 +6,10 @@ old may be kept for little of the new, and nothing has to be trained for it.
 
 from __future__ import annotations
 
-import copy
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +19,43 @@ from torch import Tensor, nn
 
 from transfer_core.datasets.manifest import Manifest
 from transfer_core.errors import BadRecipe, Unavailable
-from transfer_core.events import Event, Progressed
+from transfer_core.events import Averaged, Event, Progressed
+from transfer_core.images import Preprocessing
 from transfer_core.metrics import wilson
 from transfer_core.paths import Home
-from transfer_core.predictor import softmax
 from transfer_core.recipe import Recipe
 from transfer_core.training import weights
-from transfer_core.training.evaluate import full_float32, probabilities
+from transfer_core.training.averaging import ESTIMATED, State, answers, as_part, at_part, leave, mixed, moved, put_into
 from transfer_core.training.fit import choose_device
 from transfer_core.training.instant.first_model import MOST_TRAINING, features_of, spread, take_head
 from transfer_core.training.instant.head import best_head
 from transfer_core.training.models import Built, build, classifiers, load_run
-from transfer_core.training.pipeline import ImageInputs, in_order
-from transfer_core.training.prefix.answers import StoredAnswers
+from transfer_core.training.pipeline import ImageInputs
 from transfer_core.training.replay import read_json
 from transfer_core.training.starts import KEPT
 
 ALPHAS = tuple(number / 10 for number in range(11))
-ESTIMATED = 512
-"""Training images from which BatchNorm's averages of a mixture are estimated anew."""
-_BATCH = 32
+_STAGE = "blending"
+
+
+@dataclass
+class Ends:
+    """What lies at both ends, and the way to anything in between."""
+
+    model: nn.Module
+    """Becomes each mixture in turn."""
+    before: State
+    after: State
+    source_head: list[nn.Module]
+    classes: list[str]
+    how: Preprocessing
+    train: ImageInputs
+    where: torch.device
+
+    def at(self, alpha: float) -> nn.Module:
+        """The mixture, its BatchNorm averages estimated anew where the training moved them. The ends are what they are."""
+        norms = moved(self.before, self.after) if 0 < alpha < 1 else []
+        return put_into(self.model, mixed(self.before, self.after, alpha), norms, self.train, self.where)
 
 
 def blend(run_folder: Path | str, manifest: Manifest, home: Home, *,
@@ -51,30 +68,22 @@ def blend(run_folder: Path | str, manifest: Manifest, home: Home, *,
     nothing to measure with) and `Unavailable` (a head of more than one layer).
     """
     folder, where = Path(run_folder), choose_device(device)
-    end, classes, how = load_run(folder)
-    recipe = Recipe(**read_json(folder / "recipe.json"))
+    _, classes, how = load_run(folder)
     known = [image for image in manifest.of("validation") if image.label in set(classes)]
-    if recipe.weights == "scratch":
-        raise BadRecipe("blend_untrained")
+    _check_start(folder)
     if not known:
         raise BadRecipe("blend_unmeasured")
-    built = yield from _start(recipe, manifest, classes, home, where, folder / KEPT)
+    ends = yield from _ends(folder, manifest, home, where)
     inputs = ImageInputs.of(known, classes, home, how)
-    before = {name: tensor.detach().cpu().clone() for name, tensor in built.model.state_dict().items()}
-    after = {name: tensor.detach().clone() for name, tensor in end.state_dict().items()}
-    train = ImageInputs.of(spread(manifest.of("train"), ESTIMATED), classes, home, how)
-    mixture, right, said = copy.deepcopy(end), [], []
+    right, said = [], []
     for done, alpha in enumerate(ALPHAS):
-        yield Progressed(stage="blending", done=done, total=len(ALPHAS))
-        mixture.cpu().load_state_dict(mixed(before, after, alpha))
-        if 0 < alpha < 1:
-            estimate(mixture, _moved(before, after), train, where)
-        with _watched(mixture, built.source_head, len(known)) as heard:
-            logits = yield from StoredAnswers(folder, mixture, home, where).logits(inputs)
-            answered = softmax(logits) if logits is not None else (yield from probabilities(mixture, inputs, where))
+        yield at_part(_STAGE, done, len(ALPHAS))
+        mixture = ends.at(alpha)
+        with _watched(mixture, ends.source_head, len(known)) as heard:
+            answered = yield from as_part(answers(folder, mixture, inputs, home, where), _STAGE, done, len(ALPHAS))
         right.append(int((answered.argmax(1) == inputs.labels.numpy()).sum()))
         said.append(heard())
-    yield Progressed(stage="blending", done=len(ALPHAS), total=len(ALPHAS))
+    yield at_part(_STAGE, len(ALPHAS), len(ALPHAS))
     n = len(known)
     low, high = zip(*(wilson(count, n) for count in right), strict=True)
     kept = None if said[0] is None else [float((answers == said[0]).mean()) for answers in said]
@@ -82,10 +91,34 @@ def blend(run_folder: Path | str, manifest: Manifest, home: Home, *,
             "n": n, "split": "validation"}
 
 
-def mixed(before: Mapping[str, Tensor], after: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """(1 − α) of one and α of the other; at the ends exactly these. Counts (whole numbers) are taken from `after`."""
-    return {name: torch.lerp(before[name], tensor, alpha) if tensor.is_floating_point() else tensor
-            for name, tensor in after.items()}
+def take(run: str, run_folder: Path | str, alpha: float, manifest: Manifest, home: Home, out: Path | str, *,
+         device: str = "auto") -> Generator[Event, None, Averaged]:
+    """Leave one mixture in `out`, as the folder of a run: the very model that `blend` measures at this α, 0 to 1.
+
+    The folder of `run` is not changed. Raises what `blend` raises, but needs no validation images.
+    """
+    folder, out = Path(run_folder), Path(out)
+    _check_start(folder)
+    ends = yield from _ends(folder, manifest, home, choose_device(device))
+    yield Progressed(stage=_STAGE, done=0)
+    fact = Averaged(runs=[run], alpha=alpha)
+    leave(out, folder, ends.at(alpha), fact)
+    return fact
+
+
+def _check_start(folder: Path) -> None:
+    if read_json(folder / "recipe.json").get("weights") == "scratch":
+        raise BadRecipe("blend_untrained")
+
+
+def _ends(folder: Path, manifest: Manifest, home: Home, where: torch.device) -> Generator[Event, None, Ends]:
+    end, classes, how = load_run(folder)
+    recipe = Recipe(**read_json(folder / "recipe.json"))
+    built = yield from _start(recipe, manifest, classes, home, where, folder / KEPT)
+    before = {name: tensor.detach().cpu().clone() for name, tensor in built.model.state_dict().items()}
+    after = {name: tensor.detach().clone() for name, tensor in end.state_dict().items()}
+    train = ImageInputs.of(spread(manifest.of("train"), ESTIMATED), classes, home, how)
+    return Ends(end, before, after, built.source_head, classes, how, train, where)
 
 
 def _start(recipe: Recipe, manifest: Manifest, classes: list[str], home: Home,
@@ -103,33 +136,21 @@ def _start(recipe: Recipe, manifest: Manifest, classes: list[str], home: Home,
     chosen = {"train": spread([image for image in manifest.of("train") if image.label in set(classes)], MOST_TRAINING)}
     labels = np.array([classes.index(image.label) for image in chosen["train"]], int)
     with tempfile.TemporaryDirectory() as out:
-        features = yield from features_of(frozen, built, chosen, classes, home, Path(out), where)
+        features = yield from _progress_of(features_of(frozen, built, chosen, classes, home, Path(out), where))
     yield Progressed(stage="fitting_head", done=0)
     take_head(heads[0], best_head(features["train"], labels, len(classes)))
     return built
 
 
-def _moved(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[str]:
-    """BatchNorm modules whose averages the training moved. Where they stood still, both ends and all between share them."""
-    return [name.removesuffix(".running_mean") for name, tensor in after.items()
-            if name.endswith(".running_mean") and not torch.equal(tensor, before[name])]
-
-
-def estimate(model: nn.Module, norms: list[str], images: ImageInputs, where: torch.device) -> None:
-    """Averages of these BatchNorm modules anew, as the mean over batches of `images`: those of neither end fit a mixture."""
-    parts = [model.get_submodule(name) for name in norms]
-    if not parts or not len(images.labels):
-        return
-    model.eval().to(where)
-    usual = [part.momentum for part in parts]
-    for part in parts:
-        part.reset_running_stats()
-        part.momentum, part.training = None, True  # None: the plain mean of all batches
-    with torch.inference_mode(), full_float32():
-        for batch, _ in images.batches([places for places in in_order(len(images.labels), _BATCH) if len(places) > 1], 0):
-            model(batch.to(where))
-    for part, momentum in zip(parts, usual, strict=True):
-        part.momentum, part.training = momentum, False
+def _progress_of(work: Generator[Event, None, Any]) -> Generator[Event, None, Any]:
+    """How far it is, and nothing that would be said of a training."""
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            return end.value
+        if isinstance(event, Progressed):
+            yield event
 
 
 @contextmanager

@@ -25,6 +25,7 @@ def model_card(run: Run, exports: dict[str, dict[str, Any]], language: str = FAL
     origin = run.model.pretrained_cfg if recipe["weights"] == "pretrained" else {}
     licence = origin.get("license") or ""
     parts = [_front_matter(run, licence), f"# {plain(run.name)}", words("what", classes=len(run.classes), model=recipe["model"])]
+    parts += _averaged(run, words)
     parts += [f"## {words('numbers')}", *_numbers(report, words)]
     if "per_class" in (measured := _measured(report)[1]):
         parts.append(_table([words("class"), words("train_images"), words("test_images"), words("recall"), words("precision")],
@@ -43,7 +44,7 @@ def model_card(run: Run, exports: dict[str, dict[str, Any]], language: str = FAL
         [words("weights"), words(f"weights_{recipe['weights']}")],
         [words("licence"), plain(licence) if licence else words("licence_unknown")],
         [words("input"), f"{run.how.size[1]} × {run.how.size[0]}"],
-        *[[f"`{name}`", f"`{json.dumps(recipe[name])}`"] for name in _SETTINGS if recipe.get(name) not in (None, {})],
+        *_made(run, words),
     ])]
     parts += [f"## {words('limits')}", words("limits_text", classes=len(run.classes))]
     return "\n\n".join(parts) + "\n"
@@ -51,6 +52,27 @@ def model_card(run: Run, exports: dict[str, dict[str, Any]], language: str = FAL
 
 _SETTINGS = ("kept_groups", "head", "tuning", "freeze", "positions", "source_loss", "lambda_target", "regularizer",
              "lambda_omega", "epochs", "learning_rate", "batch_size", "augmentation", "seed")
+
+
+def _averaged(run: Run, words: Any) -> list[str]:
+    """That it was not trained, and what it was made of instead."""
+    made = run.averaged
+    if made is None:
+        return []
+    if made["alpha"] is None:
+        return [words("soup", count=len(made["runs"]), tried=len(made["order"]))]
+    return [words("mixture", share=f"{100 * made['alpha']:.3g}", rest=f"{100 - 100 * made['alpha']:.3g}", run=made["runs"][0])]
+
+
+def _made(run: Run, words: Any) -> list[list[str]]:
+    """How the weights came about. The settings of several trainings are not one list."""
+    rows = [[f"`{name}`", f"`{json.dumps(run.recipe[name])}`"] for name in _SETTINGS if run.recipe.get(name) not in (None, {})]
+    if run.averaged is None:
+        return rows
+    if run.averaged["alpha"] is None:
+        return [[words("soup_runs"), ", ".join(f"`{name}`" for name in run.averaged["runs"])]]
+    return [[words("mixture_alpha"), f"{run.averaged['alpha']:g}"], *rows]
+
 
 _PROGRAM = "pip install -r requirements.txt\npython predict.py photo.jpg"
 

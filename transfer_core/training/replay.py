@@ -45,6 +45,8 @@ class Run:
     how: Preprocessing
     recipe: dict[str, Any]
     report: dict[str, Any]
+    averaged: dict[str, Any] | None = None
+    """What its weights are an average of, where they were not trained (see `events.Averaged`)."""
     most: int = MOST
 
     @property
@@ -67,7 +69,8 @@ def open_run(folder: Path, home: Home, name: str) -> Run:
     """Raises `NotFound` when the folder holds no trained model."""
     with set_layer_config(exportable=True):
         model, classes, how = load_run(folder)
-    return Run(folder, home, name, model, classes, how, read_json(folder / "recipe.json"), read_json(folder / "report.json"))
+    return Run(folder, home, name, model, classes, how, read_json(folder / "recipe.json"), read_json(folder / "report.json"),
+               read_json(folder / "info.json").get("averaged"))
 
 
 def check_safetensors(run: Run, _file: Path) -> Generator[Event, None, Replay]:

@@ -6,7 +6,7 @@ import time
 
 import streamlit as st
 
-from pages.shared import backend, navigation
+from pages.shared import averages, backend, navigation
 from pages.shared.text import plain, t
 from transfer_core.store import Dataset, Job
 
@@ -43,7 +43,8 @@ def _run(run: Job, names: dict[str, str]) -> None:
                             dataset=recipe["dataset"])
             st.badge(t(f"home.state_{run.state}"), icon=icon, color=color)
         st.markdown(score(run) or t("home.no_score"))
-        st.caption(f"{plain(recipe['model'])} · {ago(run.ended or run.started or run.created)}")
+        about = (plain(recipe["model"]), averages.short(run), ago(run.ended or run.started or run.created))
+        st.caption(" · ".join(part for part in about if part))
 
 
 def score(run: Job) -> str:

@@ -65,5 +65,5 @@ class Axes:
 
 def legend(entries: Sequence[tuple[str, str, str]]) -> str:
     """(text, colour, how its line or mark looks: "", "dashed", "dot", "diamond", "band")."""
-    return '<p class="kept-legend learn-legend">' + "".join(
+    return '<p class="shares-legend learn-legend">' + "".join(
         f'<span class="{look}" style="--ink:{ink}">{escape(text)}</span>' for text, ink, look in entries) + "</p>"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
+import streamlit as st
+
 from pages.shared.text import t
 
 
@@ -57,3 +61,9 @@ def logarithmic(low: float, high: float) -> list[float]:
 def plus(options: list, value: object) -> list:
     """The options with the value among them, in order: a hand-edited URL may name one between the steps."""
     return options if value in options else sorted([*options, value])
+
+
+def local(moment: float) -> datetime:
+    """The visitor's wall clock (the browser says how far it is from UTC, in minutes west)."""
+    west = st.context.timezone_offset or 0
+    return datetime.fromtimestamp(moment, UTC).replace(tzinfo=None) - timedelta(minutes=west)

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import backend, draft, place
+from pages.shared import averages, backend, draft, place
 from pages.shared.bound import bind_to
 from pages.shared.components.weight_file import weight_file
 from pages.shared.draft import Draft
@@ -84,7 +84,9 @@ def _told(run: Job, names: dict[str, str]) -> str:
     dataset = run.payload["recipe"]["dataset"]
     score = (run.result or {}).get("test", {}).get("accuracy")
     percent = "" if score is None else f" · {100 * score:.0f} %"
-    return f"{run.payload.get('name') or names.get(dataset, dataset)}{percent} · {ago(run.ended)}"  # text, not Markdown
+    parts = (names.get(dataset, dataset) if run.is_average else run.payload.get("name") or names.get(dataset, dataset),
+             averages.short(run))
+    return " · ".join(part for part in parts if part) + f"{percent} · {ago(run.ended)}"  # text, not Markdown
 
 
 def _own_file(now: Draft, job: Job | None) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import streamlit as st
 
-from pages.shared import backend, navigation
-from pages.shared.model.numbers import size
+from pages.shared import averages, backend, navigation
+from pages.shared.model.numbers import local, size
+from pages.shared.runs import several
 from pages.shared.text import plain, t
 from pages.shared.train.again import again
 from pages.shared.undisturbed import undisturbed
@@ -27,12 +26,16 @@ def show() -> None:
                 navigation.go("data")
         return
     names = {dataset.id: dataset.name for dataset in backend.store().datasets()}
-    chosen = st.dataframe([_row(run, names) for run in runs], hide_index=True, on_select="rerun", selection_mode="single-row",
-                          key="runs-table", column_config=_columns())["selection"]["rows"]
-    if not chosen or chosen[0] >= len(runs):
-        st.caption(t("runs.choose"))
+    made = any(run.is_average for run in runs)
+    rows = st.dataframe([_row(run, names, made) for run in runs], hide_index=True, on_select="rerun", selection_mode="multi-row",
+                        key="runs-table", column_config=_columns())["selection"]["rows"]
+    chosen = [runs[row] for row in rows if row < len(runs)]
+    if not chosen:
+        st.caption(t("mixture.several.choose" if len(runs) > 1 else "runs.choose"))
+    elif len(chosen) == 1:
+        _actions(chosen[0])
     else:
-        _actions(runs[chosen[0]])
+        several.offer(chosen)
     st.caption(t("runs.ranking"))
     _stored()
 
@@ -61,7 +64,7 @@ def _stored() -> None:
 def _columns() -> dict:
     column = st.column_config
     return {
-        "dataset": t("runs.dataset"), "model": t("runs.model"), "state": t("runs.state"),
+        "dataset": t("runs.dataset"), "model": t("runs.model"), "made": t("mixture.made.kind"), "state": t("runs.state"),
         "score": column.ProgressColumn(t("runs.score"), help=t("runs.score_help"), format="%.0f %%", min_value=0, max_value=100),
         "interval": t("runs.interval"), "photos": column.NumberColumn(t("runs.photos")),
         "freeze": t("runs.freeze"), "epochs": t("runs.epochs"),
@@ -69,19 +72,21 @@ def _columns() -> dict:
     }
 
 
-def _row(run: Job, names: dict[str, str]) -> dict:
+def _row(run: Job, names: dict[str, str], made: bool) -> dict:
+    """`made`: say how each came about, since not all were trained."""
     recipe, result = run.payload["recipe"], run.result or {}
     score = result.get("test") or {}
     return {
         "dataset": names.get(recipe["dataset"], recipe["dataset"]),
         "model": recipe["model"],
+        **({"made": averages.short(run) or t("mixture.made.trained")} if made else {}),
         "state": t(f"runs.state_{run.state}"),
         "score": 100 * score["accuracy"] if score else None,
         "interval": f"{100 * score['low']:.0f} – {100 * score['high']:.0f} %" if score else "",
         "photos": score.get("n"),
-        "freeze": _frozen(recipe["freeze"]),
+        "freeze": "" if run.is_average else _frozen(recipe["freeze"]),
         "epochs": result.get("epochs"),
-        "started": _local(run.started or run.created),
+        "started": local(run.started or run.created),
     }
 
 
@@ -89,12 +94,6 @@ def _frozen(freeze: int | str) -> str:
     if freeze == "all":
         return t("runs.freeze_all")
     return t("runs.freeze_some", count=freeze) if freeze else t("runs.freeze_none")
-
-
-def _local(moment: float) -> datetime:
-    """The visitor's wall clock (the browser says how far it is from UTC, in minutes west)."""
-    west = st.context.timezone_offset or 0
-    return datetime.fromtimestamp(moment, UTC).replace(tzinfo=None) - timedelta(minutes=west)
 
 
 def _actions(run: Job) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared import backend, draft, navigation, place
+from pages.shared import averages, backend, draft, navigation, place
 from pages.shared.model.numbers import decimal, duration, short, size
 from pages.shared.text import plain, t
 from pages.shared.undisturbed import undisturbed
@@ -65,6 +65,11 @@ def describe(recipe: Recipe, dataset: Dataset | None, receipt: Job | None = None
     with left:
         name = plain(dataset.name) if dataset else plain(recipe.dataset)
         _line("photo_library", t("train.card_photos", name=name, version=recipe.version, classes=len(summary["classes"])))
+        if receipt and receipt.is_average:
+            _line("call_split", t("mixture.made.photos", **split))
+            _line("layers", f"**{plain(recipe.model)}**")
+            _line("blender", averages.sentence(receipt))
+            return
         _line("call_split", t("train.card_split", **split))
         _line("layers", t("train.card_model", model=plain(recipe.model), weights=t(f"train.weights_{recipe.weights}")))
         _line("ac_unit", _freezing(recipe, info))

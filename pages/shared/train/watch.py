@@ -6,7 +6,7 @@ import time
 
 import streamlit as st
 
-from pages.shared import backend, navigation
+from pages.shared import averages, backend, navigation
 from pages.shared.components.live import live
 from pages.shared.model.numbers import decimal, digits, size
 from pages.shared.text import plain, t, told
@@ -15,6 +15,7 @@ from pages.shared.train.again import again
 from pages.shared.train.follow import follow
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed, Finished
+from transfer_core.jobs.run import resumable
 from transfer_core.progress import Progress, validated, verdict
 from transfer_core.recipe import Recipe
 from transfer_core.store import Dataset, Job
@@ -28,13 +29,17 @@ _COLORS = {"queued": "gray", "running": "orange", "finished": "green", "stopped"
 def show(run: Job) -> None:
     recipe = Recipe(**run.payload["recipe"])
     dataset = _dataset(recipe)
-    st.caption(f"{plain(dataset.name if dataset else recipe.dataset)} · {plain(recipe.model)}")
+    st.caption(averages.named(run, dataset.name if dataset else recipe.dataset))
+    if not run.live or not run.is_average:
+        averages.made(run)
     st.fragment(_status, run_every=1.0 if run.live else None, key="run-status")(run.id, run.live)
-    if run.live or follow(run.id).started:
+    if not run.is_average and (run.live or follow(run.id).started):
         live(run.id, run.live)
-    with st.expander(t("train.receipt"), icon=":material/receipt_long:", key="receipt"):
+    receipt = "mixture.made.receipt" if run.is_average else "train.receipt"
+    with st.expander(t(receipt), icon=":material/receipt_long:", key="receipt"):
         card.describe(recipe, dataset, receipt=run)
-        st.caption(t("train.receipt_id", run=run.id, fingerprint=recipe.fingerprint))
+        st.caption(t("mixture.made.receipt_id", run=run.id) if run.is_average else
+                   t("train.receipt_id", run=run.id, fingerprint=recipe.fingerprint))
     again(run)
 
 
@@ -71,6 +76,8 @@ def _sentence(run: Job, progress: Progress) -> str:
     if run.state == "queued":
         ahead = backend.store().ahead(run)
         return t("train.queued", count=ahead) if ahead else t("train.starting")
+    if run.is_average:
+        return _sentence_of_average(run, progress)
     if run.state == "running" and not progress.started:
         return t("train.preparing")
     if run.state == "stopped" and not run.result and not _resumable(run):
@@ -78,6 +85,16 @@ def _sentence(run: Job, progress: Progress) -> str:
     if run.state == "stopped" and run.result and progress.best and validated(progress):
         return t("train.kept", epoch=progress.best.epoch, percent=f"{100 * progress.best.validation_accuracy:.0f}")
     return told(verdict(progress))
+
+
+def _sentence_of_average(run: Job, progress: Progress) -> str:
+    if run.live:
+        return t("mixture.made.measuring") if progress.averaged else averages.sentence(run)
+    if run.state == "stopped" and not run.result:
+        return "" if _resumable(run) else t("mixture.made.thrown_away")
+    if run.state == "failed":
+        return t("mixture.made.failed")
+    return t("mixture.made.done")
 
 
 def _bar(run: Job, progress: Progress) -> None:
@@ -104,6 +121,7 @@ def _time(seconds: float) -> str:
 def _numbers(run: Job, progress: Progress) -> None:
     started, best, ended = progress.started, progress.best, progress.ended
     if started is None:
+        _test(progress)
         return
     validation = sum(map(sum, best.confusion)) if best else started.images.get("validation", 0)
     quiet = {"delta_color": "off", "delta_arrow": "off"}
@@ -121,12 +139,16 @@ def _numbers(run: Job, progress: Progress) -> None:
                 st.metric(t("train.speed"), t("train.per_second", count=digits(speed)))
         elif isinstance(ended, Finished):
             st.metric(t("train.took"), _time(ended.seconds))
-        test = progress.evaluated.get("test")
-        if test is not None:
-            score = test.report
-            low, high = f"{100 * score['low']:.0f}", f"{100 * score['high']:.0f}"
-            st.metric(t("train.test"), f"{100 * score['accuracy']:.0f} %",
-                      help=t("train.test_help", n=score["n"], low=low, high=high), delta=f"{low} – {high} %", **quiet)
+        _test(progress)
+
+
+def _test(progress: Progress) -> None:
+    test = progress.evaluated.get("test")
+    if test is not None:
+        score = test.report
+        low, high = f"{100 * score['low']:.0f}", f"{100 * score['high']:.0f}"
+        st.metric(t("train.test"), f"{100 * score['accuracy']:.0f} %", delta=f"{low} – {high} %", delta_color="off",
+                  delta_arrow="off", help=t("train.test_help", n=score["n"], low=low, high=high))
 
 
 def _actions(run: Job, progress: Progress) -> None:
@@ -150,15 +172,16 @@ def _failure(run: Job, progress: Progress) -> None:
 
 
 def _resumable(run: Job) -> bool:
-    return run.state in ("stopped", "failed") and (backend.home().run(run.id) / "last.pt").exists()
+    return run.state in ("stopped", "failed") and resumable(backend.store(), run)
 
 
 def _stop(run: Job, progress: Progress) -> None:
     """Asks before it stops. (A dialog would lose its clicks: the look a second later forgets whose they are.)"""
     with st.popover(t("train.stop"), icon=":material/stop:", key="stop"):
-        st.write(t("train.stop_text") if progress.epochs else t("train.stop_early"))
-        st.button(t("train.stop_keep"), type="primary", key="stop-keep", disabled=not progress.epochs, width="stretch",
-                  on_click=backend.store().ask_stop, args=(run.id, "keep"))
+        if not run.is_average:
+            st.write(t("train.stop_text") if progress.epochs else t("train.stop_early"))
+            st.button(t("train.stop_keep"), type="primary", key="stop-keep", disabled=not progress.epochs, width="stretch",
+                      on_click=backend.store().ask_stop, args=(run.id, "keep"))
         st.button(t("train.stop_discard"), key="stop-discard", width="stretch",
                   on_click=backend.store().ask_stop, args=(run.id, "discard"))
 
