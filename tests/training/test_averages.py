@@ -348,6 +348,10 @@ def test_a_soup_of_what_differs_says_what(store, trained, three, home):
     with pytest.raises(BadRecipe) as error:
         soup(store, [three[0].id, other.id])
     assert error.value.values["setting"] == "image_size"
+    hidden = trained(weights="run", start_from=three[0].payload["recipe"]["start_from"], head="hidden")
+    with pytest.raises(BadRecipe) as error:
+        soup(store, [three[0].id, hidden.id])
+    assert error.value.values["setting"] == "head"
     assert code_of(soup, store, [three[0].id, three[0].id]) == "soup_too_few"
     assert code_of(soup, store, [three[0].id, "train-gone"]) == "no_run"
 

@@ -6,6 +6,7 @@ import gc
 import hashlib
 import shutil
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,8 +15,9 @@ from safetensors.torch import load_file
 
 from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.errors import BadRecipe, BadWeights, NotFound
-from transfer_core.events import Cached, Epoch, Finished, Step, Transferred
+from transfer_core.events import Cached, Epoch, Evaluated, Finished, Step, Transferred
 from transfer_core.training import checkpoint
+from transfer_core.training.finish import finish
 from transfer_core.training.fit import fit
 from transfer_core.training.models import build, head_tensors, load_run
 
@@ -155,6 +157,27 @@ def test_two_datasets_are_learned_together(recipe, manifest, two, home, tmp_path
     assert {len(tensor) for tensor in heads.values()} == {3}
     model, classes, _ = load_run(tmp_path / "joint")  # what is taken home answers for the person's classes only
     assert classes == ["no", "yes"] and model.num_classes == 2
+
+
+@pytest.mark.parametrize("settings", [{}, {"head": "flatten", "image_size": 64}, {"head": "hidden", "kept_groups": 4}])
+def test_the_second_datasets_test_photos_are_asked_at_the_end(recipe, home, tmp_path, settings):
+    colours = drawn(home, train=8, validation=4, test=5)
+    written(home, colours)
+    bluish = written(home, Manifest.of_images("bluish", 1, [replace(image, label="yes" if image.label == "blue" else "no")
+                                                              for image in colours.images]))
+    joint = {"dataset": "bluish", "source_loss": "replay", "source_dataset": "colours"}
+    chosen = recipe.but(**joint, epochs=6, learning_rate=0.01, **settings)
+    out = tmp_path / "joint"
+    list(fit(chosen, bluish, home, out, device="cpu"))
+    scores = {event.split: event.report for event in of(Evaluated, finish(out, bluish, home, name="n", device="cpu"))}
+    assert scores["source"]["n"] == 15 and scores["source"]["accuracy"] > 0.5
+    assert [row["label"] for row in scores["source"]["per_class"]] == ["blue", "green", "red"]
+    assert scores["test"]["n"] == 15 and len(scores["test"]["per_class"]) == 2
+    again = {event.split: event.report for event in of(Evaluated, finish(out, bluish, home, name="n", device="cpu"))}
+    assert again == scores, "safe to run again"
+    home.manifest("colours", 1).unlink()
+    (out / "report.json").unlink()
+    assert "source" not in {event.split for event in of(Evaluated, finish(out, bluish, home, name="n", device="cpu"))}
 
 
 def test_stored_and_plain_joint_trainings_are_the_same(recipe, manifest, two, home, tmp_path, monkeypatch):

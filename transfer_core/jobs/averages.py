@@ -11,7 +11,7 @@ from transfer_core.events import Averaged, Event
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job, Store
 
-_ALIKE = ("dataset", "version", "model", "image_size")
+_ALIKE = ("dataset", "version", "model", "image_size", "kept_groups", "head")
 """What the runs of a soup must agree in, besides where they began."""
 
 
@@ -55,7 +55,7 @@ def check_alike(store: Store, sources: Sequence[Job]) -> None:
     """
     recipes = [Recipe(**source.payload["recipe"]) for source in sources]
     for source, recipe in zip(sources, recipes, strict=True):
-        for setting in _ALIKE:
+        for setting in (*_ALIKE, *(["head_width"] if recipe.head == "hidden" else [])):
             if getattr(recipe, setting) != getattr(recipes[0], setting):
                 raise BadRecipe("soup_differs", setting=setting, one=sources[0].id, other=source.id)
     starts = [_root(store, recipe) for recipe in recipes]

@@ -312,7 +312,8 @@ class Result:
     def summary(self) -> dict[str, Any]:
         """`{"epochs", "best_epoch", "validation": {"accuracy", …}, "test": {…}, "files": {format: name}, "seconds", "timing",
         "cache"}`; a training on photos has no boundary in "cache". "kept" (see `events.Kept`) is that of the best epoch, and
-        "transferred" is there when it started from another run, "averaged" when nothing was trained: "epochs" is 0 then."""
+        "transferred" is there when it started from another run, "averaged" when nothing was trained: "epochs" is 0 then.
+        "source" are the scores on test images of a second dataset that was learned at the same time."""
         cached, seconds = self._cached, round(time.monotonic() - self._begun, 2)
         prefix = cached.seconds if cached else 0.0
         return {"epochs": self._epochs, "best_epoch": self.best_epoch,
@@ -322,6 +323,7 @@ class Result:
                            "total_seconds": seconds},
                 "cache": {name: getattr(cached, name, default) for name, default in _NOT_CACHED.items()},
                 "kept": self._kept and self._kept.model_dump(),
+                **({"source": self._scores["source"]} if "source" in self._scores else {}),
                 **({"transferred": self._transferred.model_dump(exclude={"type"})} if self._transferred else {}),
                 **({"averaged": self._averaged.model_dump(exclude={"type"}) | {"left": self._averaged.left}}
                    if self._averaged else {})}

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
 
 from transfer_core.datasets.manifest import Manifest
 from transfer_core.events import Evaluated, Event, Note
 from transfer_core.paths import Home, write_json
+from transfer_core.recipe import Recipe
+from transfer_core.training.checkpoint import SOURCE_HEAD
 from transfer_core.training.evaluate import evaluate, predictions_file
 from transfer_core.training.export import export, sha256_of
 from transfer_core.training.fit import choose_device
+from transfer_core.training.models import classifiers, head_tensors, shaped
 from transfer_core.training.prefix.answers import StoredAnswers
-from transfer_core.training.replay import open_run, read_json
+from transfer_core.training.replay import Run, open_run, read_json
 from transfer_core.words import message
 
 REPORT = "report.json"
@@ -20,6 +28,8 @@ REPORT = "report.json"
 
 def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str, device: str = "auto") -> Iterator[Event]:
     """Evaluate validation and test, then export every format.
+
+    Where a second dataset was learned at the same time, its test images are asked of its own classifier (split "source").
 
     Writes `predictions_<split>.jsonl`, `report.json` (`{split: report, "weights": sha256, "counts": …}`), `config.json`,
     `model.onnx`, `<name>.zip`. Safe to run again: what was measured or made of the same weights is only reported again.
@@ -48,5 +58,33 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
                     report[split] = event.report
                     write_json(run_folder / REPORT, report)
                 yield event
+    yield from _second(run, report, where)
     write_json(run_folder / REPORT, report)
     yield from export(run_folder, home, "zip", name=name)
+
+
+def _second(run: Run, report: dict[str, Any], where: torch.device) -> Iterator[Event]:
+    """The second dataset's score on its test images; nothing where there is none, or its photos are gone."""
+    recipe, heads = Recipe(**run.recipe), run.folder / SOURCE_HEAD
+    try:
+        second = Manifest.read(run.home, recipe.source_dataset, recipe.source_version) if recipe.source_dataset else None
+    except FileNotFoundError:
+        second = None
+    if second is None or not second.of("test") or not heads.is_file():
+        return
+    if "source" not in report:
+        model = shaped(read_json(run.folder / "info.json"), len(second.classes))
+        own = head_tensors(model)
+        model.load_state_dict({name: tensor for name, tensor in run.model.state_dict().items() if name not in own}, strict=False)
+        try:
+            nn.ModuleList(classifiers(model)).load_state_dict(load_file(heads))
+        except RuntimeError:  # the classifier of a run of another shape, which went on learning
+            return
+        beside = run.folder / "source"
+        beside.mkdir(exist_ok=True)
+        for event in evaluate(model.eval(), second.classes, run.how, second, "test", run.home, beside, where):
+            if isinstance(event, Evaluated):
+                report["source"] = event.report
+            else:
+                yield event
+    yield Evaluated(split="source", report=report["source"])

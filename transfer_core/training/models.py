@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -222,11 +222,17 @@ def load_run(folder: Path) -> tuple[nn.Module, list[str], Preprocessing]:
         tensors = load_file(folder / "model.safetensors")
     except FileNotFoundError as error:
         raise NotFound("no_trained_model", folder=folder.name) from error
-    model, how = timm.create_model(info["architecture"], num_classes=len(classes), **info["arguments"]), info["preprocessing"]
-    structure, preprocessing = Structure.from_dict(info.get("structure")), Preprocessing.from_dict(how)
+    model = shaped(info, len(classes))
+    model.load_state_dict(tensors)
+    return model.eval(), classes, Preprocessing.from_dict(info["preprocessing"])
+
+
+def shaped(info: Mapping[str, Any], num_classes: int) -> nn.Module:
+    """A model of the shape a run's `info.json` tells of, with weights of no meaning."""
+    model = timm.create_model(info["architecture"], num_classes=num_classes, **info["arguments"])
+    structure = Structure.from_dict(info.get("structure"))
     if not structure.usual:
         pool = pooling(model)
         shorten(model, info["architecture"], structure.kept_groups)
-        put_head(model, structure, len(classes), preprocessing.size, pool)
-    model.load_state_dict(tensors)
-    return model.eval(), classes, preprocessing
+        put_head(model, structure, num_classes, Preprocessing.from_dict(info["preprocessing"]).size, pool)
+    return model

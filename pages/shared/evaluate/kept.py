@@ -22,6 +22,9 @@ def show(run: str) -> None:
         return
     st.subheader(t("kept.title"), anchor="kept")
     st.markdown(sentence(best))
+    if second := progress.evaluated.get("source"):
+        score = {name: f"{100 * second.report[name]:.0f}" for name in ("accuracy", "low", "high")}
+        st.markdown(t("kept.second_test", n=second.report["n"], **score))
     if len(progress.epochs) > 1:
         drawing(curves(progress), key="kept-curves")
     _drift(best.kept)
