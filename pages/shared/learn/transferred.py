@@ -10,6 +10,7 @@ from pages.shared.components.drawing import drawing
 from pages.shared.learn import parts
 from pages.shared.learn.shown import Shown
 from pages.shared.text import t
+from pages.shared.train.card import shape_of
 
 _EXAMPLE = {"groups": [{"name": "", "position": "freeze", "parameters": 500_000}] * 8, "parameters": 4_005_000}
 _LOOKS = {"freeze": "var(--freeze)", "anchor": "var(--anchor)", "train": "var(--train)", "head": "#1a8a72"}
@@ -23,6 +24,8 @@ def show(now: Shown | None) -> None:
     info = now.info if now and now.info.get("groups") else None
     with parts.example("transferred", own=now is not None):
         st.markdown(t(f"learn.transferred.run_{kind(now)}" if now else "learn.transferred.example"))
+        if now and (shape := shape_of(now.recipe)):
+            st.caption(f":material/architecture: {shape}")
         if now is None or info:
             ladder(info or _EXAMPLE)
 

@@ -73,7 +73,7 @@ def describe(recipe: Recipe, dataset: Dataset | None, receipt: Job | None = None
         _line("call_split", t("train.card_split", **split))
         _line("layers", t("train.card_model", model=plain(recipe.model), weights=t(f"train.weights_{recipe.weights}")))
         _line("ac_unit", _freezing(recipe, info))
-        if shape := _shape(recipe):
+        if shape := shape_of(recipe):
             _line("architecture", shape)
         _line("function", _objective(recipe))
         _line("casino", t("train.card_how", epochs=recipe.epochs, batch=recipe.batch_size, rate=decimal(recipe.learning_rate),
@@ -100,7 +100,7 @@ def _freezing(recipe: Recipe, info: ModelInfo | None) -> str:
     return t("train.card_freeze", groups=len(positions), **counts)
 
 
-def _shape(recipe: Recipe) -> str:
+def shape_of(recipe: Recipe) -> str:
     """What of the model's shape is not as it came; empty where nothing is."""
     parts = []
     if recipe.kept_groups:
