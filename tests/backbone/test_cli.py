@@ -25,6 +25,7 @@ from transfer_core.jobs import TASKS, StopAsked, run_job
 from transfer_core.jobs import run as running
 from transfer_core.jobs import supervisor as supervising
 from transfer_core.recipe import Recipe
+from transfer_core.source_losses import SOURCE_LOSSES
 from transfer_core.words import message
 
 COMMANDS = ("cache", "app", "import", "datasets", "guess", "models", "train", "runs", "show", "stop", "sweep", "blend",
@@ -120,6 +121,13 @@ def test_settings_are_read_as_people_type_them(run, store, dataset):
                             source_loss="lwf", lambda_target=2.5, lambda_omega=0.1, flip=False, epochs=7, image_size=64)
 
 
+@pytest.mark.parametrize("loss", [loss.name for loss in SOURCE_LOSSES if not loss.facts.get("data")])
+def test_a_source_loss_brings_its_own_lambda(run, store, dataset, loss):
+    answer = run("train", "--dataset", "Hats", "--source-loss", loss, "--no-wait", "--json").answer
+    recipe = Recipe(**store.job(answer["run"]).payload["recipe"])
+    assert recipe.lambda_target == SOURCE_LOSSES[loss].facts["default"]
+
+
 def test_how_it_runs_is_no_part_of_the_recipe(run, store, dataset):
     answer = run("train", "--dataset", "Hats", "--no-cache", "--compile", "--no-wait", "--json").answer
     payload = store.job(answer["run"]).payload
@@ -132,6 +140,11 @@ def test_a_start_brings_its_model_and_a_second_dataset_is_learned_too(run, store
     second = run("train", "--dataset", "Hats", "--start-from", first["run"], "--no-wait", "--json").answer
     assert Recipe(**store.job(second["run"]).payload["recipe"]) == Recipe(
         dataset=dataset, weights="run", start_from=first["run"], model="resnet18.a1_in1k", image_size=96)
+    short = run("train", "--dataset", "Hats", "--model", "resnet18.a1_in1k", "--kept-groups", "3", "--head", "hidden",
+                "--head-width", "32", "--no-wait", "--json").answer
+    onward = run("train", "--dataset", "Hats", "--start-from", short["run"], "--no-wait", "--json").answer
+    again = Recipe(**store.job(onward["run"]).payload["recipe"])
+    assert (again.kept_groups, again.head, again.head_width) == (3, "hidden", 32), "a start brings its shape"
     joint = run("train", "--dataset", "Hats", "--source-dataset", "Hats", "--lambda", "3", "--no-wait", "--json").answer
     assert Recipe(**store.job(joint["run"]).payload["recipe"]) == Recipe(
         dataset=dataset, source_dataset=dataset, source_loss="replay", lambda_target=3.0)

@@ -232,6 +232,16 @@ def test_another_omega_starts_with_its_own_lambda(visit, dataset):
     assert float(slider.value) == REGULARIZERS["l1"].facts["default"]
 
 
+def test_another_source_loss_starts_with_its_own_lambda(visit, dataset):
+    app = visit("model", dataset=dataset, preset="everything", lambda_target="7")
+    for name in ("lwf", "co_tuning"):
+        app = bound(app.radio, "setting-source_loss").set_value(name).run()
+        shown = bound(app.select_slider, "setting-lambda_target").value
+        assert shown == SOURCE_LOSSES[name].facts["default"], name
+    app = bound(app.radio, "setting-source_loss").set_value("none").run()
+    assert not {"source_loss", "lambda_target"} & settings_of(app).keys()
+
+
 def test_differences_are_counted_listed_and_taken_back(visit, dataset):
     app = visit("model", dataset=dataset, epochs="77", seed="5", depth="expert")
     assert say("settings.differ", count=2) in "\n".join(text.value for text in app.markdown)
@@ -317,9 +327,21 @@ def test_a_training_can_be_the_start(visit, store, dataset):
     for run in (mine, other):
         (store.home.run(run.id) / "model.safetensors").write_bytes(b"weights")
     app = visit("model", dataset=dataset, own="run", weights="run", start_from=mine.id)
+    assert not app.exception
     choice = bound(app.selectbox, "setting-start_from")
     assert len(choice.options) == 1 and choice.value == mine.id and "83 %" in choice.options[0]
     assert settings_of(app)["start_from"] == mine.id
+
+
+def test_a_start_brings_its_shape(visit, store, dataset):
+    stories.dataset(store)
+    run = stories.finished(store, kept_groups=4, freeze=2, head="hidden", head_width=32)
+    (store.home.run(run.id) / "model.safetensors").write_bytes(b"weights")
+    app = visit("model", dataset=dataset)
+    app = bound(app.button_group, "weights-choice").set_value("run").run()
+    assert not app.exception
+    assert {name: settings_of(app).get(name) for name in ("start_from", "kept_groups", "head", "head_width")} == {
+        "start_from": run.id, "kept_groups": "4", "head": "hidden", "head_width": "32"}
 
 
 def test_without_such_a_training_it_is_said(visit, dataset):
@@ -335,10 +357,12 @@ def test_a_second_dataset_is_chosen_with_the_loss_that_needs_it(visit, store, da
     app = visit("model", dataset=dataset, preset="everything")
     bound(app.radio, "setting-source_loss").set_value("replay").run()
     assert (settings_of(app)["source_loss"], settings_of(app)["source_dataset"]) == ("replay", "colours-1")
+    assert not app.exception
     assert bound(app.selectbox, "setting-source_dataset").value == "colours-1"
     bound(app.radio, "setting-source_loss").set_value("lwf").run()
     assert settings_of(app)["source_loss"] == "lwf" and "source_dataset" not in settings_of(app)
     gone = visit("model", dataset=dataset, preset="everything", source_loss="replay", source_dataset="gone-1")
+    assert not gone.exception
     assert say("objective.second_gone") in [warning.value for warning in gone.warning]
 
 

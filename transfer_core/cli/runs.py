@@ -16,6 +16,7 @@ from transfer_core.jobs.discard import discard_queued
 from transfer_core.jobs.run import resumable
 from transfer_core.progress import Progress, fold, verdict
 from transfer_core.recipe import DEFAULT_MODEL, Recipe
+from transfer_core.source_losses import SOURCE_LOSSES
 from transfer_core.store import Job, Store
 from transfer_core.words import say
 
@@ -56,6 +57,8 @@ def recipe_of(store: Store, dataset: str | None, preset: str | None, settings: d
     known = store.dataset(dataset)
     version = store.version(known.id, int(settings["version"]) if "version" in settings else None)
     settings = _source(store, settings)
+    if loss := settings.get("source_loss"):
+        settings = {"lambda_target": SOURCE_LOSSES[loss].facts["default"], **settings}
     base: dict[str, Any] = {}
     if preset:
         from transfer_core import catalog, presets
@@ -71,7 +74,8 @@ def _source(store: Store, settings: dict[str, Any]) -> dict[str, Any]:
         if job.kind != "train":
             raise NotFound("no_start_run", run=run)
         before = Recipe(**job.payload["recipe"])
-        settings = {"weights": "run", "model": before.model, "image_size": before.image_size, **settings, "start_from": run}
+        same = {name: getattr(before, name) for name in ("model", "image_size", "kept_groups", "head", "head_width")}
+        settings = {"weights": "run", **same, **settings, "start_from": run}
     if name := settings.get("source_dataset"):
         second = store.dataset(name)
         version = store.version(second.id, int(settings["source_version"]) if "source_version" in settings else None)

@@ -77,7 +77,7 @@ def _one(job: Job, store: Store, base: Recipe, value: float, turn: int,
     from transfer_core.datasets.manifest import Manifest
     from transfer_core.training.fit import fit
 
-    recipe = base.but(**{setting_of(base): value, "seed": base.seed + turn})
+    recipe = base.but(**{setting_of(base): value, "seed": (base.seed + turn) % 2**31})
     manifest = Manifest.read(store.home, recipe.dataset, recipe.version)
     said, best, spoken = 0.0, None, 0.0
     with _run(job, store, recipe) as (run, tell):

@@ -100,7 +100,10 @@ def _choose_source(name: str, reasons: dict[str, str]) -> None:
 
 
 def _take(name: str | None, second: Dataset | None) -> None:
-    draft.change(source_loss=name, source_dataset=second and second.id, source_version=second.latest.version if second else 1)
+    """Another source loss measures other things: it starts with its own λ."""
+    usual = draft.recommended().lambda_target
+    draft.change(source_loss=name, source_dataset=second and second.id, source_version=second.latest.version if second else 1,
+                 lambda_target=SOURCE_LOSSES[name].facts["default"] if name else usual)
 
 
 def _second_dataset(now: Draft) -> None:
@@ -113,7 +116,8 @@ def _second_dataset(now: Draft) -> None:
 
 
 def _choose_second(dataset: str) -> None:
-    _take(draft.recipe().source_loss, backend.store().dataset(dataset))
+    second = backend.store().dataset(dataset)
+    draft.change(source_loss=draft.recipe().source_loss, source_dataset=second.id, source_version=second.latest.version)
 
 
 def _title(kind: str, name: str, reasons: dict[str, str]) -> str:

@@ -7,11 +7,11 @@ from typing import Any, get_args
 
 import streamlit as st
 
-from pages.shared import draft
+from pages.shared import backend, draft
 from pages.shared.bound import bind_to
 from pages.shared.draft import Draft
 from pages.shared.model.numbers import decimal, plus
-from pages.shared.text import t
+from pages.shared.text import plain, t
 from transfer_core.recipe import Recipe
 
 OWN_SIZE = 0
@@ -117,8 +117,11 @@ def say(name: str, value: Any, now: Draft) -> str:
         return t("settings.off")
     if isinstance(value, float):
         return decimal(value)
-    if name == "weights_file":
-        return value[:12] if value else t("settings.none")
+    if name in ("weights_file", "start_from"):
+        return plain(value[:16]) if value else t("settings.none")
+    if name == "source_dataset":
+        names = {dataset.id: dataset.name for dataset in backend.store().datasets()}
+        return plain(names.get(value, value)) if value else t("settings.none")
     return t(f"settings.{name}_{value}") if isinstance(value, str) else str(value)
 
 

@@ -15,7 +15,7 @@ from pages.shared.text import plain, t, told
 from transfer_core.catalog import ModelInfo
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed
-from transfer_core.recipe import DEFAULT_MODEL
+from transfer_core.recipe import DEFAULT_MODEL, Recipe
 from transfer_core.store import Job
 
 KIND = "describe_weights"
@@ -54,7 +54,9 @@ def _start_from(run: str | None) -> None:
     if run is None:
         draft.reset("weights")
     else:
-        draft.change(weights="run", weights_file=None, start_from=run)
+        before = Recipe(**backend.store().job(run).payload["recipe"])
+        draft.change(weights="run", weights_file=None, start_from=run,
+                     **{name: getattr(before, name) for name in ("kept_groups", "head", "head_width")})
     place.put(own="run", job=None)
 
 

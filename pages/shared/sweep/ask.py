@@ -34,6 +34,8 @@ def offer(now: Draft) -> None:
             st.error(wrong, icon=":material/error:")
         else:
             st.caption(t("sweep.count", count=len(values) * seeds))
+            if now.positions[0] == "freeze" and len(values) * seeds > 1:
+                st.caption(t("sweep.once"))
         too_many = len(values) * seeds > MOST
         if too_many:
             st.warning(t("sweep.too_many", most=MOST), icon=":material/warning:")
