@@ -253,4 +253,5 @@ def test_what_is_in_the_log_is_not_made_again(study, monkeypatch):
     assert table.count("colours, ") == 3 and "2 seeds, 2 test photos" in table
     (plain,) = {line for line in table.splitlines() if line.startswith(f"| {terms.PLAIN} ")}
     assert "| 50.0 % |" in plain
+    assert "about 80 steps of 16 photos; 5, 10, 20 training photos" in terms.page(terms._read(study.log), 7)
     assert "| lwf | 10 | 100.0 % | +50.0 (" in table
