@@ -126,7 +126,10 @@ class Study:
         self.home, self.known, self.manifests, self.log, self.size = home, known, manifests, log, size
         self.common = {"model": DEFAULT_MODEL, "freeze": freeze, "image_size": size, "augmentation": "none", "patience": 0,
                        "batch_size": BATCH, "learning_rate": 3e-3, "precision": "float32"}
-        self.done = {row["key"] for row in _read(log)}
+        rows = _read(log)
+        if others := {(row.get("freeze", freeze), row["size"]) for row in rows} - {(freeze, size)}:
+            raise SystemExit(f"{log} holds trainings with other layers frozen or other sizes: {others}")
+        self.done = {row["key"] for row in rows}
 
     def all(self, tries: int, seeds: int) -> None:
         for dataset in self.manifests:
@@ -146,7 +149,8 @@ class Study:
                 continue
             row = self.run(trial)
             with self.log.open("a") as log:
-                log.write(json.dumps({"key": trial.key, **vars(trial), "size": self.size, **row}) + "\n")
+                log.write(json.dumps({"key": trial.key, **vars(trial), "freeze": self.common["freeze"], "size": self.size,
+                                      **row}) + "\n")
             self.done.add(trial.key)
             print(trial.key, {name: round(value, 3) for name, value in row.items() if isinstance(value, float)}, flush=True)
 
@@ -278,8 +282,8 @@ def page(rows: Sequence[dict], freeze: int) -> str:
 Written by `python bench/terms.py` (timm {timm.__version__}, torch {torch_version}). {DEFAULT_MODEL}, the first {freeze} of
 its layer groups frozen, {pixels} pixels, no augmentation, AdamW, about {STEPS} steps of {BATCH} photos; {sizes} training photos a
 class. The epoch is the one with the lowest loss on {VALIDATION} validation photos, more than a person with few photos has. Every
-term sees the same photos in the same order, and λ is one value for both datasets, chosen by the rule of the product's own sweep on
-validation photos (last table, {MIDDLE} a class); the test photos took no part in it.
+term sees the same photos in the same order, and λ is one value for both datasets, chosen by the rule of the product's own sweep
+on validation photos (last table, {MIDDLE} a class); the test photos took no part in it.
 
 *Learned*: right on test photos. *Kept, same answer*: photos of ants, bees, cats and dogs of which the original ImageNet
 classifier still says what it said before the training, on the features as they are now. *Kept, right*: of which it says a

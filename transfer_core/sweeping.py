@@ -129,6 +129,8 @@ def recommend_mixture(found: Mapping[str, Any]) -> tuple[Tried, Message]:
     """The mixture to take (see `choose`), and why in words."""
     chosen, best, _ = choose(mixtures(found))
     facts = {"share": f"{100 * chosen.value:.0f}", "accuracy": f"{100 * chosen.accuracy:.0f}", "n": chosen.n}
+    if chosen.kept is None and chosen.value in (0, 1):
+        return chosen, message("mixture.why_learns_start" if chosen.value == 0 else "mixture.why_learns_trained", **facts)
     if chosen.kept is None:
         return chosen, message("mixture.why_learns", **facts)
     facts["kept"] = f"{100 * chosen.kept:.0f}"

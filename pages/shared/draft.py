@@ -23,7 +23,7 @@ from transfer_core.words import Message
 NO_DATASET = "-"
 """Dataset id of a recipe put together before there is a dataset; such a recipe can be looked at, not run."""
 POSITIONS = ("train", "anchor", "freeze")
-MODEL_SETTINGS = ("freeze", "positions", "image_size", "weights", "weights_file", "start_from", "kept_groups", "head")
+MODEL_SETTINGS = ("freeze", "positions", "image_size", "weights", "weights_file", "start_from", "kept_groups", "head", "tuning")
 """Settings that mean something only for the model they were made for: another model starts without them."""
 
 _EMPTY = "none"
@@ -194,9 +194,10 @@ def _usual(preset: str, info: catalog.ModelInfo, dataset: Dataset | None) -> Rec
 
 
 def _model() -> tuple[catalog.ModelInfo, StudioError | None]:
-    kept = place.get("kept_groups") or ""
+    asked = place.get("kept_groups") or ""
+    kept = int(asked) if asked.isdecimal() and len(asked) < 4 else None
     try:
-        return catalog.model(place.get("model") or DEFAULT_MODEL).shortened(int(kept) if kept.isdecimal() else None), None
+        return catalog.model(place.get("model") or DEFAULT_MODEL).shortened(kept), None
     except NotFound as error:
         return catalog.model(DEFAULT_MODEL), error
 
@@ -215,7 +216,7 @@ def _changed(usual: Recipe, groups: Sequence[str], shortened: bool) -> tuple[Rec
     if known := asked.get("positions"):
         asked["positions"] = {group: position for group, position in known.items() if group in groups}
         dropped += ["positions"] if len(asked["positions"]) < len(known) else []
-    if "kept_groups" in asked and not shortened:
+    if asked.get("kept_groups") is not None and not shortened:
         del asked["kept_groups"]
         dropped.append("kept_groups")
     settled = usual

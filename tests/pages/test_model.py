@@ -387,7 +387,7 @@ def test_a_shorter_model_has_a_shorter_ladder_and_costs_less(visit, dataset):
     assert say("objective.no_classifier", "en") in refused, "its classifier read what is no longer there"
 
 
-@pytest.mark.parametrize("kept", ["1", "5", "99", "x", "-2"])
+@pytest.mark.parametrize("kept", ["1", "5", "99", "x", "-2", "9" * 5000])
 def test_a_length_the_model_cannot_have_is_left_out_and_said(visit, dataset, kept):
     app = visit("model", dataset=dataset, depth="expert", kept_groups=kept)
     assert not app.exception

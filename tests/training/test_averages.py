@@ -18,6 +18,7 @@ from transfer_core.jobs import TASKS, StopAsked
 from transfer_core.jobs.averages import can_be_mixed, mixture, soup
 from transfer_core.jobs.run import resumable
 from transfer_core.progress import Progress, fold, verdict
+from transfer_core.recipe import Recipe
 from transfer_core.store import Store
 from transfer_core.sweeping import recommend_mixture
 from transfer_core.training.averaging import Sum
@@ -101,13 +102,14 @@ def found(*accuracies, kept=(1.0, 0.8, 0.5)):
     (found(0.5, 0.88, 0.90), 0.5, "why_keeps"), (found(0.88, 0.88, 0.90), 0.0, "why_start_near"),
     (found(0.9, 0.88, 0.9), 0.0, "why_start"),
     (found(0.5, 0.9, 0.88), 0.5, "why_best"),
+    (found(0.9, 0.6, 0.6, kept=None), 0.0, "why_learns_start"), (found(0.5, 0.6, 0.9, kept=None), 1.0, "why_learns_trained"),
     (found(0.5, 0.6, 0.9), 1.0, "why_trained"), (found(0.5, 0.9, 0.6, kept=None), 0.5, "why_learns")])
 def test_the_suggestion_keeps_most_among_those_as_good_as_the_best(points, alpha, key):
     """90 of 100 has a standard error of 3 points: 88 is as good."""
     chosen, why = recommend_mixture(points)
     assert (chosen.value, why.key) == (alpha, f"mixture.{key}")
     for language in ("en", "zh"):
-        assert f" {100 * alpha:.0f} %" in why.say(language) or key.startswith(("why_start", "why_trained"))
+        assert f" {100 * alpha:.0f} %" in why.say(language) or key.endswith(("start", "start_near", "trained"))
 
 
 # Real runs
@@ -129,6 +131,15 @@ def trained(store, recipe):
         return work(store, job)
 
     return train
+
+
+def left(store, **settings) -> str:
+    """The id of a run that left some model."""
+    recipe = Recipe(dataset="colours", model="test_resnet", **settings)
+    job = store.submit("train", {"recipe": recipe.model_dump(mode="json"), "name": "Colours"}, "cpu")
+    (store.home.run(job.id) / "model.safetensors").write_bytes(b"weights")
+    store.end(job.id, "finished")
+    return job.id
 
 
 def work(store, job):
@@ -352,6 +363,9 @@ def test_a_soup_of_what_differs_says_what(store, trained, three, home):
     with pytest.raises(BadRecipe) as error:
         soup(store, [three[0].id, hidden.id])
     assert error.value.values["setting"] == "head"
+    one, two = (left(store, weights="pretrained", head="hidden", seed=seed) for seed in (1, 2))
+    assert code_of(soup, store, [one, two]) == "soup_hidden"
+    assert code_of(can_be_mixed, store, one) == "blend_head"
     assert code_of(soup, store, [three[0].id, three[0].id]) == "soup_too_few"
     assert code_of(soup, store, [three[0].id, "train-gone"]) == "no_run"
 

@@ -175,6 +175,13 @@ def test_the_second_datasets_test_photos_are_asked_at_the_end(recipe, home, tmp_
     assert scores["test"]["n"] == 15 and len(scores["test"]["per_class"]) == 2
     again = {event.split: event.report for event in of(Evaluated, finish(out, bluish, home, name="n", device="cpu"))}
     assert again == scores, "safe to run again"
+    # Photos that either dataset trained on say nothing: here the run's own training photos come as the second's test photos.
+    mixed = [replace(image, split="test") if image.split == "train" and place % 2 else image
+             for place, image in enumerate(colours.images)]
+    written(home, Manifest.of_images("colours", 1, mixed))
+    (out / "report.json").unlink()
+    fresh = {event.split: event.report for event in of(Evaluated, finish(out, bluish, home, name="n", device="cpu"))}
+    assert fresh["source"]["n"] == 15, "the training photos are left out"
     home.manifest("colours", 1).unlink()
     (out / "report.json").unlink()
     assert "source" not in {event.split for event in of(Evaluated, finish(out, bluish, home, name="n", device="cpu"))}

@@ -58,6 +58,21 @@ def test_what_is_left_are_the_first_groups(name):
     assert all(0 < kept < len(whole) for kept in endings(name))
 
 
+@pytest.mark.parametrize("name", ["efficientformer_l1", "test_mambaout", "resnet50_clip", "levit_128s", "convnext_atto",
+                                  "coat_tiny"])
+def test_what_is_offered_can_be_built_and_answers(name, home):
+    """timm shortens some models and then cannot give them a head, or pool what is left."""
+    for kept in endings(name):
+        built = build(Recipe(dataset="d", model=name, weights="scratch", kept_groups=kept), 3, home)
+        with torch.inference_mode():
+            assert built.model.eval()(torch.zeros(1, *built.model.pretrained_cfg["input_size"])).shape == (1, 3)
+
+
+def test_all_groups_are_no_other_shape(home):
+    built = build(asked(kept_groups=5), 3, home)
+    assert built.structure.usual
+
+
 def test_where_a_model_cannot_end_the_error_says_where_it_can(home):
     with pytest.raises(BadRecipe) as error:
         build(asked(kept_groups=1), 3, home)
@@ -104,7 +119,8 @@ def test_a_flat_head_knows_where_something_is(home):
 
 
 def test_what_cannot_have_a_head_says_so(home):
-    for name, head in (("test_vit", "flatten"), ("levit_128s", "hidden"), ("convnext_atto", "flatten")):
+    for name, head in (("test_vit", "flatten"), ("levit_128s", "hidden"), ("convnext_atto", "flatten"),
+                       ("inception_v3", "hidden")):  # the last would lose its layer groups
         with pytest.raises(BadRecipe) as error:
             build(Recipe(dataset="d", model=name, weights="scratch", head=head), 3, home)
         assert error.value.code == "head_unfit", name
@@ -173,6 +189,33 @@ def test_from_run_to_run_the_shape_goes_along(recipe, manifest, home, tmp_path):
     with pytest.raises(BadRecipe) as error:
         build(onward, 3, home, classes)
     assert error.value.code == "start_is_shorter"
+
+
+@pytest.mark.parametrize("head", ["linear", "hidden"])
+def test_from_a_flat_head_to_another(head, recipe, manifest, home, tmp_path):
+    first = "c" * 32
+    list(fit(recipe.but(head="flatten", image_size=64, epochs=1), manifest, home, home.run(first), device="cpu"))
+    onward = recipe.but(weights="run", start_from=first, image_size=64, head=head, epochs=1)
+    last = of(Epoch, fit(onward, manifest, home, tmp_path / "second", device="cpu"))[-1]
+    assert last.kept.agreement is None, "the old classifier read every place"
+    assert last.kept.similarity is not None
+
+
+def test_another_dropout_is_no_other_shape(recipe, manifest, home):
+    first = "d" * 32
+    list(fit(recipe.but(head="hidden", epochs=2, learning_rate=0.01), manifest, home, home.run(first), device="cpu"))
+    before, classes, _ = load_run(home.run(first))
+    again = build(recipe.but(weights="run", start_from=first, head="hidden", head_dropout=0.6), 3, home, classes)
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.allclose(again.model.eval()(images), before(images), atol=1e-6)
+    assert Structure.of(recipe.but(head_width=99)) == Structure.of(recipe), "a width says nothing of one layer"
+
+
+def test_an_image_size_it_cannot_take_is_said_whatever_the_head(home):
+    for head in ("linear", "hidden", "flatten"):
+        with pytest.raises(BadRecipe) as error:
+            build(Recipe(dataset="d", model="coatnet_nano_rw_224", weights="scratch", head=head, image_size=100), 3, home)
+        assert error.value.code == "image_size_unfit", head
 
 
 def test_forgetting_is_not_asked_of_a_classifier_that_is_gone(recipe, manifest, home, tmp_path):

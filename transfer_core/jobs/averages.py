@@ -33,8 +33,11 @@ def can_be_mixed(store: Store, run: str) -> Job:
     if source.is_average:
         made = source.payload.get("mixture") or {"run": source.payload["soup"]["runs"][0]}
         raise BadRecipe("blend_average", run=made["run"])
-    if Recipe(**source.payload["recipe"]).weights == "scratch":
+    recipe = Recipe(**source.payload["recipe"])
+    if recipe.weights == "scratch":
         raise BadRecipe("blend_untrained")
+    if recipe.head != "linear":
+        raise BadRecipe("blend_head")
     return source
 
 
@@ -58,6 +61,8 @@ def check_alike(store: Store, sources: Sequence[Job]) -> None:
         for setting in (*_ALIKE, *(["head_width"] if recipe.head == "hidden" else [])):
             if getattr(recipe, setting) != getattr(recipes[0], setting):
                 raise BadRecipe("soup_differs", setting=setting, one=sources[0].id, other=source.id)
+        if recipe.head == "hidden" and recipe.weights != "run" and recipe.seed != recipes[0].seed:
+            raise BadRecipe("soup_hidden", one=sources[0].id, other=source.id)
     starts = [_root(store, recipe) for recipe in recipes]
     for source, start in zip(sources, starts, strict=True):
         if start != starts[0]:

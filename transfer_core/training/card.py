@@ -66,7 +66,9 @@ def _averaged(run: Run, words: Any) -> list[str]:
 
 def _made(run: Run, words: Any) -> list[list[str]]:
     """How the weights came about. The settings of several trainings are not one list."""
-    rows = [[f"`{name}`", f"`{json.dumps(run.recipe[name])}`"] for name in _SETTINGS if run.recipe.get(name) not in (None, {})]
+    more = {("head", "hidden"): ["head_width", "head_dropout"], ("tuning", "lora"): ["lora_rank"]}
+    names = [*_SETTINGS, *(name for (key, value), names in more.items() if run.recipe.get(key) == value for name in names)]
+    rows = [[f"`{name}`", f"`{json.dumps(run.recipe[name])}`"] for name in names if run.recipe.get(name) not in (None, {})]
     if run.averaged is None:
         return rows
     if run.averaged["alpha"] is None:

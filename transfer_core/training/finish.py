@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +59,24 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
                     report[split] = event.report
                     write_json(run_folder / REPORT, report)
                 yield event
-    yield from _second(run, report, where)
+    yield from _second(run, manifest, report, where)
     write_json(run_folder / REPORT, report)
     yield from export(run_folder, home, "zip", name=name)
 
 
-def _second(run: Run, report: dict[str, Any], where: torch.device) -> Iterator[Event]:
-    """The second dataset's score on its test images; nothing where there is none, or its photos are gone."""
+def _second(run: Run, manifest: Manifest, report: dict[str, Any], where: torch.device) -> Iterator[Event]:
+    """The second dataset's score on those of its test images that neither dataset trained on; nothing where there are none."""
     recipe, heads = Recipe(**run.recipe), run.folder / SOURCE_HEAD
     try:
         second = Manifest.read(run.home, recipe.source_dataset, recipe.source_version) if recipe.source_dataset else None
     except FileNotFoundError:
         second = None
-    if second is None or not second.of("test") or not heads.is_file():
+    if second is None or not heads.is_file():
+        return
+    learned = {image.sha256 for each in (manifest, second) for image in each.of("train")}
+    unseen = tuple(image for image in second.of("test") if image.sha256 not in learned)
+    second = replace(second, images=(*second.of("train"), *second.of("validation"), *unseen))
+    if not second.of("test"):
         return
     if "source" not in report:
         model = shaped(read_json(run.folder / "info.json"), len(second.classes))
@@ -79,6 +85,7 @@ def _second(run: Run, report: dict[str, Any], where: torch.device) -> Iterator[E
         try:
             nn.ModuleList(classifiers(model)).load_state_dict(load_file(heads))
         except RuntimeError:  # the classifier of a run of another shape, which went on learning
+            yield Note(level="warning", message=message("results.second_unasked"))
             return
         beside = run.folder / "source"
         beside.mkdir(exist_ok=True)

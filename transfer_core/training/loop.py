@@ -137,6 +137,7 @@ def _halve(training: Training, out: Path) -> State:
     if training.device.type == "cuda":
         torch.cuda.empty_cache()
     training.optimizer.zero_grad(set_to_none=True)
+    training.model.zero_grad(set_to_none=True)  # weights that change by factors are none of the optimiser's
     state = training.load(out)
     if state.batch_size == 1:
         raise TrainingFailed("out_of_memory", device=str(training.device))

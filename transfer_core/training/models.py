@@ -65,18 +65,22 @@ def build(recipe: Recipe, num_classes: int, home: Home, classes: Sequence[str] =
     model, arguments, begun = _with_weights(recipe, home, start)
     source_head = _kept_head(model) if begun.head else []
     transferred, structure = begun.transferred, Structure.of(recipe)
+    if structure.kept_groups == len(layer_groups(model)) and begun.structure.kept_groups is None:
+        structure = replace(structure, kept_groups=None)
     preprocessing = preprocessing_of(model, recipe.image_size)
+    if recipe.image_size:
+        _try_size(model, preprocessing, recipe)
     pool = None if structure.usual and begun.structure.usual else begun.pool or pooling(model)
-    if not (begun.head and classes and begun.classes == list(classes) and begun.structure == structure):
+    if not (begun.head and classes and begun.classes == list(classes) and begun.structure.fits(structure)):
         before = head_tensors(model)
         if shorten(model, recipe.model, structure.kept_groups):
             source_head = []  # its classifier read what is no longer there
+        elif begun.structure.head == "flatten" != structure.head:
+            source_head = []  # it read every place, and now they are pooled before any head sees them
         elif structure.head == "flatten" and begun.structure.head != "flatten":
             source_head = behind_pooling(source_head, model)
         new_head(model, num_classes, structure, preprocessing.size, pool)
         transferred = without_head(transferred, before, head_tensors(model))
-    if recipe.image_size:
-        _try_size(model, preprocessing, recipe)
     return Built(model, source_head, preprocessing, layer_groups(model), recipe.model, arguments, begun.notes, begun.classes,
                  transferred and transferred.event, structure, pool)
 
@@ -121,9 +125,11 @@ def _shape(model: nn.Module, recipe: Recipe, run: SourceRun) -> None:
     if theirs.kept_groups and (recipe.kept_groups is None or recipe.kept_groups > theirs.kept_groups):
         raise BadRecipe("start_is_shorter", run=run.run, kept=theirs.kept_groups)
     if not theirs.usual:
-        pool = pooling(model)
+        pool, preprocessing = pooling(model), preprocessing_of(model, recipe.image_size)
+        if recipe.image_size:
+            _try_size(model, preprocessing, recipe)
         shorten(model, recipe.model, theirs.kept_groups)
-        put_head(model, theirs, len(run.classes), preprocessing_of(model, recipe.image_size).size, pool)
+        put_head(model, theirs, len(run.classes), preprocessing.size, pool)
 
 
 def in_fast_layout(model: nn.Module) -> nn.Module:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -35,6 +35,9 @@ class Structure:
 
     @classmethod
     def of(cls, recipe: Recipe) -> Structure:
+        """What a recipe asks for; width and dropout mean something of a hidden layer only."""
+        if recipe.head != "hidden":
+            return cls(recipe.kept_groups, recipe.head)
         return cls(recipe.kept_groups, recipe.head, recipe.head_width, recipe.head_dropout)
 
     @classmethod
@@ -44,6 +47,10 @@ class Structure:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def fits(self, other: Structure) -> bool:
+        """Whether weights of one fit the other: dropout has none."""
+        return replace(self, head_dropout=0.0) == replace(other, head_dropout=0.0)
 
     @property
     def usual(self) -> bool:
@@ -84,21 +91,28 @@ class Ending:
 def endings(name: str) -> dict[int, Ending]:
     """By the number of leading layer groups that are kept, in order; nothing for a model that timm cannot shorten.
 
-    Found by trying, on a model without weights: timm's pruning says what it keeps, which need not be whole groups.
+    Found by trying, on a model without weights: timm's pruning says what it keeps, which need not be whole groups, and not every
+    model then takes a new head.
     """
     with torch.device("meta"):
-        model = timm.create_model(name)
-        groups = layer_groups(model)
+        model = timm.create_model(name).eval()
+        groups, pool, size = layer_groups(model), pooling(model), model.pretrained_cfg["input_size"]
         found: dict[int, Ending] = {}
         for place in reversed(range(len(getattr(model, "feature_info", ())))):
+            kept = 0
             try:
                 model.prune_intermediate_layers([place], prune_norm=False, prune_head=False)
-                kept = _kept(model, groups)
-                norm = _last_norm(model, groups[-1])
+                if not (kept := _kept(model, groups)) or kept in found:
+                    continue
+                found[kept] = Ending(place, model.num_features, _last_norm(model, groups[-1]))
+                put_head(model, AS_IT_CAME, 2, size[1:], pool)
+                with torch.no_grad():
+                    answered = model(torch.zeros(1, *size)).shape == (1, 2)
             except Exception:  # noqa: BLE001  a model that has no such method, or one that says no in its own way
+                answered = False
+            if not answered:
+                found.pop(kept, None)
                 break
-            if kept:
-                found.setdefault(kept, Ending(place, model.num_features, norm))
     return dict(sorted(found.items()))
 
 
@@ -140,6 +154,7 @@ def put_head(model: nn.Module, structure: Structure, num_classes: int, size: tup
     if structure.head == "linear":
         return
     path, last = _linear(model, structure)
+    before = [group.name for group in layer_groups(model)]
     if structure.head == "hidden":
         width = structure.head_width
         layers = {"hidden": nn.Linear(last.in_features, width), "act": nn.ReLU(), "drop": nn.Dropout(structure.head_dropout),
@@ -147,6 +162,8 @@ def put_head(model: nn.Module, structure: Structure, num_classes: int, size: tup
         model.set_submodule(path, nn.Sequential(OrderedDict(layers)).to(last.weight.device))
     else:
         _flatten(model, path, num_classes, size, structure)
+    if [group.name for group in layer_groups(model)] != before:  # a few models find their groups by the head's own name
+        raise BadRecipe("head_unfit", head=structure.head, model=type(model).__name__)
 
 
 def _linear(model: nn.Module, structure: Structure) -> tuple[str, nn.Linear]:

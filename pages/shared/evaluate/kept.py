@@ -17,14 +17,16 @@ from transfer_core.progress import Progress, validated
 def show(run: str) -> None:
     """Nothing for a training without validation photos, or from before this was measured."""
     progress = follow(run)
-    best = progress.best
-    if best is None or best.kept is None or not validated(progress) or best.kept.share is None:
-        return
-    st.subheader(t("kept.title"), anchor="kept")
-    st.markdown(sentence(best))
-    if second := progress.evaluated.get("source"):
+    best, second = progress.best, progress.evaluated.get("source")
+    measured = best is not None and best.kept is not None and validated(progress) and best.kept.share is not None
+    if measured or second:
+        st.subheader(t("kept.title"), anchor="kept")
+    if second:
         score = {name: f"{100 * second.report[name]:.0f}" for name in ("accuracy", "low", "high")}
         st.markdown(t("kept.second_test", n=second.report["n"], **score))
+    if not measured:
+        return
+    st.markdown(sentence(best))
     if len(progress.epochs) > 1:
         drawing(curves(progress), key="kept-curves")
     _drift(best.kept)

@@ -63,6 +63,8 @@ def _reason(run: Job) -> str:
     """Why it cannot be; empty where it can."""
     if run.payload["recipe"].get("weights") == "scratch":
         return t("mixture.scratch")
+    if run.payload["recipe"].get("head", "linear") != "linear":
+        return t("mixture.head")
     return "" if follow(run.id).started.images.get("validation") else t("mixture.unmeasured")
 
 
@@ -134,7 +136,7 @@ def _at(found: dict[str, Any], suggested: int) -> int:
     """Which of the points the URL names; else the suggested one."""
     shares_ = [round(100 * alpha) for alpha in found["alpha"]]
     asked = place.get("share") or ""
-    wanted = int(asked) if asked.isdecimal() else suggested
+    wanted = int(asked) if asked.isdecimal() and len(asked) < 4 else suggested
     return shares_.index(wanted) if wanted in shares_ else shares_.index(suggested)
 
 

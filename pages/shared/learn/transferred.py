@@ -9,6 +9,7 @@ import streamlit as st
 from pages.shared.components.drawing import drawing
 from pages.shared.learn import parts
 from pages.shared.learn.shown import Shown
+from pages.shared.model.numbers import short
 from pages.shared.text import t
 from pages.shared.train.card import shape_of
 
@@ -26,6 +27,8 @@ def show(now: Shown | None) -> None:
         st.markdown(t(f"learn.transferred.run_{kind(now)}" if now else "learn.transferred.example"))
         if now and (shape := shape_of(now.recipe)):
             st.caption(f":material/architecture: {shape}")
+            if now.recipe.tuning != "all" and info:
+                st.caption(t("structure.learn", trainable=short(info["trainable_parameters"]), total=short(info["parameters"])))
         if now is None or info:
             ladder(info or _EXAMPLE)
 

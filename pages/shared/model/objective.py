@@ -11,6 +11,7 @@ from pages.shared.model.freezing import ends
 from pages.shared.model.numbers import decimal, logarithmic, plus
 from pages.shared.sweep import ask
 from pages.shared.text import t
+from transfer_core.errors import NotFound
 from transfer_core.recipe import Recipe
 from transfer_core.regularizers import REGULARIZERS
 from transfer_core.source_losses import SOURCE_LOSSES
@@ -45,7 +46,7 @@ def section(now: Draft) -> None:
 def refused(now: Draft) -> dict[str, str]:
     """Source losses that cannot be had with this model, freezing or data, and why."""
     reasons = {}
-    classifier = {"run": not now.info.kept_groups, "pretrained": bool(now.info.source_classes)}.get(now.recipe.weights, False)
+    classifier = {"run": _start_has_one(now), "pretrained": bool(now.info.source_classes)}.get(now.recipe.weights, False)
     for loss in SOURCE_LOSSES:
         if loss.facts["needs"] in ("source_logits", "relation", "importance") and not classifier:
             reasons[loss.name] = t("objective.no_classifier")
@@ -58,6 +59,16 @@ def refused(now: Draft) -> dict[str, str]:
         if "train" not in now.positions and "anchor" not in now.positions:
             reasons.setdefault(loss.name, t("objective.all_frozen"))
     return reasons
+
+
+def _start_has_one(now: Draft) -> bool:
+    """Whether the training it starts from ends where this one does: its classifier is then one to compare with."""
+    try:
+        before = backend.store().job(now.recipe.start_from or "").payload["recipe"]
+    except NotFound:
+        return True  # the page says that it is gone
+    pooled_since = before.get("head") == "flatten" != now.recipe.head
+    return before.get("kept_groups") == now.recipe.kept_groups and not pooled_since
 
 
 def other_datasets(now: Draft) -> list[Dataset]:

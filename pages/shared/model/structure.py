@@ -54,7 +54,7 @@ def _head(now: Draft) -> None:
         st.select_slider(t("settings.head_dropout"), plus([0.0, 0.1, 0.2, 0.3, 0.5, 0.7], now.recipe.head_dropout),
                          format_func=lambda share: f"{100 * share:g} %", help=t("settings.head_dropout_help"),
                          **draft.bind("head_dropout", now))
-    if now.recipe.head != "linear":
+    if now.recipe.head != "linear" or now.info.kept_groups:
         st.caption(f":material/info: {t('structure.not_timm')}")
 
 

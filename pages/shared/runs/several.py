@@ -39,7 +39,7 @@ def _refused(chosen: Sequence[Job]) -> str:
     except StudioError as error:
         if error.code == "soup_differs":
             return t(f"mixture.several.differs_{error.values['setting']}")
-        if error.code in ("soup_starts", "soup_untrained", "soup_unmeasured"):
+        if error.code in ("soup_starts", "soup_hidden", "soup_untrained", "soup_unmeasured"):
             return t(f"mixture.several.{error.code}")
         return plain(told(error))
     return ""
