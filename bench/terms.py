@@ -51,7 +51,7 @@ STEPS, BATCH = 80, 16
 VALIDATION, TEST = 60, 200
 """Photos the epoch and λ are chosen by, and those that count, at most. A person with five a class has fewer of the first."""
 SOURCE_TIMES, OMEGA_TIMES = (0.1, 1.0, 10.0), (1.0, 10.0, 100.0)
-"""λ tried, as multiples of what the product takes when the term is chosen."""
+"""λ tried, as multiples of 1 (of 0.4 for co_tuning), and of what the product takes when an Ω is chosen."""
 KNOWN = {"ants": range(310, 311), "bees": range(309, 310), "cat": range(281, 286), "dog": range(151, 269)}
 """ImageNet's classes that a label of the known photos stands for."""
 PLAIN, HEAD_ONLY = "plain fine-tuning", "head only"
@@ -114,7 +114,7 @@ def terms() -> dict[str, dict[str, Any]]:
 def values(term: str) -> list[float]:
     """λ to try of a term."""
     if term in SOURCE_LOSSES:
-        return [SOURCE_LOSSES[term].facts["default"] * times for times in SOURCE_TIMES]
+        return [(0.4 if term == "co_tuning" else 1.0) * times for times in SOURCE_TIMES]
     if term in REGULARIZERS:
         return [REGULARIZERS[term].facts["default"] * times for times in OMEGA_TIMES]
     return []

@@ -2,7 +2,8 @@
 
 A larger λ learns the new task more. Tensors are used through their own methods, so that nothing here imports torch.
 
-Facts of an entry: `needs` is what the caller must provide, `data` whether that is a dataset of the source task.
+Facts of an entry: `needs` is what the caller must provide, `data` whether that is a dataset of the source task, `default` the λ
+that is taken when it is chosen. At these four the model kept most without learning less on validation photos (docs/terms.md).
 
 | needs | the function is given |
 |---|---|
@@ -28,7 +29,7 @@ TEMPERATURE = 2.0
 
 
 @SOURCE_LOSSES.add("lwf", needs="source_logits", formula="T² · KL( softmax(z⁰/T) ‖ softmax(z/T) )",
-                   paper="Li & Hoiem 2016, arXiv:1606.09282", default=1.0)
+                   paper="Li & Hoiem 2016, arXiv:1606.09282", default=0.1)
 def lwf(now: Tensor, start: Tensor, temperature: float = TEMPERATURE) -> Tensor:
     """Learning without forgetting: on your photos, the original classifier keeps giving its original answers.
 
@@ -40,7 +41,7 @@ def lwf(now: Tensor, start: Tensor, temperature: float = TEMPERATURE) -> Tensor:
 
 
 @SOURCE_LOSSES.add("features", needs="features", formula="mean over groups of ‖F(θ) − F(θ⁰)‖² per value",
-                   paper="Li et al. 2019 (DELTA, without attention weights), arXiv:1901.09229", default=1.0)
+                   paper="Li et al. 2019 (DELTA, without attention weights), arXiv:1901.09229", default=0.1)
 def features(now: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> Tensor:
     """Keep what each part of the network sees in your photos close to what it saw before training.
 
@@ -50,7 +51,7 @@ def features(now: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> Tensor:
 
 
 @SOURCE_LOSSES.add("co_tuning", needs="relation", formula="CE( p(source class | your class), softmax(z) )",
-                   paper="You et al. 2020 (Co-Tuning, direct form, no calibration)", default=0.4)
+                   paper="You et al. 2020 (Co-Tuning, direct form, no calibration)", default=4.0)
 def co_tuning(now: Tensor, wanted: Tensor) -> Tensor:
     """Use what the original classes have to do with yours: each photo also has to be recognised as what its class resembled.
 
@@ -61,7 +62,7 @@ def co_tuning(now: Tensor, wanted: Tensor) -> Tensor:
 
 
 @SOURCE_LOSSES.add("ewc", needs="importance", formula="½ Σ F (w − w⁰)²", paper="Kirkpatrick et al. 2017, arXiv:1612.00796",
-                   default=1.0)
+                   default=0.1)
 def ewc(now: Mapping[str, Tensor], start: Mapping[str, Tensor], importance: Mapping[str, Tensor]) -> Tensor:
     """Elastic weights: those the original answers depend on most are held most.
 
