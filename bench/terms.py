@@ -1,6 +1,7 @@
 """What each source loss and each Ω learns, and what it keeps: few photos a class, many seeds, the same photos for all.
 
-    python bench/terms.py --log terms.jsonl --known ants_bees.zip pets_labelled_120.zip -- clothing_10.zip digits_mnist.zip
+    python bench/terms.py --log terms.jsonl --known ants_bees.zip pets_labelled_120.zip --second sign_language_digits.zip \
+        -- clothing_10.zip digits_mnist.zip
     python bench/terms.py --log terms.jsonl --table       # only writes docs/terms.md from what is in the log
 
 First every λ of a small grid is tried with a few seeds at the middle size, and the product's own rule (`sweeping.recommend`)
@@ -85,7 +86,7 @@ def main() -> None:
         known = [image for photos in asked.known for image in imported(photos, home).images]
         manifests = [imported(photos, home) for photos in asked.zips]
         study = Study(home, known, {photos.stem: manifest for photos, manifest in zip(asked.zips, manifests, strict=True)},
-                      asked.log, asked.freeze, asked.size)
+                      asked.log, asked.freeze, asked.size, imported(asked.second, home) if asked.second else None)
         study.all(asked.tries, asked.seeds)
     print(table(_read(asked.log)))
 
@@ -95,6 +96,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("zips", nargs="*", type=Path)
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--known", nargs="+", type=Path, default=[], help="labelled photos ImageNet has classes for")
+    parser.add_argument("--second", type=Path, help="a dataset to learn at the same time (replay)")
     parser.add_argument("--table", action="store_true", help="only write docs/terms.md from the log")
     parser.add_argument("--home", type=Path, help="where activations stay from one call to the next")
     parser.add_argument("--freeze", type=int, default=6, help="layer groups that are frozen")
@@ -104,15 +106,20 @@ def _asked() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def terms() -> dict[str, dict[str, Any]]:
-    """Every term that needs nothing but the photos → its recipe settings; λ is set apart."""
+def terms(second: Manifest | None = None) -> dict[str, dict[str, Any]]:
+    """Every term → its recipe settings; λ is set apart. That which needs a `second` dataset only where there is one."""
     found: dict[str, dict[str, Any]] = {HEAD_ONLY: {"freeze": "all", "regularizer": None}, PLAIN: {"regularizer": None}}
     found |= {each.name: {"source_loss": each.name, "regularizer": None} for each in SOURCE_LOSSES if not each.facts.get("data")}
+    if second:
+        found |= {each.name: {"source_loss": each.name, "regularizer": None, "source_dataset": second.dataset}
+                  for each in SOURCE_LOSSES if each.facts.get("data")}
     return found | {each.name: {"regularizer": each.name} for each in REGULARIZERS}
 
 
 def values(term: str) -> list[float]:
     """λ to try of a term."""
+    if term in SOURCE_LOSSES and SOURCE_LOSSES[term].facts.get("data"):
+        return []  # at its λ, 1: both datasets count the same
     if term in SOURCE_LOSSES:
         return [(0.4 if term == "co_tuning" else 1.0) * times for times in SOURCE_TIMES]
     if term in REGULARIZERS:
@@ -122,7 +129,8 @@ def values(term: str) -> list[float]:
 
 class Study:
     def __init__(self, home: Home, known: Sequence[Image], manifests: dict[str, Manifest], log: Path, freeze: int,
-                 size: int) -> None:
+                 size: int, second: Manifest | None = None) -> None:
+        self.terms = terms(second)
         self.home, self.known, self.manifests, self.log, self.size = home, known, manifests, log, size
         self.common = {"model": DEFAULT_MODEL, "freeze": freeze, "image_size": size, "augmentation": "none", "patience": 0,
                        "batch_size": BATCH, "learning_rate": 3e-3, "precision": "float32"}
@@ -133,15 +141,15 @@ class Study:
 
     def all(self, tries: int, seeds: int) -> None:
         for dataset in self.manifests:
-            for term in terms():
+            for term in self.terms:
                 for value in values(term):
                     self._each(Trial("grid", dataset, term, value, MIDDLE, seed) for seed in range(tries))
         rows = _read(self.log)
-        chosen = {term: choose(rows, term) for term in terms()}
+        chosen = {term: choose(rows, term) for term in self.terms}
         for seed in range(seeds):  # seed by seed, so that what is broken off is a whole study with fewer seeds
             for dataset in self.manifests:
                 for each in SIZES:
-                    self._each(Trial("study", dataset, term, chosen[term], each, seed) for term in terms())
+                    self._each(Trial("study", dataset, term, chosen[term], each, seed) for term in self.terms)
 
     def _each(self, trials: Iterable[Trial]) -> None:
         for trial in trials:
@@ -150,6 +158,7 @@ class Study:
             row = self.run(trial)
             with self.log.open("a") as log:
                 log.write(json.dumps({"key": trial.key, **vars(trial), "freeze": self.common["freeze"], "size": self.size,
+                                      "beside": self.terms[trial.term].get("source_dataset"),
                                       **row}) + "\n")
             self.done.add(trial.key)
             print(trial.key, {name: round(value, 3) for name, value in row.items() if isinstance(value, float)}, flush=True)
@@ -157,7 +166,7 @@ class Study:
     def run(self, trial: Trial) -> dict[str, Any]:
         manifest = drawn(self.manifests[trial.dataset], trial.each, trial.seed)
         count = len(manifest.of("train"))
-        settings = {**self.common, **terms()[trial.term], "dataset": manifest.dataset, "seed": trial.seed,
+        settings = {**self.common, **self.terms[trial.term], "dataset": manifest.dataset, "seed": trial.seed,
                     "epochs": max(1, round(STEPS / max(1, count // BATCH)))}
         if trial.value is not None:
             settings["lambda_target" if trial.term in SOURCE_LOSSES else "lambda_omega"] = trial.value
@@ -290,6 +299,8 @@ classifier still says what it said before the training, on the features as they 
 right ImageNet class. None of them was trained on. Differences are against plain fine-tuning, photo by photo within a seed; the
 95 % intervals resample seeds and photos ({RESAMPLED} times). Many rows are compared here: one in twenty intervals misses by luck.
 
+{" ".join(f"replay learned `{name}` at the same time." for name in sorted({row.get("beside") or "" for row in rows} - {""}))}
+
 {table(rows)}
 """
 
@@ -306,7 +317,8 @@ def table(rows: Sequence[dict]) -> str:
 
 
 def _one_table(dataset: str, each: int, rows: Sequence[dict]) -> str:
-    by_term = {term: {row["seed"]: row for row in rows if row["term"] == term} for term in terms()}
+    names = dict.fromkeys(row["term"] for row in rows)
+    by_term = {term: {row["seed"]: row for row in rows if row["term"] == term} for term in names}
     seeds = sorted(set.intersection(*(set(found) for found in by_term.values())))  # those that every term has been through
     if not seeds:
         return ""

@@ -200,9 +200,13 @@ def study(home, tmp_path):
     import terms
     from drawn_colours import drawn
 
+    from transfer_core.datasets.manifest import Manifest
+
     manifest = drawn(home, train=12, validation=3, test=4)
     known = [replace(image, label={"red": "cat", "green": "dog"}.get(image.label, "ants")) for image in manifest.of("test")]
-    made = terms.Study(home, known, {"colours": manifest}, tmp_path / "log.jsonl", 7, 64)
+    second = Manifest.of_images("second", 1, manifest.images)
+    second.write(home)
+    made = terms.Study(home, known, {"colours": manifest}, tmp_path / "log.jsonl", 7, 64, second)
     made.common |= {"batch_size": 4}
     return made
 
@@ -212,7 +216,7 @@ def test_terms_are_trained_from_the_same_photos_and_asked_the_same_things(study,
 
     monkeypatch.setattr(terms, "STEPS", 8)
     rows = {term: study.run(terms.Trial("study", "colours", term, value, 5, 0))
-            for term, value in ((terms.HEAD_ONLY, None), (terms.PLAIN, None), ("lwf", 0.01), ("l2_sp", 1e6))}
+            for term, value in ((terms.HEAD_ONLY, None), (terms.PLAIN, None), ("lwf", 0.01), ("l2_sp", 1e6), ("replay", None))}
     assert all(len(row["right"]) == 12 and len(row["same"]) == len(row["called"]) == 12 for row in rows.values())
     assert rows[terms.HEAD_ONLY]["same"] == "1" * 12 and rows[terms.HEAD_ONLY]["drift"] == 0
     assert rows["l2_sp"]["drift"] < 0.3 * rows[terms.PLAIN]["drift"], "only biases and norms, which Ω leaves out"
@@ -245,7 +249,7 @@ def test_what_is_in_the_log_is_not_made_again(study, monkeypatch):
     monkeypatch.setattr(study, "run", run)
     study.all(1, 2)
     count = len(made)
-    assert count == sum(len(terms.values(term)) for term in terms.terms()) + 2 * 3 * len(terms.terms())
+    assert count == sum(len(terms.values(term)) for term in study.terms) + 2 * 3 * len(study.terms)
     study.done = {row["key"] for row in terms._read(study.log)}
     study.all(1, 2)
     assert len(made) == count
@@ -253,5 +257,7 @@ def test_what_is_in_the_log_is_not_made_again(study, monkeypatch):
     assert table.count("colours, ") == 3 and "2 seeds, 2 test photos" in table
     (plain,) = {line for line in table.splitlines() if line.startswith(f"| {terms.PLAIN} ")}
     assert "| 50.0 % |" in plain
-    assert "about 80 steps of 16 photos; 5, 10, 20 training photos" in terms.page(terms._read(study.log), 7)
+    page = terms.page(terms._read(study.log), 7)
+    assert "about 80 steps of 16 photos; 5, 10, 20 training photos" in page
+    assert "replay learned `second` at the same time." in page and "| replay |" in page
     assert "| lwf | 10 | 100.0 % | +50.0 (" in table
