@@ -285,6 +285,7 @@ def _read(log: Path) -> list[dict]:
 def page(rows: Sequence[dict], freeze: int) -> str:
     """The document: what was asked and how, then the tables."""
     sizes, pixels = ", ".join(map(str, SIZES)), "/".join(str(size) for size in sorted({row["size"] for row in rows}))
+    beside = sorted({row["beside"].rpartition("-")[0] for row in rows if row.get("beside")})  # without its id
     torch_version = torch.__version__.split("+")[0]
     return f"""# What each term learns, and what it keeps
 
@@ -299,7 +300,7 @@ classifier still says what it said before the training, on the features as they 
 right ImageNet class. None of them was trained on. Differences are against plain fine-tuning, photo by photo within a seed; the
 95 % intervals resample seeds and photos ({RESAMPLED} times). Many rows are compared here: one in twenty intervals misses by luck.
 
-{" ".join(f"replay learned `{name}` at the same time." for name in sorted({row.get("beside") or "" for row in rows} - {""}))}
+{" ".join(f"replay learned `{name}` at the same time." for name in beside)}
 
 {table(rows)}
 """

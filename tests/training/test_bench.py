@@ -204,7 +204,7 @@ def study(home, tmp_path):
 
     manifest = drawn(home, train=12, validation=3, test=4)
     known = [replace(image, label={"red": "cat", "green": "dog"}.get(image.label, "ants")) for image in manifest.of("test")]
-    second = Manifest.of_images("second", 1, manifest.images)
+    second = Manifest.of_images("second-0001", 1, manifest.images)
     second.write(home)
     made = terms.Study(home, known, {"colours": manifest}, tmp_path / "log.jsonl", 7, 64, second)
     made.common |= {"batch_size": 4}
