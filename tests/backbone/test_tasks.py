@@ -8,9 +8,10 @@ import pytest
 from imported import photo
 
 from transfer_core.events import Epoch, Evaluated, Losses, Progressed, Started
+from transfer_core.jobs.averages import named
 from transfer_core.jobs.devices import devices
 from transfer_core.jobs.run import run_job
-from transfer_core.jobs.tasks import TASKS, Result, StopAsked, _dataset_name, first_look, take_first_look
+from transfer_core.jobs.tasks import TASKS, Result, StopAsked, first_look, take_first_look
 from transfer_core.words import message
 
 LOSS = Losses(total=1.0, target=1.0)
@@ -61,10 +62,11 @@ def test_an_import_whose_worker_died_before_it_could_say_so_is_not_done_twice(st
 
 
 def test_a_run_of_a_deleted_dataset_is_named_after_its_id(store):
+    run = store.submit("train", {"recipe": {"dataset": "hats-1"}}, "cpu")
     store.add_dataset("Hats", "hats-1", message("app.name"), {})
-    assert _dataset_name("hats-1", store) == "Hats"
+    assert named(store, run) == "Hats"
     store.delete_dataset("hats-1")
-    assert _dataset_name("hats-1", store) == "hats-1"
+    assert named(store, run) == "hats-1"
 
 
 def test_a_resumed_run_that_had_finished_its_epochs_still_knows_them():

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 from drawn_colours import drawn
+from events_of import ended, of
 from safetensors.torch import load_file
 from test_starts import hashes
 
@@ -25,21 +26,6 @@ from transfer_core.training.averaging import Sum
 from transfer_core.training.evaluate import predictions_file, read_predictions
 from transfer_core.training.models import build, load_run
 from transfer_core.training.soup import greedy
-
-
-def done(work):
-    """Its events, and what it returns."""
-    events = []
-    while True:
-        try:
-            events.append(next(work))
-        except StopIteration as end:
-            return events, end.value
-
-
-def of(kind, events):
-    return [event for event in events if isinstance(event, kind)]
-
 
 # What can be worked out
 
@@ -60,7 +46,7 @@ def tried(outcomes):
 
 def test_the_best_goes_first_and_what_does_not_lower_the_average_stays():
     trial, asked = tried({"bd": 0.79, "bc": 0.80, "bca": 0.81})
-    _, made = done(greedy(ACCURACY, trial))
+    _, made = ended(greedy(ACCURACY, trial))
     assert made.order == ["b", "d", "c", "a"]  # of equals the one named first
     assert asked == [("b", "d"), ("b", "c"), ("b", "c", "a")]  # d is out; c changes nothing, and stays
     assert (made.runs, made.left) == (["b", "c", "a"], ["d"])
@@ -69,13 +55,13 @@ def test_the_best_goes_first_and_what_does_not_lower_the_average_stays():
 
 def test_what_was_reached_is_the_mark_for_the_next():
     trial, _ = tried({"bd": 0.9, "bdc": 0.85, "bda": 0.85})
-    _, made = done(greedy(ACCURACY, trial))
+    _, made = ended(greedy(ACCURACY, trial))
     assert made.runs == ["b", "d"] and made.validation == [0.80, 0.9, 0.85, 0.85]
 
 
 def test_where_nothing_helps_the_best_stands_alone():
     trial, _ = tried({"bd": 0.1, "bc": 0.1, "ba": 0.1})
-    _, made = done(greedy(ACCURACY, trial))
+    _, made = ended(greedy(ACCURACY, trial))
     assert (made.runs, made.left) == (["b"], ["d", "c", "a"])
 
 
@@ -276,7 +262,7 @@ def test_a_source_that_was_deleted_meanwhile_is_said(store, source):
     job = mixed_run(store, source, 0.5)
     store.delete_job(source.id)
     with pytest.raises(NotFound) as error:
-        done(TASKS["train"](job, store))
+        ended(TASKS["train"](job, store))
     assert error.value.code == "no_run"
 
 
@@ -284,7 +270,7 @@ def test_a_model_with_two_heads_is_refused(store, trained, recipe):
     first = trained(model="deit_tiny_distilled_patch16_224", epochs=1, image_size=32)
     second = trained(model="deit_tiny_distilled_patch16_224", epochs=1, image_size=32, weights="run", start_from=first.id)
     with pytest.raises(Unavailable) as error:
-        done(TASKS["train"](mixed_run(store, second, 0.5), store))
+        ended(TASKS["train"](mixed_run(store, second, 0.5), store))
     assert error.value.code == "no_linear_head"
 
 
@@ -393,7 +379,7 @@ def test_a_soup_without_validation_images_is_refused(store, three, home):
     home.manifest("colours", 1).unlink()
     some.write(home)
     with pytest.raises(BadRecipe) as error:
-        done(TASKS["train"](job, store))
+        ended(TASKS["train"](job, store))
     assert error.value.code == "soup_unmeasured"
 
 

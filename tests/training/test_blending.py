@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from events_of import ended
 from test_starts import RUN, first, hashes, onward, two  # noqa: F401 (fixtures)
 from torch import nn
 
@@ -18,16 +19,6 @@ from transfer_core.training.models import load_run
 from transfer_core.training.pipeline import ImageInputs
 
 CPU = torch.device("cpu")
-
-
-def ended(work):
-    """Its events, and what it returns."""
-    events = []
-    while True:
-        try:
-            events.append(next(work))
-        except StopIteration as end:
-            return events, end.value
 
 
 @pytest.fixture(params=[0, 2])

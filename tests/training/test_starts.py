@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 from drawn_colours import drawn
+from events_of import of
 from safetensors.torch import load_file
 
 from transfer_core.datasets.manifest import Image, Manifest
@@ -22,10 +23,6 @@ from transfer_core.training.fit import fit
 from transfer_core.training.models import build, head_tensors, load_run
 
 RUN = "a" * 32
-
-
-def of(kind, events):
-    return [event for event in events if isinstance(event, kind)]
 
 
 @pytest.fixture

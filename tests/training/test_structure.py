@@ -8,6 +8,7 @@ import zipfile
 import pytest
 import timm
 import torch
+from events_of import of
 
 from transfer_core.errors import BadRecipe
 from transfer_core.events import Cached, Epoch, Exported, Kept, Note, Started
@@ -21,10 +22,6 @@ from transfer_core.training.structure import Structure, endings
 
 MODEL = "test_resnet"
 FAMILIES = ("test_resnet", "test_efficientnet", "test_vit", "mobilenetv3_small_050", "regnety_002", "vgg11")
-
-
-def of(kind, events):
-    return [event for event in events if isinstance(event, kind)]
 
 
 def asked(**settings) -> Recipe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
+from events_of import of
 from safetensors.torch import load_file
 from torch import nn
 from torch.func import functional_call
@@ -16,10 +17,6 @@ from transfer_core.training import loop
 from transfer_core.training.fit import fit
 from transfer_core.training.models import build, head_tensors
 from transfer_core.training.tuning import LowRank, left_out
-
-
-def of(kind, events):
-    return [event for event in events if isinstance(event, kind)]
 
 
 def moved(recipe, manifest, home, out) -> set[str]:

@@ -23,7 +23,7 @@ def mixture(store: Store, run: str, alpha: float, name: str | None = None) -> di
     if not (math.isfinite(alpha) and 0 <= alpha <= 1):
         raise BadRecipe("alpha_outside", given=f"{alpha:g}")
     source = can_be_mixed(store, run)
-    return {"recipe": source.payload["recipe"], "name": name or f"{_named(store, source)} α={alpha:.3g}",
+    return {"recipe": source.payload["recipe"], "name": name or f"{named(store, source)} α={alpha:.3g}",
             "mixture": {"run": source.id, "alpha": alpha}}
 
 
@@ -47,7 +47,7 @@ def soup(store: Store, runs: Sequence[str], name: str | None = None) -> dict[str
     if len(sources) < 2:
         raise BadRecipe("soup_too_few")
     check_alike(store, sources)
-    return {"recipe": sources[0].payload["recipe"], "name": name or _named(store, sources[0]),
+    return {"recipe": sources[0].payload["recipe"], "name": name or named(store, sources[0]),
             "soup": {"runs": [source.id for source in sources]}}
 
 
@@ -99,7 +99,8 @@ def _trained(store: Store, run: str) -> Job:
     return job
 
 
-def _named(store: Store, job: Job) -> str:
+def named(store: Store, job: Job) -> str:
+    """Its own name, else that of its dataset, else the dataset's id: it may have been deleted, and its files are still there."""
     if name := job.payload.get("name"):
         return name
     try:

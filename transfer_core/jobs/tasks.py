@@ -183,7 +183,7 @@ def train(job: Job, store: Store) -> Work:
 
     recipe = Recipe(**job.payload["recipe"])
     manifest = Manifest.read(store.home, recipe.dataset, recipe.version)
-    name = job.payload.get("name") or _dataset_name(recipe.dataset, store)
+    name = averages.named(store, job)
     out = store.home.run(job.id)
     result = Result()
     result.recall(event for _, event in store.events(job.id))
@@ -222,14 +222,6 @@ def blend(job: Job, store: Store) -> Work:
     recipe = Recipe(**run.payload["recipe"])
     manifest = Manifest.read(store.home, recipe.dataset, recipe.version)
     return (yield from blend(store.home.run(run.id), manifest, store.home, device=job.device))
-
-
-def _dataset_name(dataset: str, store: Store) -> str:
-    """Its id, when it was deleted meanwhile: its files are still there, so the run goes on."""
-    try:
-        return store.dataset(dataset).name
-    except NotFound:
-        return dataset
 
 
 @TASKS.add("measure", torch=True, stays=True)

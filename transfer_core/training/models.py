@@ -23,7 +23,7 @@ from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training.layers import LayerGroup, layer_groups
 from transfer_core.training.starts import SourceRun, Start, from_file, from_run, read_run, run_folder, without_head
-from transfer_core.training.structure import AS_IT_CAME, Structure, behind_pooling, pooling, put_head, shorten
+from transfer_core.training.structure import AS_IT_CAME, Structure, behind_pooling, pooling, put_head, reshape, shorten
 from transfer_core.training.weight_files import read_weights
 from transfer_core.training.weights import own_file, pretrained_state_dict
 from transfer_core.words import Message
@@ -124,12 +124,10 @@ def _shape(model: nn.Module, recipe: Recipe, run: SourceRun) -> None:
     theirs = run.structure
     if theirs.kept_groups and (recipe.kept_groups is None or recipe.kept_groups > theirs.kept_groups):
         raise BadRecipe("start_is_shorter", run=run.run, kept=theirs.kept_groups)
-    if not theirs.usual:
-        pool, preprocessing = pooling(model), preprocessing_of(model, recipe.image_size)
-        if recipe.image_size:
-            _try_size(model, preprocessing, recipe)
-        shorten(model, recipe.model, theirs.kept_groups)
-        put_head(model, theirs, len(run.classes), preprocessing.size, pool)
+    preprocessing = preprocessing_of(model, recipe.image_size)
+    if recipe.image_size and not theirs.usual:
+        _try_size(model, preprocessing, recipe)
+    reshape(model, recipe.model, theirs, len(run.classes), preprocessing.size)
 
 
 def in_fast_layout(model: nn.Module) -> nn.Module:
@@ -236,9 +234,6 @@ def load_run(folder: Path) -> tuple[nn.Module, list[str], Preprocessing]:
 def shaped(info: Mapping[str, Any], num_classes: int) -> nn.Module:
     """A model of the shape a run's `info.json` tells of, with weights of no meaning."""
     model = timm.create_model(info["architecture"], num_classes=num_classes, **info["arguments"])
-    structure = Structure.from_dict(info.get("structure"))
-    if not structure.usual:
-        pool = pooling(model)
-        shorten(model, info["architecture"], structure.kept_groups)
-        put_head(model, structure, num_classes, Preprocessing.from_dict(info["preprocessing"]).size, pool)
+    size = Preprocessing.from_dict(info["preprocessing"]).size
+    reshape(model, info["architecture"], Structure.from_dict(info.get("structure")), num_classes, size)
     return model

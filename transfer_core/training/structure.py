@@ -166,6 +166,14 @@ def put_head(model: nn.Module, structure: Structure, num_classes: int, size: tup
         raise BadRecipe("head_unfit", head=structure.head, model=type(model).__name__)
 
 
+def reshape(model: nn.Module, name: str, structure: Structure, num_classes: int, size: tuple[int, int]) -> None:
+    """Give a model as timm makes it this shape, with a new head. Raises `BadRecipe`."""
+    if not structure.usual:
+        pool = pooling(model)
+        shorten(model, name, structure.kept_groups)
+        put_head(model, structure, num_classes, size, pool)
+
+
 def _linear(model: nn.Module, structure: Structure) -> tuple[str, nn.Linear]:
     head = model.get_classifier()
     if not isinstance(head, nn.Linear):
