@@ -220,8 +220,10 @@ def _time(recipe: Recipe, info: ModelInfo, learns: list[bool], first: int, image
         looking = _VALIDATION_SHARE * (forward * (1 + teacher) + speed.decode_seconds)
         return _START_SECONDS + images * recipe.epochs * (training + looking)
     # What is frozen at the start runs once for each stored view; epochs run what lies behind it.
-    once = (max(1, recipe.kept_views or 0) + _VALIDATION_SHARE) * (speed.decode_seconds + _PREFIX * ahead * forward)
-    epoch = (1 + _VALIDATION_SHARE) * (1 - ahead) * forward * (1 + teacher) + backward
+    asked = teacher and recipe.source_loss == "lwf"  # what the original model says of a stored view is asked for once
+    each = speed.decode_seconds + _PREFIX * ahead * forward + asked * (1 - ahead) * forward
+    once = (max(1, recipe.kept_views or 0) + _VALIDATION_SHARE) * each
+    epoch = (1 + _VALIDATION_SHARE) * (1 - ahead) * forward * (1 + teacher - asked) + backward
     return _START_SECONDS + images * (once + recipe.epochs * epoch)
 
 

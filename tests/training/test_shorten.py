@@ -11,10 +11,11 @@ from drawn_colours import drawn
 from safetensors.torch import load_file
 
 from transfer_core.activations import Shelf
-from transfer_core.events import Cached, Epoch, Note
+from transfer_core.events import Cached, Epoch, Note, Progressed
 from transfer_core.training import evaluate, freezing
 from transfer_core.training.fit import fit
 from transfer_core.training.models import build, load_run
+from transfer_core.training.objective import terms
 from transfer_core.training.pipeline import ImageInputs
 from transfer_core.training.prefix import engine, plan, shorten
 from transfer_core.training.prefix.answers import StoredAnswers
@@ -96,6 +97,29 @@ def test_source_losses_are_the_same_on_stored_activations(recipe, manifest, home
     assert of(Cached, short)
     assert [epoch.train for epoch in of(Epoch, short)] == [epoch.train for epoch in of(Epoch, long)]
     assert of(Epoch, short)[-1].train.source > 0
+
+
+@pytest.mark.usefixtures("eager")
+def test_what_the_original_model_says_of_a_stored_view_is_asked_for_once(recipe, manifest, home, tmp_path, monkeypatch):
+    chosen = recipe.but(freeze=2, epochs=5, source_loss="lwf", augmentation="light", stored_views=2)
+    monkeypatch.setattr("transfer_core.training.fit.build", with_head)
+    told = list(fit(chosen, manifest, home, tmp_path / "told", device="cpu"))
+    monkeypatch.setattr(terms, "TOLD_BYTES", 0)
+    asked = list(fit(chosen, manifest, home, tmp_path / "asked", device="cpu"))
+    last = [event for event in of(Progressed, told) if event.stage == "asking"][-1]
+    assert last.done == last.total == 2 * len(manifest.of("train")) + len(manifest.of("validation"))
+    assert not [event for event in of(Progressed, asked) if event.stage == "asking"]
+    for one, other in zip(of(Epoch, told), of(Epoch, asked), strict=True):
+        assert (one.train.source, one.validation.source) == pytest.approx((other.train.source, other.validation.source), rel=1e-4)
+        assert one.train.total == pytest.approx(other.train.total, rel=1e-5)
+
+
+@pytest.mark.usefixtures("eager")
+def test_as_many_stored_views_as_epochs_are_not_asked_about_beforehand(recipe, manifest, home, tmp_path, monkeypatch):
+    monkeypatch.setattr("transfer_core.training.fit.build", with_head)
+    chosen = recipe.but(freeze=2, epochs=2, source_loss="lwf", augmentation="light", stored_views=2)
+    stages = {event.stage for event in of(Progressed, fit(chosen, manifest, home, tmp_path, device="cpu"))}
+    assert stages and "asking" not in stages
 
 
 def with_head(*given):

@@ -19,7 +19,7 @@ from transfer_core.training.freezing import Ladder, climb, freeze, has_statistic
 from transfer_core.training.loop import Training, TrainStep, is_out_of_memory
 from transfer_core.training.meter import Meter
 from transfer_core.training.models import Built, in_fast_layout
-from transfer_core.training.objective import Joint, Objective, Term
+from transfer_core.training.objective import Answers, Joint, Objective, Term
 from transfer_core.training.optim import Precision, make_optimizer, make_precision
 from transfer_core.training.pipeline import ImageInputs, Inputs, class_weights
 from transfer_core.training.pixels import keep_pixels
@@ -116,9 +116,12 @@ def _shorter(recipe: Recipe, built: Built, ladder: Ladder, objective: Objective,
     if out:
         short = yield from _within_memory(shorten(recipe, built, ladder, splits, home, out, precision, device))
     if short:
-        if objective.source and objective.source.teacher is not None:
-            objective.source.teacher = Suffix(short.parts, objective.source.teacher)
-        return short.network, short.inputs
+        inputs, source = short.inputs, objective.source
+        if source and source.teacher is not None:
+            source.teacher = Suffix(short.parts, source.teacher)
+        if isinstance(source, Answers):
+            inputs = yield from source.ask_once(inputs, recipe.epochs, device, precision.cast)
+        return short.network, inputs
     return built.model, (yield from keep_pixels(splits, recipe.epochs, home)) if out else splits
 
 

@@ -175,4 +175,4 @@ def _second_heads(built: Built, classes: Sequence[str]) -> tuple[list[nn.Module]
     return [head.requires_grad_(True) for head in classifiers(model)], True
 
 
-__all__ = ["Joint", "Network", "Objective", "Parts", "Term"]
+__all__ = ["Answers", "Joint", "Network", "Objective", "Parts", "Term"]

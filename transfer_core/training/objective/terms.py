@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,14 @@ from transfer_core.training.freezing import Ladder
 from transfer_core.training.layers import LayerGroup
 from transfer_core.training.models import Built, features_and_logits
 from transfer_core.training.pipeline import Inputs, in_batches, in_order, shuffled
-from transfer_core.training.prefix.inputs import moved, placed
+from transfer_core.training.prefix.inputs import StoredInputs, ToldInputs, moved, placed
 
 Network = Callable[[Any], Tensor]
 """The model, or the suffix of a cut one; its modules' hooks fire either way."""
 RELATED, WEIGHED = 2000, 200
 """Training images that are looked at to relate classes, and to find which weights matter."""
+TOLD_BYTES = 256_000_000
+"""Memory for original answers that are kept instead of asked for in every step: 64,000 photos of 1,000 classes."""
 _AT_ONCE = 8
 """So few that memory is no question, before the training has found its batch size."""
 
@@ -31,7 +33,7 @@ class Term:
     """One source loss. Make it before the model is frozen or trained; call `prepare` once before the first step."""
 
     teacher: nn.Module | None = None
-    """The model as it was, where its answers are asked for in every step; `shorten` puts its suffix in its place."""
+    """The model as it was, while its answers are asked for in every step; where photos are stored, its suffix."""
     heads: Sequence[nn.Module] = ()
     """Source classifiers that learn along."""
     new = False
@@ -58,8 +60,33 @@ class Answers(Term):
     def __init__(self, loss: Callable[[Tensor, Tensor], Tensor], built: Built) -> None:
         self.loss, self.kept, self.teacher = loss, built.source_head, _as_it_is(built.model)
 
+    @torch.no_grad()
+    def ask_once(self, splits: Sequence[StoredInputs], epochs: int, device: torch.device,
+                 cast: Callable[[], AbstractContextManager]) -> Generator[Event, None, Sequence[StoredInputs | ToldInputs]]:
+        """Progress, then the same inputs with the original answers beside them, and no need of the teacher any more. What would
+        not repay, or take more memory than `TOLD_BYTES`, is given back as it came."""
+        classes = answers(self.teacher, _first_of(splits, device), self.kept)[0].shape[1]
+        total = sum(len(split.labels) * len(split.views) for split in splits)
+        if 4 * total * classes > TOLD_BYTES or max(len(split.views) for split in splits) >= epochs:
+            return splits
+        done, told = 0, []
+        for split in splits:
+            said = [torch.empty(len(split.labels), classes) for _ in split.views]
+            for view, logits in enumerate(said):
+                order = in_order(len(split.labels), _AT_ONCE)
+                for places, (images, _) in zip(order, split.batches(order, view + 1), strict=True):
+                    with cast():
+                        logits[places] = answers(self.teacher, placed(images, device), self.kept)[0].float().cpu()
+                    done += len(places)
+                    yield Progressed(stage="asking", done=done, total=total)
+            told.append(ToldInputs(split, said))
+        self.teacher = None
+        return told
+
     def __call__(self, network: Network, images: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
         now, logits = answers(network, images, self.kept)
+        if self.teacher is None:
+            return logits, self.loss(now.float(), images[-1])
         with torch.no_grad():
             start, _ = answers(self.teacher, images, self.kept)
         return logits, self.loss(now.float(), start.float())
@@ -204,6 +231,11 @@ def answers(network: Network, images: Any, heads: Sequence[nn.Module]) -> tuple[
     features, logits = features_and_logits(network, images)
     given = [head(feature) for head, feature in zip(heads, features, strict=True)]
     return sum(given) / len(given), logits  # distilled models average their two heads
+
+
+def _first_of(splits: Sequence[StoredInputs], device: torch.device) -> Any:
+    images, _ = next(iter(splits[0].batches([[0]], 1)))
+    return placed(images, device)
 
 
 def _as_it_is(model: nn.Module) -> nn.Module:

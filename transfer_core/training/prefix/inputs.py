@@ -26,9 +26,13 @@ class StoredInputs:
     labels: Tensor
     live: tuple[Live, ...]
 
+    def view(self, epoch: int) -> int:
+        """Epoch e reads view (e − 1) modulo V."""
+        return max(0, epoch - 1) % len(self.views)
+
     def batches(self, order: Sequence[Sequence[int]], epoch: int) -> Iterator[Batch]:
-        """Epoch e reads view (e − 1) modulo V. One batch is read ahead."""
-        rows = self.views[max(0, epoch - 1) % len(self.views)]
+        """One batch is read ahead."""
+        rows = self.views[self.view(epoch)]
         with ThreadPoolExecutor(1, thread_name_prefix="rows") as pool:
             ahead = None
             for indices in order:
@@ -39,15 +43,35 @@ class StoredInputs:
                 yield from_rows(ahead[1].result(), self.live), self.labels[list(ahead[0])]
 
 
+@dataclass
+class ToldInputs:
+    """Stored inputs, and behind the tensors of each batch what the original classifier says of its images: that never changes."""
+
+    stored: StoredInputs
+    said: Sequence[Tensor]
+    """Logits of the source classes for each view: float32 images × source classes."""
+
+    @property
+    def labels(self) -> Tensor:
+        return self.stored.labels
+
+    def batches(self, order: Sequence[Sequence[int]], epoch: int) -> Iterator[Batch]:
+        said = self.said[self.stored.view(epoch)]
+        for (tensors, labels), places in zip(self.stored.batches(order, epoch), order, strict=True):
+            yield (*tensors, said[list(places)]), labels
+
+
 class Suffix(nn.Module):
-    """The half that learns, called with the tuple a batch of `StoredInputs` is. It shares the model's modules and hooks."""
+    """The half that learns, called with the tuple a batch of `StoredInputs` is; what else a batch holds is not for it. It shares
+    the model's modules and hooks."""
 
     def __init__(self, parts: Cut, model: nn.Module) -> None:
         super().__init__()
         self._graph, self._heads = [parts.suffix_of(model)], classifiers(model)  # lists: the model owns the parameters
+        self._count = len(parts.live)
 
     def forward(self, tensors: tuple[Tensor, ...]) -> Tensor:
-        return self._graph[0](*tensors)
+        return self._graph[0](*tensors[:self._count])
 
     def get_classifier(self) -> list[nn.Module]:
         """As timm's models have it, for `models.classifiers`."""
