@@ -33,7 +33,11 @@ install: .venv/.installed
 	bash tests/chromium.sh
 	@touch $@
 
-test: .venv/.chromium
+# For the page that runs a model by itself. Without it, the tests of that page are skipped and say so.
+.venv/web: .venv/.installed transfer_core/web_runtime.py
+	$(BIN)/python -m transfer_core.web_runtime $@ || echo "ONNX Runtime Web could not be fetched: its tests will be skipped"
+
+test: .venv/.chromium .venv/web
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup

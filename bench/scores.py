@@ -26,9 +26,9 @@ from transfer_core.events import Cached
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training.evaluate import evaluate, predictions_file
+from transfer_core.training.export.replay import open_run
 from transfer_core.training.fit import choose_device, fit
 from transfer_core.training.prefix.answers import StoredAnswers
-from transfer_core.training.replay import open_run
 
 MODEL = "tf_efficientnet_lite0.in1k"
 Row = dict[str, object]

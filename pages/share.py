@@ -3,12 +3,17 @@
 import streamlit as st
 
 from pages.shared import needs
-from pages.shared.share import files, snippets
+from pages.shared.share import files, making, publishing, snippets
 from pages.shared.text import t
 from pages.shared.train.follow import follow
 
 st.title(t("share.title"))
 run = needs.trained_run()
 if run is not None:
-    name = files.show(run)
-    snippets.show(name, timm="safetensors" in follow(run.id).exported)
+    exported = follow(run.id).exported
+    name = files.show(run.id, exported)
+    if exported:
+        making.show(run, exported)
+    if "onnx" in exported:
+        publishing.show(run)
+    snippets.show(name, timm=bool({"timm", "safetensors"} & set(exported)))  # the second is what it was called before

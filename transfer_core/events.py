@@ -143,6 +143,12 @@ class Exported(_Fact):
     replayed: int = 0
     same: int = 0
     largest_difference: float = 0.0
+    right: int | None = None
+    """Of the replayed images, those that this file names rightly, where it is not meant to answer exactly as the model does."""
+    right_before: int | None = None
+    """Those that the model names rightly."""
+    files: list[str] = []
+    """What lies in the folder a person asked for."""
 
 
 class Imported(_Fact):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import secrets
@@ -22,6 +23,14 @@ def studio() -> Path:
 
 def assets() -> Path:
     return studio() / "assets"
+
+
+@cache
+def studio_version() -> str:
+    try:
+        return importlib.metadata.version("transfer-studio")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,10 @@ class Home:
     def run(self, run: str) -> Path:
         """A run's artifacts: best weights, last checkpoint, predictions, exports."""
         return self._folder("runs", run)
+
+    def demo(self, demo: str) -> Path:
+        """What a published demo answers with; it stays when the run it came from is deleted."""
+        return self._folder("demos", demo)
 
     def job(self, job: str) -> Path:
         """A job's log."""

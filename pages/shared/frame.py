@@ -16,13 +16,17 @@ def run() -> None:
     place.settle_language()
     st.set_page_config(page_title=t("app.name"), page_icon=str(assets() / "icon.svg"), layout="wide")
     page = navigation.current()
-    _header()
-    navigation.steps(page)
+    if page.url_path == navigation.PUBLIC:
+        _public_header()
+    else:
+        _header()
+        navigation.steps(page)
     try:
         page.run()
     except StudioError as error:
         show(error)
-    _footer()
+    if page.url_path != navigation.PUBLIC:
+        _footer()
 
 
 def show(error: StudioError) -> None:
@@ -37,6 +41,15 @@ def _header() -> None:
         st.space("stretch")
         navigation.runs_link()
         navigation.learn_link()
+        _language_switch()
+
+
+def _public_header() -> None:
+    """For strangers: no way into the studio."""
+    with st.container(horizontal=True, key="header", vertical_alignment="center", gap="small"):
+        with st.container(key="brand", width="content"):
+            st.markdown(f"**{t('app.name')}**")
+        st.space("stretch")
         _language_switch()
 
 

@@ -13,10 +13,12 @@ from pages.shared.text import t
 from transfer_core.paths import studio
 
 STEPS = ("data", "model", "train", "evaluate", "predict", "share")
+PUBLIC = "demo"
+"""The one page that is for strangers."""
 _ICONS = {"home": ":material/home:", "data": ":material/photo_library:", "model": ":material/layers:",
           "train": ":material/model_training:", "evaluate": ":material/fact_check:", "predict": ":material/image_search:",
           "share": ":material/download:", "runs": ":material/history:", "sweep": ":material/tune:",
-          "learn": ":material/school:"}
+          "learn": ":material/school:", "demo": ":material/public:"}
 
 
 def page(name: str) -> StreamlitPage:

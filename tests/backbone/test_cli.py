@@ -416,10 +416,13 @@ def test_the_whole_way_without_a_browser(run, tmp_path):
     assert set(predictions[0]["probabilities"]) == set("0123456789")
     assert sum(predictions[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert predictions[0]["label"] == max(predictions[0]["probabilities"], key=predictions[0]["probabilities"].get)
-    for kind in ("zip", "onnx", "safetensors"):
+    for kind in ("zip", "onnx", "timm"):
         written = run("export", name, "--format", kind, "--out", str(tmp_path / "out"), "--json").answer
         assert written["format"] == kind
         assert Path(written["file"]).stat().st_size == written["bytes"]
+        assert written["files"] and all(Path(file).is_file() for file in written["files"])
+        assert written["checked"]["same_answer"] == written["checked"]["images"] > 0
+        assert 0 <= written["checked"]["largest_difference"] < 1e-3
     resumed = run("train", "--resume", name, "--json")
     assert (resumed.status, resumed.answer["run"]) == (0, name)
 

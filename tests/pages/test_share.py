@@ -6,8 +6,8 @@ import pytest
 import stories
 
 from pages.shared.share import files
-from transfer_core.events import Finished
-from transfer_core.words import languages, say
+from transfer_core.events import Exported, Failed, Finished
+from transfer_core.words import languages, message, say
 
 
 def links(app) -> str:
@@ -45,3 +45,46 @@ def test_a_run_without_files_says_so(visit, store):
     store.end(run.id, "finished", {"epochs": 2})
     app = visit("share", run=run.id)
     assert not app.exception and app.info[0].value == say("share.none")
+
+
+def press(app, key: str):
+    return next(button for button in app.button if button.key == key).click().run()
+
+
+@pytest.mark.parametrize("language", languages())
+def test_a_format_is_made_when_it_is_asked_for(visit, store, language):
+    stories.dataset(store)
+    run = stories.finished(store)
+    app = visit("share", run=run.id, lang=language)
+    press(app, "make-html")
+    [job] = store.jobs("export")
+    assert not app.exception and job.payload == {"run": run.id, "format": "html"}
+    assert not any(button.key == "make-html" for button in app.button), "it is being made"
+    store.claim(job.id, 1)
+    made = Exported(format="html", file="My colours.html", bytes=22_000_000, replayed=18, same=18, largest_difference=6e-7)
+    store.append(run.id, made)
+    store.end(job.id, "finished", {})
+    assert f'href="/files/{run.id}/My%20colours.html" download' in links(visit("share", run=run.id, lang=language))
+
+
+def test_a_format_that_failed_says_why_and_can_be_tried_again(visit, store):
+    stories.dataset(store)
+    run = stories.finished(store)
+    job = stories.begun(store, "export", {"run": run.id, "format": "pt2"})
+    store.append(job.id, Failed(message=message("errors.no_web_runtime.text", version="1.0")))
+    store.end(job.id, "failed")
+    app = visit("share", run=run.id)
+    assert not app.exception
+    assert say("errors.no_web_runtime.text", version="1.0").split("(")[0] in app.error[0].value
+    press(app, "make-pt2")
+    assert len(store.jobs("export", "queued")) == 1
+
+
+def test_what_a_small_file_costs_is_said(visit, store):
+    stories.dataset(store)
+    run = stories.finished(store)
+    store.append(run.id, Exported(format="onnx-int8", file="model-int8.onnx", bytes=4_000_000, replayed=18, same=15,
+                                  largest_difference=0.4, right=14, right_before=15))
+    app = visit("share", run=run.id)
+    said = say("share.quantized", n=18, right=14, before=15, same=15)
+    assert any(said in caption.value for caption in app.caption)

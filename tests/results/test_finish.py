@@ -18,7 +18,7 @@ def test_the_story_of_a_finish(finished):
     run, story = finished
     assert [event.split for event in story if isinstance(event, Evaluated)] == ["validation", "test"]
     exported = {event.format: event for event in story if isinstance(event, Exported)}
-    assert set(exported) == {"safetensors", "onnx", "zip"}
+    assert set(exported) == {"timm", "onnx", "zip"}
     assert not [event for event in story if isinstance(event, Note)]
     for event in exported.values():
         assert event.replayed == event.same == 8

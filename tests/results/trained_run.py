@@ -54,7 +54,8 @@ def odd_pictures() -> dict[str, bytes]:
     }
 
 
-def trained(root: Path, labels: list[str] = LABELS, model: str = "test_resnet", splits=("validation", "test")) -> Trained:
+def trained(root: Path, labels: list[str] = LABELS, model: str = "test_resnet", splits=("validation", "test"),
+            weights: str = "scratch") -> Trained:
     """What `fit` leaves behind, with a head that is random instead of learned."""
     from transfer_core.training.checkpoint import save_best, write_description
     from transfer_core.training.models import build, classifiers
@@ -66,15 +67,17 @@ def trained(root: Path, labels: list[str] = LABELS, model: str = "test_resnet", 
         for split in ("train", *splits):
             images.append(Image(sha, file, labels[number % len(labels)], split, number, 97, 61))
     folder = home.run("train-1")
-    recipe = Recipe(dataset="odd", model=model, weights="scratch", epochs=1)
+    recipe = Recipe(dataset="odd", model=model, weights=weights, epochs=1)
     torch.manual_seed(0)
     built = build(recipe, len(labels), home)
     _decide(built.model, classifiers(built.model)[0], torch.from_numpy(np.stack(
         [preprocess(open_image(content), built.preprocessing) for content in odd_pictures().values()])))
     write_description(folder, recipe, sorted(labels), {
-        "architecture": model, "arguments": built.arguments, "preprocessing": built.preprocessing.to_dict()})
+        "architecture": built.architecture, "arguments": built.arguments, "preprocessing": built.preprocessing.to_dict()})
     save_best(folder, built.model)
-    return Trained(folder, Manifest("odd", 1, tuple(images)), home)
+    manifest = Manifest("odd", 1, tuple(images))
+    manifest.write(home)
+    return Trained(folder, manifest, home)
 
 
 def _decide(model: torch.nn.Module, head: torch.nn.Linear, pictures: torch.Tensor) -> None:

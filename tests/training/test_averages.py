@@ -391,7 +391,7 @@ def test_the_verdict_and_the_card_call_it_what_it_is(store, source, three):
         said = verdict(fold(Progress(), (event for _, event in store.events(job.id))))
         assert said.key.startswith(f"verdict.{key}")
         from transfer_core.training.card import model_card
-        from transfer_core.training.replay import open_run
+        from transfer_core.training.export.replay import open_run
 
         run = open_run(store.home.run(job.id), store.home, "Colours")
         english, chinese = model_card(run, {}, "en"), model_card(run, {}, "zh")

@@ -39,6 +39,16 @@ def import_(
     return Answer(found, "\n".join([text, *(f"  {bad['file']}: {bad['reason']}" for bad in found["quarantined"])]))
 
 
+@command("import-project")
+def import_project(path: Annotated[Path, argument("option_project")]) -> Answer:
+    store = Store()
+    job = run_here(store, store.submit("import_project", {"path": str(path.expanduser().resolve())}))
+    found = job.result or {}
+    if not found:
+        raise BadInput("import_stopped")
+    return Answer(found, say("cli.restored", language(), **{name: found[name] for name in ("run", "dataset", "photos")}))
+
+
 @command("datasets")
 def datasets() -> Answer:
     rows = [_dataset(dataset) for dataset in Store().datasets()]

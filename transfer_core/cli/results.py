@@ -13,9 +13,14 @@ from transfer_core.cli.command import argument, command, option
 from transfer_core.cli.tell import Teller
 from transfer_core.errors import NotFound
 from transfer_core.events import Exported
+from transfer_core.jobs import averages
 from transfer_core.jobs.worker import limit_threads
 from transfer_core.store import Job, Store
 from transfer_core.words import say
+
+FORMATS = "zip|project|onnx|onnx-int8|timm|html|html-folder|python|pt2"
+FORMERLY = {"safetensors": "timm"}
+"""What a format was called before."""
 
 
 @command("evaluate")
@@ -24,7 +29,7 @@ def evaluate(
     split: Annotated[str, option("--split", words="option_split", metavar="test|validation")] = "test",
 ) -> Answer:
     store = Store()
-    job = _trained(store, run)
+    job = trained(store, run)
     report = _report(store, job).get(split)
     if report is None:
         _finish(store, job)
@@ -52,7 +57,7 @@ def _finish(store: Store, job: Job) -> None:
 
     recipe, tell = job.payload["recipe"], Teller()
     manifest = Manifest.read(store.home, recipe["dataset"], recipe["version"])
-    for event in finish(store.home.run(job.id), manifest, store.home, name=_name(store, job)):
+    for event in finish(store.home.run(job.id), manifest, store.home, name=averages.named(store, job)):
         tell(event)
 
 
@@ -79,7 +84,7 @@ def _files(path: Path) -> list[Path]:
 
 def _onnx(run: str) -> Path:
     store = Store()
-    job = _trained(store, run)
+    job = trained(store, run)
     file = store.home.run(job.id) / "model.onnx"
     if not file.is_file():
         _finish(store, job)
@@ -89,34 +94,30 @@ def _onnx(run: str) -> Path:
 @command("export")
 def export(
     run: Annotated[str, argument("option_run")],
-    format: Annotated[str, option("--format", words="option_format", metavar="zip|onnx|safetensors")] = "zip",  # noqa: A002
+    format: Annotated[str, option("--format", words="option_format", metavar=FORMATS)] = "zip",  # noqa: A002
     out: Annotated[Path, option("--out", words="option_out", metavar="DIR")] = Path(),
 ) -> Answer:
     store = Store()
-    job = _trained(store, run)
+    job = trained(store, run)
     limit_threads()
     from transfer_core.training.export import export as exporting
 
-    tell, written = Teller(), None
-    for event in exporting(store.home.run(job.id), store.home, format, name=_name(store, job), out=out):
+    tell, written, wanted = Teller(), None, FORMERLY.get(format, format)
+    for event in exporting(store.home.run(job.id), store.home, wanted, name=averages.named(store, job), out=out):
         tell(event)
-        written = event if isinstance(event, Exported) and event.format == format else written
+        written = event if isinstance(event, Exported) and event.files else written
     if written is None:
         raise typer.Exit(1)
-    file = out.resolve() / Path(written.file).name
-    return Answer({"run": job.id, **written.model_dump(exclude={"type"}), "file": str(file)}, str(file))
+    files = [str(out.resolve() / name) for name in written.files]
+    checked = {"images": written.replayed, "same_answer": written.same, "largest_difference": written.largest_difference}
+    if written.right is not None:
+        checked |= {"right": written.right, "right_before": written.right_before}
+    return Answer({"run": job.id, "format": written.format, "files": files, "checked": checked,
+                   "file": files[0], "bytes": written.bytes}, "\n".join(files))
 
 
-def _name(store: Store, job: Job) -> str:
-    if name := job.payload.get("name"):
-        return name
-    try:
-        return store.dataset(job.payload["recipe"]["dataset"]).name
-    except NotFound:
-        return job.id
-
-
-def _trained(store: Store, run: str) -> Job:
+def trained(store: Store, run: str) -> Job:
+    """A run that has a model. Raises `NotFound`."""
     job = store.job(run)
     if job.kind != "train" or not (store.home.run(job.id) / "model.safetensors").is_file():
         raise NotFound("no_trained_model", folder=run)

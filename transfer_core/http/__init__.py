@@ -10,7 +10,10 @@
     GET  /images/{sha}                   display copy, at most 1600 px
     GET  /files/{run}/{name}             what a run exported, and nothing else
     GET  /vendor/plotly.min.js           from the plotly wheel
+    GET  /api/demos/{id}                 a published model; POST …/predict asks it, see `demos`
+    GET  /api/openapi.json               how to ask it, for programs
     GET  /healthz
+    GET  /metrics                        for whoever runs the server
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import asyncio
 
 from starlette.routing import BaseRoute
 
-from transfer_core.http import files, previews, stream, uploads
+from transfer_core.http import demos, files, metrics, previews, stream, uploads
 from transfer_core.http.guard import middleware
 from transfer_core.http.lifespan import lifespan
 from transfer_core.store import Store
@@ -33,4 +36,5 @@ AT_ONCE = 2
 
 def routes(store: Store) -> list[BaseRoute]:
     places = asyncio.Semaphore(AT_ONCE)
-    return [*uploads.routes(store), *previews.routes(store, places), *stream.routes(store), *files.routes(store, places)]
+    return [*uploads.routes(store), *previews.routes(store, places), *stream.routes(store), *files.routes(store, places),
+            *demos.routes(store), *metrics.routes(store)]

@@ -23,6 +23,8 @@ HEADER = "x-studio-token"
 HOSTS = "TRANSFER_STUDIO_ALLOWED_HOSTS"
 SHORTEST = 32
 _OURS = ("/api/",)
+_KEYED = "/api/demos/"
+"""These ask for a key, or look at the token themselves: programs and other websites have none."""
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -138,10 +140,16 @@ class Guard:
         if not known:
             await answer(BadInput("unknown_host", host=request.get("host", "")[:100]), Request(scope))(scope, receive, guarded)
             return
-        if scope["method"] not in _READING and scope["path"].startswith(_OURS) and not _agree(request, token):
+        if scope["method"] not in _READING and scope["path"].startswith(_OURS) and not (
+                scope["path"].startswith(_KEYED) or _agree(request, token)):
             await answer(BadInput("no_token"), Request(scope))(scope, receive, guarded)
             return
         await self.app(scope, receive, guarded)
+
+
+def is_visitor(request: Request) -> bool:
+    """Whether a script of this site sent it."""
+    return _agree(request.headers, request.cookies.get(COOKIE, ""))
 
 
 def _agree(headers: Headers, token: str) -> bool:

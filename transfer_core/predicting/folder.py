@@ -48,10 +48,12 @@ def _end_torn_line(rows: BinaryIO) -> None:
 
 
 def _write(rows: BinaryIO, number: int, found: Prediction) -> None:
-    row: dict[str, Any] = {"n": number, "file": found.file}
-    if found.error:
-        row |= {"error": found.error.model_dump(), "hint": found.hint.model_dump() if found.hint else None}
-    else:
-        row |= {"label": found.label, "probabilities": [round(p, 6) for p in found.probabilities]}
-    rows.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    rows.write(json.dumps({"n": number, **row_of(found)}, ensure_ascii=False).encode() + b"\n")
     rows.flush()
+
+
+def row_of(found: Prediction) -> dict[str, Any]:
+    """`{"file", "label", "probabilities"}`, or `{"file", "error", "hint"}` with the messages as data."""
+    if found.error:
+        return {"file": found.file, "error": found.error.model_dump(), "hint": found.hint.model_dump() if found.hint else None}
+    return {"file": found.file, "label": found.label, "probabilities": [round(p, 6) for p in found.probabilities]}

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from transfer_core.errors import NotFound, StudioError, Unavailable
-from transfer_core.predicting.folder import answer_folder
+from transfer_core.predicting.folder import answer_folder, row_of
 from transfer_core.predicting.models import predictor_for
 from transfer_core.predicting.ways import answer_all_ways
 from transfer_core.predictor import Prediction
@@ -69,7 +69,15 @@ def ways(asked: dict[str, Any], news: News) -> list[dict[str, list[float]]]:
     return answers
 
 
-TASKS: dict[str, Callable[[dict[str, Any], News], Any]] = {"open": open_model, "batch": batch, "ways": ways}
+def photos(asked: dict[str, Any], _news: News) -> list[dict[str, Any]]:
+    """{"model", "files", "names"} → for each file, in order, a row as `row_of` gives it."""
+    predictor = predictor_for(Path(asked["model"]))
+    waiting = [_turns.submit(predictor.predict_files, [Path(file)], [name])
+               for file, name in zip(asked["files"], asked["names"], strict=True)]
+    return [row_of(future.result()[0]) for future in waiting]
+
+
+TASKS: dict[str, Callable[[dict[str, Any], News], Any]] = {"open": open_model, "batch": batch, "ways": ways, "photos": photos}
 
 
 # The process

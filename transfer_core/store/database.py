@@ -11,13 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from transfer_core.paths import Home
+from transfer_core.store.demos import Demos
 from transfer_core.store.jobs import Jobs
 from transfer_core.store.schema import migrate
 from transfer_core.store.versions import Datasets
 
 
-class Store(Datasets, Jobs):
-    """Datasets, versions, jobs and events. SQLite (WAL) in the data home, or what `TRANSFER_STUDIO_DATABASE_URL` names.
+class Store(Datasets, Jobs, Demos):
+    """Datasets, versions, jobs, events and demos. SQLite (WAL) in the data home, or what `TRANSFER_STUDIO_DATABASE_URL` names.
 
     The connection stays open: opening one per event costs 18 ms, an open one 0.1 ms. Threads of one process share it
     behind a lock; every write is one `BEGIN IMMEDIATE` transaction.

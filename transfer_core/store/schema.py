@@ -52,6 +52,20 @@ events = Table(
     Column("body", Text, nullable=False),
 )
 
+demos = Table(
+    "demos", metadata,
+    Column("id", String, primary_key=True),       # cannot be guessed: who has the link may look
+    Column("run", String, nullable=False, index=True),
+    Column("title", String, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("key", String, nullable=False),        # SHA-256 of the key for the API
+    Column("facts", JSON, nullable=False),        # what the page says of the model
+    Column("created", Float, nullable=False),
+    Column("ended", Float),
+    Column("views", Integer, nullable=False),
+    Column("answers", Integer, nullable=False),
+)
+
 _applied = Table("migrations", metadata, Column("number", Integer, primary_key=True))
 
 
@@ -59,7 +73,11 @@ def _first(connection: Connection) -> None:
     metadata.create_all(connection, tables=[datasets, versions, jobs, events])
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_first]
+def _demos(connection: Connection) -> None:
+    metadata.create_all(connection, tables=[demos])
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_first, _demos]
 
 
 def migrate(connection: Connection) -> None:

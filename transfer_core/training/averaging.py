@@ -16,10 +16,10 @@ from transfer_core.paths import Home, write_json
 from transfer_core.predictor import softmax
 from transfer_core.training import checkpoint
 from transfer_core.training.evaluate import full_float32, probabilities
+from transfer_core.training.export.replay import read_json
 from transfer_core.training.pipeline import ImageInputs, in_order
 from transfer_core.training.prefix.answers import StoredAnswers
 from transfer_core.training.prefix.shorten import CHOICE
-from transfer_core.training.replay import read_json
 
 ESTIMATED = 512
 """Training images from which BatchNorm's averages are estimated anew."""

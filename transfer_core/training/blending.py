@@ -26,12 +26,12 @@ from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training import weights
 from transfer_core.training.averaging import ESTIMATED, State, answers, as_part, at_part, leave, mixed, moved, put_into
+from transfer_core.training.export.replay import read_json
 from transfer_core.training.fit import choose_device
 from transfer_core.training.instant.first_model import MOST_TRAINING, features_of, spread, take_head
 from transfer_core.training.instant.head import best_head
 from transfer_core.training.models import Built, build, classifiers, load_run
 from transfer_core.training.pipeline import ImageInputs
-from transfer_core.training.replay import read_json
 from transfer_core.training.starts import KEPT
 
 ALPHAS = tuple(number / 10 for number in range(11))

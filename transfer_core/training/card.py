@@ -12,7 +12,7 @@ from transfer_core.paths import assets
 from transfer_core.words import FALLBACK, say
 
 if TYPE_CHECKING:
-    from transfer_core.training.replay import Run
+    from transfer_core.training.export.replay import Run
 
 
 def model_card(run: Run, exports: dict[str, dict[str, Any]], language: str = FALLBACK) -> str:
@@ -35,7 +35,7 @@ def model_card(run: Run, exports: dict[str, dict[str, Any]], language: str = FAL
     parts += [f"## {words('files')}", *_files(exports, words)]
     if "onnx" in exports:
         parts += [words("use_program"), f"```\n{_PROGRAM}\n```", words("use_onnx")]
-    if "safetensors" in exports:
+    if "timm" in exports:
         parts += [words("use_timm"), f"```python\n{(assets() / 'export' / 'use_timm.py').read_text('utf-8').strip()}\n```"]
     parts += [f"## {words('made')}", _table([words("setting"), words("value")], [
         [words("dataset"), f"{plain(recipe['dataset'])} · {recipe['version']}"],
@@ -109,7 +109,7 @@ def _numbers(report: dict[str, Any], words: Any) -> list[str]:
 
 def _files(exports: dict[str, dict[str, Any]], words: Any) -> list[str]:
     lines = []
-    for name in ("safetensors", "onnx"):
+    for name in ("timm", "onnx"):
         if name in exports:
             record = exports[name]
             replay = words("replayed", n=record["replayed"], same=record["same"],

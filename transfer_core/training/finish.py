@@ -18,10 +18,10 @@ from transfer_core.recipe import Recipe
 from transfer_core.training.checkpoint import SOURCE_HEAD
 from transfer_core.training.evaluate import evaluate, predictions_file
 from transfer_core.training.export import export, sha256_of
+from transfer_core.training.export.replay import Run, open_run, read_json
 from transfer_core.training.fit import choose_device
 from transfer_core.training.models import classifiers, head_tensors, shaped
 from transfer_core.training.prefix.answers import StoredAnswers
-from transfer_core.training.replay import Run, open_run, read_json
 from transfer_core.words import message
 
 REPORT = "report.json"

@@ -20,11 +20,11 @@ from transfer_core.events import Averaged, Event
 from transfer_core.paths import Home
 from transfer_core.training.averaging import ESTIMATED, State, Sum, answers, as_part, at_part, leave, put_into
 from transfer_core.training.checkpoint import BEST
+from transfer_core.training.export.replay import read_json
 from transfer_core.training.fit import choose_device
 from transfer_core.training.instant.first_model import spread
 from transfer_core.training.models import load_run
 from transfer_core.training.pipeline import ImageInputs
-from transfer_core.training.replay import read_json
 
 _STAGE = "soup"
 

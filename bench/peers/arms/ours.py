@@ -25,13 +25,13 @@ from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.store import Store
 from transfer_core.training.evaluate import evaluate
+from transfer_core.training.export.replay import open_run
 from transfer_core.training.fit import choose_device, fit
 from transfer_core.training.models import build
 from transfer_core.training.onnx_file import write_onnx
 from transfer_core.training.packaged import packaged_file, packaged_state_dict
 from transfer_core.training.pipeline import ImageInputs
 from transfer_core.training.prefix.answers import StoredAnswers
-from transfer_core.training.replay import open_run
 
 FROZEN = {"head": "all", "last2": 6, "everything": 0}
 """Layer groups of EfficientNet-Lite0 (stem, blocks.0 … blocks.6) that stay as they are."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import backend, navigation, place
+from pages.shared import backend, navigation, place, working
 from pages.shared.bound import bind_to
 from pages.shared.components.drawing import drawing, shares
 from pages.shared.text import plain, t, told
@@ -14,7 +14,6 @@ from pages.shared.train.follow import follow
 from pages.shared.undisturbed import undisturbed
 from transfer_core.charts import PALETTE
 from transfer_core.errors import NotFound, StudioError
-from transfer_core.events import Failed
 from transfer_core.jobs import averages
 from transfer_core.store import Job
 from transfer_core.sweeping import mixtures, recommend_mixture
@@ -84,11 +83,7 @@ def _offer(run: Job, before: Job | None) -> None:
 
 def _ended(job: Job) -> None:
     """How a measurement without a result came to its end."""
-    failures = [event for _, event in backend.store().events(job.id, kinds=("failed",)) if isinstance(event, Failed)]
-    if job.state == "failed" and failures:
-        hint = plain(told(failures[-1].hint)) if failures[-1].hint else ""
-        st.error(f"{plain(told(failures[-1].message))}\n\n{hint}", icon=":material/error:")
-    else:
+    if not working.failure(job):
         st.caption(t("mixture.stopped"))
 
 
@@ -107,10 +102,7 @@ def _watch(job_id: str) -> None:
         st.rerun()
     if not job.live:
         st.rerun()
-    stage = follow(job_id).stage
-    ahead = backend.store().ahead(job)
-    text = t("train.queued", count=ahead) if ahead else t(f"stages.{stage.stage}") if stage else t("train.starting")
-    st.progress(min(1.0, stage.done / stage.total) if stage and stage.total else 0.0, text)
+    working.bar(job)
     st.caption(t("mixture.waiting"))
     st.button(t("train.stop"), icon=":material/stop:", key="mixture-stop", disabled=bool(job.stop),
               on_click=backend.store().ask_stop, args=(job.id, "discard"))

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.shared import averages, backend, draft, place
 from pages.shared.bound import bind_to
-from pages.shared.components.weight_file import weight_file
+from pages.shared.components.one_file import one_file
 from pages.shared.draft import Draft
 from pages.shared.home.recent import ago
 from pages.shared.text import plain, t, told
@@ -93,7 +93,7 @@ def _told(run: Job, names: dict[str, str]) -> str:
 
 def _own_file(now: Draft, job: Job | None) -> None:
     st.caption(t("model.file_text", model=now.info.name))
-    if arrived := weight_file():
+    if arrived := one_file("weight-file", "model.file_", ".safetensors,.pt,.pth,.bin,.ckpt"):
         _submit(arrived, now.info.name)
         st.rerun()
     if now.recipe.weights == "file":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -10,18 +11,15 @@ import streamlit as st
 
 from pages.shared.model.numbers import decimal, digits
 from pages.shared.text import t
-from pages.shared.train.follow import follow
 from transfer_core.events import Exported
-from transfer_core.store import Job
 
-ORDER = ("zip", "onnx")
-"""Weights alone are of no use without their configuration: both are in the zip."""
+READY = ("zip", "onnx")
+"""Made at the end of every training. (Weights alone are of no use without their configuration: both are in the zip.)"""
 
 
-def show(run: Job) -> str:
-    """Offers them; returns the name of the zip."""
-    exported = follow(run.id).exported
-    known = [exported[name] for name in ORDER if name in exported]
+def show(run: str, exported: Mapping[str, Exported]) -> str:
+    """Offers those that every training leaves; returns the name of the zip."""
+    known = [exported[name] for name in READY if name in exported]
     if not known:
         st.info(t("share.none"), icon=":material/info:")
         return "model.zip"
@@ -29,14 +27,18 @@ def show(run: Job) -> str:
     with st.container(border=True, key="download-main"):
         st.subheader(t(f"share.{main.format}_title"))
         st.write(t(f"share.{main.format}_text"))
-        st.html(_button(run.id, main, primary=True))
-        _proof(main)
+        offer(run, main, primary=True)
     for other in others:
         with st.container(border=True, key=f"download-{other.format}"):
             st.markdown(f"**{t(f'share.{other.format}_title')}** – {t(f'share.{other.format}_text')}")
-            st.html(_button(run.id, other, primary=False))
-            _proof(other)
+            offer(run, other)
     return next((Path(file.file).name for file in known if file.format == "zip"), "model.zip")
+
+
+def offer(run: str, file: Exported, primary: bool = False) -> None:
+    """The link, and what the file answered when it was asked."""
+    st.html(_button(run, file, primary))
+    _proof(file)
 
 
 def _button(run: str, file: Exported, primary: bool) -> str:
@@ -49,6 +51,9 @@ def _button(run: str, file: Exported, primary: bool) -> str:
 def _proof(file: Exported) -> None:
     if not file.replayed:
         st.caption(t("share.not_replayed"))
+    elif file.right is not None:
+        st.caption(":material/straighten: " + t("share.quantized", n=file.replayed, right=file.right, before=file.right_before,
+                                                same=file.same))
     elif file.same == file.replayed:
         st.caption(":material/verified: " + t("share.replayed", n=file.replayed, difference=_apart(file.largest_difference)))
     else:

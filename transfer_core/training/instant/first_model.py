@@ -22,7 +22,9 @@ from transfer_core.predictor import softmax
 from transfer_core.recipe import DEFAULT_MODEL, Recipe
 from transfer_core.training import checkpoint, weights
 from transfer_core.training.evaluate import predictions_file, write_predictions
-from transfer_core.training.export import onnx_facts
+from transfer_core.training.export.checks import onnx as check_onnx
+from transfer_core.training.export.facts import facts_of
+from transfer_core.training.export.replay import open_run
 from transfer_core.training.finish import REPORT
 from transfer_core.training.fit import choose_device, describe
 from transfer_core.training.freezing import climb, freeze
@@ -35,7 +37,6 @@ from transfer_core.training.pipeline import ImageInputs, Inputs, in_order
 from transfer_core.training.prefix.inputs import placed
 from transfer_core.training.prefix.shorten import CHOICE, shorten
 from transfer_core.training.preparing import check_data
-from transfer_core.training.replay import check_onnx, open_run
 
 MOST_TRAINING, MOST_VALIDATION = 1500, 500
 """Images looked at, at most: some 15 seconds on a laptop. The rest of a large dataset waits for a training."""
@@ -170,7 +171,7 @@ def _file(out: Path, home: Home, name: str) -> Generator[Event, None, None]:
     yield Progressed(stage="exporting", done=0)
     run = replace(open_run(out, home, name), most=REPLAYED)
     file = out / "model.onnx"
-    write_onnx(run.model, run.how, onnx_facts(run), file, quick=True)
+    write_onnx(run.model, run.how, facts_of(run), file, quick=True)
     try:
         replay = yield from check_onnx(run, file)
     except BaseException:

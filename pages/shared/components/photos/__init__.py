@@ -17,6 +17,6 @@ def photos(key: str = "photos", small: bool = False) -> str | None:
     `small`: there are answers below, which matter more than the next photo.
     """
     words = {word: t(f"photos.{word}") for word in _WORDS}
-    shown = face("photos", '<div id="photos"></div>')
+    shown = face("photos", '<div id="photos"></div>', parts=("handing_in",))
     data = {"words": words, "limit": MAX_BYTES, "small": small}
     return shown(key=key, data=data, on_uploaded_change=lambda: None).uploaded

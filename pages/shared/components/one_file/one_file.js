@@ -1,18 +1,18 @@
 // Sends one chosen file to the upload route and says when it is there. The browser streams it; nothing is held in memory.
 
 export default function ({ parentElement, data, setTriggerValue }) {
-  const root = parentElement.querySelector(".weight-file");
+  const root = parentElement.querySelector(".one-file");
   root.arrived = (arrived) => setTriggerValue("arrived", arrived);
   if (root.words !== JSON.stringify(data.words) && !root.call) {
     root.words = JSON.stringify(data.words);
-    draw(root, data.words);
+    draw(root, data.words, data.accept);
   }
   return () => { if (!root.isConnected) root.call?.abort(); };
 }
 
-function draw(root, words) {
+function draw(root, words, accept) {
   const input = document.createElement("input");
-  Object.assign(input, { type: "file", accept: ".safetensors,.pt,.pth,.bin,.ckpt", id: "file" });
+  Object.assign(input, { type: "file", accept, id: "file" });
   const label = document.createElement("label");
   label.htmlFor = "file";
   label.textContent = words.choose;

@@ -1,0 +1,64 @@
+"""Formats that are made when somebody wants them: a button, then a bar, then the file."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.shared import backend, working
+from pages.shared.share import files
+from pages.shared.text import t
+from pages.shared.undisturbed import undisturbed
+from transfer_core.events import Exported
+from transfer_core.store import Job
+
+PAGE = "html"
+MORE = ("python", "onnx-int8", "pt2", "html-folder", "project")
+
+
+def show(run: Job, exported: dict[str, Exported]) -> None:
+    """The page in one file, and the others behind a fold. Drawn again each second while one is being made."""
+    st.fragment(_all, run_every=1.0 if _live(run) else None, key="making")(run, exported, bool(_live(run)))
+
+
+def _all(run: Job, exported: dict[str, Exported], was_live: bool) -> None:
+    if was_live and not _live(run):
+        st.rerun()
+    with st.container(border=True, key="download-html"):
+        _one(run, PAGE, exported, primary=True)
+    with st.expander(t("share.more"), icon=":material/deployed_code:", key="more-formats",
+                     expanded=any(_job(run, name) for name in MORE)):
+        for name in MORE:
+            with st.container(key=f"download-{name}"):
+                _one(run, name, exported)
+
+
+def _one(run: Job, name: str, exported: dict[str, Exported], primary: bool = False) -> None:
+    st.markdown(f"**{t(f'share.{name}_title')}** – {t(f'share.{name}_text')}")
+    job = _job(run, name)
+    if name in exported:
+        files.offer(run.id, exported[name])
+    elif job and job.live:
+        working.bar(job)
+    else:
+        if job:
+            working.failure(job)
+        st.button(t("share.again" if job else "share.make"), icon=":material/build:", key=f"make-{name}", on_click=_make,
+                  args=(run.id, name))
+
+
+def _live(run: Job) -> list[Job]:
+    return [job for job in backend.store().jobs("export", "queued", "running") if job.payload["run"] == run.id]
+
+
+def _job(run: Job, name: str) -> Job | None:
+    """The newest try. One from before the run went on is of another model."""
+    return next((job for job in backend.store().jobs("export") if job.payload["run"] == run.id and job.payload["format"] == name
+                 and job.created >= (run.ended or 0.0)), None)
+
+
+@undisturbed()
+def _make(run: str, name: str) -> None:
+    same = [job for job in backend.store().jobs("export", "queued", "running")
+            if job.payload["run"] == run and job.payload["format"] == name]
+    if not same:  # two quick clicks call this twice
+        backend.store().submit("export", {"run": run, "format": name})

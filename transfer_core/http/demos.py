@@ -1,0 +1,183 @@
+"""Published models: what there is to know of one, and its answers, for programs with a key and for visitors of its page.
+
+    GET  /api/demos/{id}                 title, classes, measured accuracy, limits
+    POST /api/demos/{id}/predict         photos in, classes and probabilities out
+    GET  /api/demos/{id}/examples/{n}    an example photo
+    GET  /api/openapi.json               all of this as a document for programs
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from transfer_core import demos
+from transfer_core.errors import BadImage, BadInput, Busy, NotFound, StudioError, Unavailable
+from transfer_core.http import metrics, photos
+from transfer_core.http.errors import answer, language, plainly
+from transfer_core.http.guard import is_visitor
+from transfer_core.http.limits import Limit
+from transfer_core.http.openapi import document
+from transfer_core.predicting.process import Died, PredictorProcess, shared
+from transfer_core.predictor import refused
+from transfer_core.store import Demo, Store
+from transfer_core.words import Message
+
+AT_ONCE = 4
+"""Requests that are answered at the same time; the predictor itself takes two photos at once."""
+WAITING = 60
+"""Requests that may be under way besides, sending or waiting for their turn. Who comes then is asked to come again."""
+LONGEST = 60.0
+"""Seconds after which a request is given up."""
+CORS = {"access-control-allow-origin": "*", "access-control-allow-headers": "authorization, content-type, x-api-key",
+        "access-control-allow-methods": "GET, POST, OPTIONS", "access-control-max-age": "86400"}
+"""Any website may ask with a key. A visitor's cookie is never sent along to an address that answers `*`."""
+
+
+def routes(store: Store, process: PredictorProcess = shared) -> list[BaseRoute]:
+    desk = Desk(store, process)
+    return [
+        Route("/api/openapi.json", _document, methods=["GET"]),
+        Route("/api/demos/{demo}", openly(desk.about), methods=["GET", "OPTIONS"]),
+        Route("/api/demos/{demo}/predict", openly(desk.predict), methods=["POST", "OPTIONS"]),
+        Route("/api/demos/{demo}/examples/{number:int}", plainly(desk.example), methods=["GET"]),
+    ]
+
+
+def openly(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    """As `plainly`, for other websites, too; and with the seconds to wait, where waiting helps."""
+
+    async def answered(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=CORS)
+        try:
+            response = await endpoint(request)
+        except StudioError as error:
+            response = answer(error, request)
+            if isinstance(error, Busy):
+                response.headers["retry-after"] = str(error.values.get("seconds", 1))
+        response.headers.update(CORS)
+        return response
+
+    return answered
+
+
+class Desk:
+    """Answers for all demos. One in each web process."""
+
+    def __init__(self, store: Store, process: PredictorProcess) -> None:
+        self.store, self.process = store, process
+        self._places, self._inside = asyncio.Semaphore(AT_ONCE), 0
+        # 30 photos a minute are more than a person drops; 300 a minute are one core's work.
+        self._visitors = Limit(float(os.environ.get("TRANSFER_STUDIO_DEMO_PER_MINUTE", "30")))
+        self._keys = Limit(float(os.environ.get("TRANSFER_STUDIO_API_PER_MINUTE", "300")))
+
+    async def about(self, request: Request) -> Response:
+        demo = await self._find(request)
+        return JSONResponse(described(demo), headers={"cache-control": "no-cache"})
+
+    async def example(self, request: Request) -> Response:
+        demo, number = await self._find(request), request.path_params["number"]
+        files = demos.examples(self.store.home, demo)
+        if number >= len(files) or not files[number].is_file():
+            raise NotFound("no_file", file=str(number))
+        return FileResponse(files[number], media_type="image/webp", headers={"cache-control": "public, max-age=3600"})
+
+    async def predict(self, request: Request) -> Response:
+        demo = await self._find(request)
+        limit, who = self._admitted(request, demo)
+        limit.take(who)
+        with metrics.answering(), self._counted(), tempfile.TemporaryDirectory(prefix="asked-") as place:
+            try:
+                async with asyncio.timeout(LONGEST):
+                    names = await photos.receive(request, Path(place))  # who sends slowly keeps nobody else from an answer
+                    limit.take(who, len(names) - 1)
+                    async with self._places:
+                        rows = await run_in_threadpool(self._ask, demo, Path(place), names)
+            except ClientDisconnect:
+                return Response(status_code=499)
+            except TimeoutError:
+                raise Unavailable("answer_took_too_long", seconds=round(LONGEST)) from None
+        good = sum("label" in row for row in rows)
+        metrics.photos_answered.labels("answered").inc(good)
+        metrics.photos_answered.labels("refused").inc(len(rows) - good)
+        if good:
+            await run_in_threadpool(self.store.count_demo, demo.id, answers=good)
+        said = language(request)
+        return JSONResponse({"model": demo.id, "predictions": [told(row, demo.facts["classes"], said) for row in rows]})
+
+    async def _find(self, request: Request) -> Demo:
+        return await run_in_threadpool(self.store.demo, request.path_params["demo"])
+
+    def _admitted(self, request: Request, demo: Demo) -> tuple[Limit, str]:
+        """Which limit holds, and for whom. Raises `BadInput` for a request with neither the key nor the page's token."""
+        key = _key(request)
+        if key:
+            if not demo.opens(key):
+                raise BadInput("wrong_key")
+            return self._keys, demo.id
+        if not is_visitor(request):
+            raise BadInput("no_key")
+        return self._visitors, f"{demo.id} {request.client.host if request.client else ''}"
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """One more that is received or waits. Raises `Busy` when there are too many."""
+        if self._inside >= AT_ONCE + WAITING:
+            raise Busy("queue_full", waiting=WAITING, seconds=3)
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
+    def _ask(self, demo: Demo, folder: Path, names: list[str]) -> list[dict[str, Any]]:
+        """Rows as `predicting.folder.row_of` gives them. A photo that ends the process that looks at it is an answer, too."""
+        model = str(self.store.home.demo(demo.id) / demos.MODEL)
+        files = [str(folder / str(number)) for number in range(len(names))]
+        try:
+            return self.process.ask("photos", model=model, files=files, names=names)
+        except Died:
+            # The shared process may have died of somebody else's photo: once more, one by one.
+            return [self._ask_alone(model, file, name) for file, name in zip(files, names, strict=True)]
+
+    def _ask_alone(self, model: str, file: str, name: str) -> dict[str, Any]:
+        try:
+            return self.process.ask("photos", model=model, files=[file], names=[name])[0]
+        except Died:
+            found = refused(name, BadImage("photo_crashes"))
+            return {"file": name, "error": found.error.model_dump(), "hint": found.hint.model_dump() if found.hint else None}
+
+
+def described(demo: Demo) -> dict[str, Any]:
+    facts = demo.facts
+    return {"id": demo.id, "title": demo.title, "description": demo.description, "classes": facts["classes"],
+            "measured": facts["measured"], "base_model": facts["model"], "created": demo.created,
+            "examples": [f"/api/demos/{demo.id}/examples/{number}" for number in range(len(facts.get("examples", ())))],
+            "limits": {"photos": photos.MOST, "photo_bytes": photos.LARGEST, "body_bytes": photos.WHOLE}}
+
+
+def told(row: dict[str, Any], classes: list[str], said: str) -> dict[str, Any]:
+    if "error" in row:
+        hint = Message(**row["hint"]).say(said) if row["hint"] else ""
+        return {"file": row["file"], "error": Message(**row["error"]).say(said), "hint": hint}
+    return {"file": row["file"], "label": row["label"], "probabilities": dict(zip(classes, row["probabilities"], strict=True))}
+
+
+def _key(request: Request) -> str:
+    kind, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
+
+
+async def _document(request: Request) -> Response:
+    return JSONResponse(document(str(request.base_url).rstrip("/")), headers=CORS)

@@ -1,0 +1,27 @@
+"""What every exported file says of itself, and how files are called."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from transfer_core.paths import studio_version
+from transfer_core.training.export.replay import Run
+
+
+def facts_of(run: Run) -> dict[str, Any]:
+    """All that is needed to ask a file about a photo, and where it came from."""
+    return {"classes": run.classes, "preprocessing": run.how.to_dict(), "temperature": 1.0,
+            "architecture": run.recipe["model"], "run": run.folder.name, "studio_version": studio_version()}
+
+
+def file_name(name: str) -> str:
+    """A name a person chose as a file name that every system takes: no separators, no control characters, at most 100 bytes."""
+    kept = "".join("-" if sign in '/\\:*?"<>|' or not sign.isprintable() else sign for sign in name).strip(" .-")
+    return kept.encode()[:100].decode("utf-8", "ignore").strip(" .-") or "model"
+
+
+def sha256_of(file: Path) -> str:
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
