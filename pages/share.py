@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.shared import needs
-from pages.shared.share import files, making, publishing, snippets
+from pages.shared.share import files, making, publishing, pushing, snippets
 from pages.shared.text import t
 from pages.shared.train.follow import follow
 
@@ -16,4 +16,5 @@ if run is not None:
         making.show(run, exported)
     if "onnx" in exported:
         publishing.show(run)
+        pushing.show(run)
     snippets.show(name, timm=bool({"timm", "safetensors"} & set(exported)))  # the second is what it was called before

@@ -27,7 +27,7 @@ READMES = [ROOT / "README.md", ROOT / "README.zh.md"]
 GUIDES = [ROOT / "docs" / "guide.md", ROOT / "docs" / "guide.zh.md"]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 IMAGES = ROOT / "docs" / "images"
-SHELL = {"git", "cd", "unzip", "pip", "python"}
+SHELL = {"git", "cd", "unzip", "pip", "python", "curl"}
 """Programs that are not ours."""
 
 

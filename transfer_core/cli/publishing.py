@@ -1,14 +1,21 @@
-"""`publish`, `unpublish` and `demos`: models that everybody with the link may ask."""
+"""`publish`, `unpublish` and `demos`: models that everybody with the link may ask. `push`: to the Hugging Face Hub."""
 
 from __future__ import annotations
 
 import os
 from typing import Annotated
 
+import typer
+
 from transfer_core import demos as publishing
+from transfer_core import hub
 from transfer_core.cli.answer import Answer, language, table
 from transfer_core.cli.command import argument, command, option
 from transfer_core.cli.results import trained
+from transfer_core.cli.tell import Teller
+from transfer_core.events import Exported
+from transfer_core.jobs import averages
+from transfer_core.jobs.worker import limit_threads
 from transfer_core.store import Store
 from transfer_core.words import say
 
@@ -44,3 +51,27 @@ def demos() -> Answer:
 
 def address_of(demo: str) -> str:
     return f"{os.environ.get(ADDRESS, 'http://127.0.0.1:8501').rstrip('/')}/demo?id={demo}"
+
+
+@command("push")
+def push(
+    run: Annotated[str, argument("option_run")],
+    repository: Annotated[str, argument("option_repository")],
+    public: Annotated[bool, option("--public", words="option_public")] = False,
+    space: Annotated[bool, option("--space", words="option_space")] = False,
+) -> Answer:
+    store = Store()
+    job = trained(store, run)
+    token = os.environ.get("HF_TOKEN") or typer.prompt(say("cli.token", language()), hide_input=True, err=True)
+    limit_threads()
+    from transfer_core.training.export import export
+
+    folder, tell, files = store.home.run(job.id), Teller(), {}
+    for kind in ("zip", *(["html-folder"] if space else [])):
+        for event in export(folder, store.home, kind, name=averages.named(store, job)):
+            tell(event)
+            if isinstance(event, Exported):
+                files[event.format] = folder / event.file
+    addresses = dict(hub.push({kind: files[kind] for kind in ("zip", "html-folder") if kind in files}, repository, token,
+                              private=not public))
+    return Answer({"run": job.id, **addresses}, "\n".join(addresses.values()))
