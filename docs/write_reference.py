@@ -42,9 +42,11 @@ ENVIRONMENT = {
                                    "print begin with it."),
     "TRANSFER_STUDIO_DEMO_PER_MINUTE": ("30", "Photos a visitor of a demo may ask about in a minute, by address."),
     "TRANSFER_STUDIO_API_PER_MINUTE": ("300", "Photos a program may ask a demo about in a minute, by key."),
-    "TRANSFER_STUDIO_METRICS_KEY": ("–", "Opens `/metrics` to those who send it as a bearer token; without, to this machine only."),
-    "TRANSFER_STUDIO_WEB_RUNTIME": ("fetched when first needed", "A folder that holds ONNX Runtime Web, for pages that run a model "
-                                    "in the browser: for machines without a network (`python -m transfer_core.web_runtime FOLDER`)."),
+    "TRANSFER_STUDIO_METRICS_KEY": ("–", "Opens `/metrics` to those who send it as a bearer token; without, to this machine "
+                                    "only."),
+    "TRANSFER_STUDIO_WEB_RUNTIME": ("fetched when first needed", "A folder that holds ONNX Runtime Web, for pages that run a "
+                                    "model in the browser: for machines without a network "
+                                    "(`python -m transfer_core.web_runtime FOLDER`)."),
     "TRANSFER_STUDIO_FRAME_ANCESTORS": ("`'self'`", "Which sites may show the studio inside a frame (the CSP directive)."),
     "HF_ENDPOINT": ("https://huggingface.co", "A mirror of the model hub, where the hub itself cannot be reached."),
     "HF_TOKEN": ("–", "Your access token, for weights whose licence has to be accepted first."),

@@ -14,7 +14,7 @@ if run is not None:
     name = files.show(run.id, exported)
     if exported:
         making.show(run, exported)
+    snippets.show(name, timm=bool({"timm", "safetensors"} & set(exported)))  # the second is what it was called before
     if "onnx" in exported:
         publishing.show(run)
         pushing.show(run)
-    snippets.show(name, timm=bool({"timm", "safetensors"} & set(exported)))  # the second is what it was called before

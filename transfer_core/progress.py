@@ -122,7 +122,7 @@ def verdict(progress: Progress) -> Message:
     """One sentence on how the training goes, from its curves alone; keys are `verdict.*` in the words.
 
     The thresholds are judgements, not laws: a gap of 0.15 between training and validation accuracy while validation loss
-    rises is called memorising; three epochs without a better loss is called flat.
+    rises is called memorising; three epochs without a better one is called flat.
     """
     epochs = progress.epochs
     if isinstance(progress.ended, Failed):

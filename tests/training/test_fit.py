@@ -50,6 +50,8 @@ def test_a_training_from_start_to_end(recipe, manifest, home, tmp_path):
     assert epochs[-1].train_accuracy > 0.9
     assert isinstance(finished, Finished)
     assert finished.best_epoch == max(epoch.epoch for epoch in epochs if epoch.best)
+    best = max(epochs, key=lambda epoch: (epoch.validation_accuracy, -epoch.validation.target))
+    assert finished.best_epoch == best.epoch, "most validation photos right; of equals, the lower loss"
     assert all(from_json(to_json(event)) == event for event in events)
     assert {file.name for file in out.iterdir()} == {"recipe.json", "classes.json", "info.json", "model.safetensors", "last.pt"}
     assert Recipe(**json.loads((out / "recipe.json").read_text())) == recipe.but(epochs=4)
@@ -228,7 +230,9 @@ def test_early_stopping_keeps_the_best_epoch(recipe, manifest, home, tmp_path):
         events.append(event)
     finished = events[-1]
     assert finished.stopped_early
-    assert of(Epoch, events)[-1].epoch == finished.best_epoch + 2
+    epochs = of(Epoch, events)
+    lowest = min(epochs, key=lambda epoch: epoch.validation.target).epoch
+    assert epochs[-1].epoch == max(finished.best_epoch, lowest) + 2, "neither was better for two epochs"
     again = list(fit(recipe.but(epochs=20, patience=2, batch_size=24), manifest, home, tmp_path, device="cpu", resume=True))
     assert again[-1].stopped_early
     assert not of(Epoch, again)
@@ -314,3 +318,25 @@ def _published():
 
     torch.manual_seed(3)
     return timm.create_model("test_resnet", num_classes=1000).state_dict()
+
+
+def test_more_photos_right_count_more_than_a_lower_loss(recipe, manifest, home, tmp_path, monkeypatch):
+    """From epoch to epoch the model names more photos right and is surer of the others: the loss rises all the time."""
+    from transfer_core.training import loop
+    from transfer_core.training.sums import Sums
+
+    told = iter([(0.5, 1.0), (0.6, 2.0), (0.6, 3.0), (0.9, 4.0)])
+
+    class Told(Sums):
+        def __init__(self, accuracy: float, loss: float) -> None:
+            super().__init__(3, torch.device("cpu"))
+            self.count, self.values = 10, {"total": torch.tensor(10 * loss), "target": torch.tensor(10 * loss)}
+            self.right = accuracy
+
+        accuracy = property(lambda self: self.right)
+
+    real = loop._validate
+    monkeypatch.setattr(loop, "_validate", lambda *given: (Told(*next(told)), real(*given)[1]))
+    events = list(fit(recipe.but(epochs=4, patience=2), manifest, home, tmp_path, device="cpu"))
+    assert [epoch.best for epoch in of(Epoch, events)] == [True, True, False, True]
+    assert events[-1].best_epoch == 4 and not events[-1].stopped_early

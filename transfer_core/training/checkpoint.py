@@ -28,8 +28,14 @@ class State:
     epoch: int = 0
     step: int = 0
     batch_size: int = 0
+    best_accuracy: float = -1.0
     best_loss: float = float("inf")
+    """At the best epoch, as its accuracy."""
     best_epoch: int | None = None
+    lowest: float = float("inf")
+    """Loss of any epoch so far."""
+    improved: int = 0
+    """The last epoch that was the best, or had the lowest loss."""
     seconds: float = 0.0
 
 

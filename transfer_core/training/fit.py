@@ -28,12 +28,12 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, devi
         cache: bool = True, compiled: bool = False, step: TrainStep | None = None) -> Iterator[Event]:
     """Train `recipe` on the train split of `manifest`, looking at the validation split after every epoch.
 
-    Writes into `out`: `recipe.json`, `classes.json`, `info.json`, `model.safetensors` (the epoch with the lowest
-    validation loss) and `last.pt` (to resume; the result is the same as without the interruption). All are usable
-    whenever the generator is closed, once an epoch is finished. What frozen layers say of the images is computed once and
-    kept in the home (see `prefix`), or else the photos' pixels (see `pixels`), unless `cache` is off. With `compiled` what is
-    left runs as one compiled program where that is possible (see `compiling`). `step` replaces one optimiser step (tests
-    inject failures).
+    Writes into `out`: `recipe.json`, `classes.json`, `info.json`, `model.safetensors` (the epoch that named most validation
+    images right; of equals, the one with the lower loss) and `last.pt` (to resume; the result is the same as without the
+    interruption). All are usable whenever the generator is closed, once an epoch is finished. What frozen layers say of the
+    images is computed once and kept in the home (see `prefix`), or else the photos' pixels (see `pixels`), unless `cache` is
+    off. With `compiled` what is left runs as one compiled program where that is possible (see `compiling`). `step` replaces one
+    optimiser step (tests inject failures).
     Raises `BadRecipe`, `NotFound`, `BadWeights`, `BadImage`, `Unavailable`, `TrainingFailed`.
     """
     began, where, out = time.monotonic(), choose_device(device), Path(out)

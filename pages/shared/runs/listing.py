@@ -18,13 +18,13 @@ def show() -> None:
     runs = [run for run in backend.store().jobs("train") if not run.is_part]
     _offer_undo()
     _sweeps()
-    restoring.offer()
     if not runs:
         with st.container(border=True, key="runs-empty"):
             st.subheader(t("runs.empty_title"))
             st.write(t("runs.empty_text"))
             if st.button(t("train.empty_action"), type="primary", key="runs-to-data"):
                 navigation.go("data")
+        restoring.offer()
         return
     names = {dataset.id: dataset.name for dataset in backend.store().datasets()}
     made = any(run.is_average for run in runs)
@@ -38,6 +38,7 @@ def show() -> None:
     else:
         several.offer(chosen)
     st.caption(t("runs.ranking"))
+    restoring.offer()
     _stored()
 
 
