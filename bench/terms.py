@@ -291,7 +291,7 @@ def page(rows: Sequence[dict], freeze: int) -> str:
 
 Written by `python bench/terms.py` (timm {timm.__version__}, torch {torch_version}). {DEFAULT_MODEL}, the first {freeze} of
 its layer groups frozen, {pixels} pixels, no augmentation, AdamW, about {STEPS} steps of {BATCH} photos; {sizes} training photos a
-class. The epoch is the one with the lowest loss on {VALIDATION} validation photos, more than a person with few photos has. Every
+class. The epoch is the one that names most of {VALIDATION} validation photos right, more than a person with few photos has. Every
 term sees the same photos in the same order, and λ is one value for both datasets, chosen by the rule of the product's own sweep
 on validation photos (last table, {MIDDLE} a class); the test photos took no part in it.
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -15,7 +16,7 @@ import timm
 import torch
 from trained_run import LABELS, odd_pictures, trained
 
-from transfer_core.errors import BadRecipe, TrainingFailed
+from transfer_core.errors import BadRecipe, TrainingFailed, Unavailable
 from transfer_core.events import Exported, Note
 from transfer_core.images import Preprocessing, open_image, preprocess
 from transfer_core.predictor import Predictor
@@ -38,6 +39,8 @@ def unpacked(finished, tmp_path_factory):
 def test_every_format_is_made_replayed_and_copied_out(finished, tmp_path, kind, request):
     if kind.startswith("html"):
         request.getfixturevalue("web_runtime")
+    if extra := EXPORTERS[kind].facts.get("extra"):
+        pytest.importorskip(extra)
     run, _ = finished
     folder = shutil.copytree(run.folder, tmp_path / "train-1")
     *_, last = export(folder, run.home, kind, name="my model", out=tmp_path / "out")
@@ -86,7 +89,7 @@ def test_a_model_that_onnx_cannot_hold_still_goes_home(tmp_path, monkeypatch):
 def test_an_unknown_format_names_those_there_are(finished):
     with pytest.raises(BadRecipe) as error:
         list(export(finished[0].folder, finished[0].home, "tflite"))
-    assert error.value.values["allowed"] == "timm, onnx, onnx-int8, pt2, html, html-folder, python, zip, project"
+    assert error.value.values["allowed"] == "timm, onnx, onnx-int8, pt2, html, html-folder, python, openvino, zip, project"
 
 
 def test_timm_loads_the_folder_and_gives_the_same_logits(finished, unpacked):
@@ -191,7 +194,7 @@ def test_predict_py_speaks_to_people(unpacked, tmp_path):
 def test_the_zip_holds_everything_and_strange_labels_survive(finished, unpacked):
     files = [file.relative_to(unpacked) for file in unpacked.rglob("*") if file.is_file()]
     names = {file.as_posix() for file in files if "__pycache__" not in file.parts}
-    assert names == {"README.md", "README.zh.md", "model.safetensors", "config.json", "classes.json", "recipe.json",
+    assert names == {"README.md", "README.zh.md", "model.safetensors", "config.json", "info.json", "classes.json", "recipe.json",
                      "report.json", "model.onnx", "predict.py", "requirements.txt", "pictures/__init__.py",
                      "pictures/errors.py", "pictures/decode.py", "pictures/images.py"}
     assert json.loads((unpacked / "classes.json").read_text("utf-8")) == CLASSES
@@ -245,3 +248,42 @@ def test_a_new_name_makes_a_new_zip_and_nothing_else(finished, tmp_path):
     list(export(folder, run.home, "zip", name="another"))
     assert [file.name for file in folder.glob("*.zip")] == ["another.zip"]
     assert (folder / "model.onnx").stat().st_mtime_ns == written
+
+
+def test_a_format_whose_package_is_missing_says_which(finished, monkeypatch):
+    monkeypatch.setattr("transfer_core.training.export.find_spec", lambda _name: None)
+    with pytest.raises(Unavailable) as error:
+        list(export(finished[0].folder, finished[0].home, "openvino"))
+    assert error.value.code == "export_extra" and "pip install openvino" in error.value.hint()
+
+
+def test_the_python_folder_runs_on_a_clean_machine(finished, tmp_path):
+    """An environment of its own with what `requirements.txt` names, and nothing of this one."""
+    uv = shutil.which("uv", path=Path(sys.executable).parent) or shutil.which("uv")
+    if uv is None:
+        pytest.skip("uv, which makes the environment, is not installed")
+    run, _ = finished
+    *_, made = export(run.folder, run.home, "python", name="x", out=tmp_path / "folder")
+    python = tmp_path / "clean" / "bin" / "python"
+    for command in (["venv", "--quiet", tmp_path / "clean"],
+                    ["pip", "install", "--quiet", "--python", python, "-r", tmp_path / "folder" / "requirements.txt"]):
+        done = subprocess.run([uv, *command], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"packages could not be installed: {done.stderr[-300:]}")
+    (tmp_path / "a.jpg").write_bytes(odd_pictures()["turned.jpg"])
+    said = subprocess.run([python, "-I", "-c", _ELSEWHERE, tmp_path / "folder" / "predict.py", "--json", tmp_path / "a.jpg"],
+                          cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", env={"PATH": os.environ["PATH"]})
+    assert said.returncode == 0, said.stderr
+    [row] = json.loads(said.stdout)["predictions"]
+    [studio] = Predictor(run.folder / "model.onnx").predict_files([odd_pictures()["turned.jpg"]])
+    assert row["label"] == studio.label
+    assert list(row["probabilities"].values()) == pytest.approx(studio.probabilities, abs=1e-5)
+    assert {"predict.py", "requirements.txt", "model.onnx"} <= set(made.files)
+
+
+_ELSEWHERE = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+sys.path.insert(0, sys.argv[0].rsplit("/", 1)[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""

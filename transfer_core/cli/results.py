@@ -18,7 +18,7 @@ from transfer_core.jobs.worker import limit_threads
 from transfer_core.store import Job, Store
 from transfer_core.words import say
 
-FORMATS = "zip|project|onnx|onnx-int8|timm|html|html-folder|python|pt2"
+FORMATS = "zip|project|onnx|onnx-int8|timm|html|html-folder|python|pt2|openvino"
 FORMERLY = {"safetensors": "timm"}
 """What a format was called before."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import streamlit as st
 
 from pages.shared import backend, working
@@ -12,7 +14,7 @@ from transfer_core.events import Exported
 from transfer_core.store import Job
 
 PAGE = "html"
-MORE = ("python", "onnx-int8", "pt2", "html-folder", "project")
+MORE = ("python", "onnx-int8", "pt2", "html-folder", *(["openvino"] if find_spec("openvino") else []), "project")
 
 
 def show(run: Job, exported: dict[str, Exported]) -> None:
@@ -21,7 +23,7 @@ def show(run: Job, exported: dict[str, Exported]) -> None:
 
 
 def _all(run: Job, exported: dict[str, Exported], was_live: bool) -> None:
-    if was_live and not _live(run):
+    if bool(_live(run)) != was_live:  # the whole page says how often this part is looked at, and draws what was made
         st.rerun()
     with st.container(border=True, key="download-html"):
         _one(run, PAGE, exported, primary=True)

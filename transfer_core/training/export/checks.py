@@ -64,6 +64,18 @@ def exported_program(run: Run, file: Path) -> Checked:
     return (yield from replayed("pt2", _few(run), run.classes, _asked(run, module, one_by_one=True)))
 
 
+def openvino(run: Run, file: Path) -> Checked:
+    """With OpenVINO's own runtime on the processor, in full 32-bit numbers."""
+    import openvino as runtime
+
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(file) as packed:
+            packed.extractall(folder)  # one that we wrote
+        model = runtime.compile_model(Path(folder) / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        return (yield from replayed("openvino", run.rows, run.classes, _asked(
+            run, lambda images: torch.from_numpy(model(images.numpy())[0]), one_by_one=True)))
+
+
 def program(run: Run, file: Path) -> Checked:
     """As a stranger: unpacked into an empty folder, and `python predict.py --json` run there."""
     def answer(rows: Rows) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,22 @@ def python(run: Run) -> Path:
         pack(packed, run.folder / "model.onnx")
         for member, text in program().items():
             packed.writestr(member, text)
+    return file
+
+
+@EXPORTERS.add("openvino", check=checks.openvino, needs=("onnx",), unpack=True, extra="openvino")
+def openvino(run: Run) -> Path:
+    """For Intel processors and graphics (OpenVINO): `model.xml`, `model.bin` and, beside them, classes and preprocessing."""
+    import openvino as runtime
+
+    file = run.folder / "model-openvino.zip"
+    with tempfile.TemporaryDirectory() as place, replacing(file) as part:
+        model = runtime.convert_model(run.folder / "model.onnx")
+        runtime.save_model(model, Path(place) / "model.xml", compress_to_fp16=False)  # halves would answer a little otherwise
+        (Path(place) / checks.FACTS).write_text(json.dumps(facts_of(run), ensure_ascii=False), "utf-8")
+        with zipfile.ZipFile(part, "w") as packed:
+            for member in sorted(Path(place).iterdir()):
+                packed.write(member, member.name)
     return file
 
 
