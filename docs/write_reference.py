@@ -38,6 +38,7 @@ ENVIRONMENT = {
     "TRANSFER_STUDIO_WARM": ("1", "0 keeps no idle worker ready: saves 0.5 GB, and a training starts ten seconds later."),
     "TRANSFER_STUDIO_ALLOWED_HOSTS": ("this machine's own names", "Names in the address under which the studio answers, with "
                                       "commas between them; `*` is any. Behind a proxy, the name people open."),
+    "TRANSFER_STUDIO_MODE": ("–", "`demos`: a studio for strangers, which shows published demos and nothing else."),
     "TRANSFER_STUDIO_PUBLIC_URL": ("`http://127.0.0.1:8501`", "Where people reach the studio: the links to demos that commands "
                                    "print begin with it."),
     "TRANSFER_STUDIO_DEMO_PER_MINUTE": ("30", "Photos a visitor of a demo may ask about in a minute, by address."),

@@ -17,6 +17,8 @@ if run is not None:
     if results is None:
         st.info(t("evaluate.none"), icon=":material/info:")
     else:
+        if run.payload.get("claimed"):
+            st.warning(t("evaluate.claimed"), icon=":material/inventory_2:")
         score.show(results)
         if (looks := len(follow(run.id).tested)) > 1:
             st.warning(t("evaluate.looked", count=looks), icon=":material/visibility:")

@@ -7,6 +7,7 @@ answering when the run is trained on or deleted, until it is taken back.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import time
@@ -26,6 +27,11 @@ EXAMPLES = 6
 SIDE = 800
 """Longest side of an example photo, in pixels."""
 LONGEST_TITLE, LONGEST_TEXT = 120, 2000
+
+
+def only_demos() -> bool:
+    """Whether this studio is for strangers: no page but that of a demo, no route but a demo's (`TRANSFER_STUDIO_MODE=demos`)."""
+    return os.environ.get("TRANSFER_STUDIO_MODE", "") == "demos"
 
 
 def publish(store: Store, run: Job, *, title: str = "", description: str = "", examples: int = 0) -> tuple[Demo, str]:
@@ -84,8 +90,9 @@ def _facts(home: Home, run: Job) -> dict[str, Any]:
     report = _read(folder / "report.json")
     split = next((split for split in ("test", "validation") if split in report), None)
     scores = report.get(split) or {}
-    measured = {"split": split, **{name: scores[name] for name in ("n", "correct", "accuracy", "low", "high", "baseline",
-                                                                  "baseline_class")}} if split else None
+    names = ("n", "correct", "accuracy", "low", "high", "baseline", "baseline_class")
+    told = "claimed" if report.get("claimed") else split
+    measured = {"split": told, **{name: scores[name] for name in names}} if split else None
     rows = [{name: row.get(name) for name in ("label", "support", "recall", "recall_low", "recall_high")}
             for row in scores.get("per_class", ())]
     return {"classes": _read(folder / "classes.json"), "measured": measured, "per_class": rows,

@@ -111,7 +111,7 @@ class Epoch(_Fact):
     confusion: list[list[int]]
     """Validation images: row = true class, column = predicted class."""
     best: bool
-    """Lowest validation loss so far: these weights are kept."""
+    """Most validation images named right so far, at equality with the lower loss: these weights are kept."""
     seconds: float
     seconds_left: float | None = None
     kept: Kept | None = None

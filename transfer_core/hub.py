@@ -5,6 +5,7 @@ The token is used and forgotten: it is written to no file, no database and no lo
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 import zipfile
@@ -13,8 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transfer_core.errors import BadInput, Unavailable
+from transfer_core.errors import BadInput, StudioError, Unavailable
 
+ENDPOINT = "https://huggingface.co"
+"""Not the mirror that `HF_ENDPOINT` may name for downloads: a token that may write is nobody else's business."""
 _REPOSITORY = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}")
 _SPACE = """---
 title: {title}
@@ -32,7 +35,8 @@ def push(files: Mapping[str, Path], repository: str, token: str, *, private: boo
     """Upload an exported model as `repository` (`name`, or `owner/name`), and its page as the static Space of the same name.
 
     `files`: the exported "zip", and "html-folder" where a Space is wanted. Yields what is uploaded and its address, after each.
-    Raises `BadInput`: `bad_repository`, `hub_refused` for a token that may not write there; `Unavailable("hub_unreachable")`.
+    What is there under that name is overwritten. Raises `BadInput`: `bad_repository`, `hub_refused` for a token that may not
+    write there, `hub_public` where it is to be private and is not, `hub_says_no`; `Unavailable("hub_unreachable")`.
     """
     if not _REPOSITORY.fullmatch(repository) or ".." in repository or "--" in repository:
         raise BadInput("bad_repository", given=repository[:100])
@@ -45,7 +49,7 @@ def push(files: Mapping[str, Path], repository: str, token: str, *, private: boo
             with zipfile.ZipFile(files[file]) as packed:  # one that we wrote
                 packed.extractall(folder)
             if kind == "space":
-                (folder / "README.md").write_text(_SPACE.format(title=name.split("/")[-1], model=name), "utf-8")
+                (folder / "README.md").write_text(_SPACE.format(title=json.dumps(name.split("/")[-1]), model=name), "utf-8")
             name = _asked(partial(_pushed, api, name, folder, kind, private, more))
         yield kind, f"{api.endpoint}/{'spaces/' if kind == 'space' else ''}{name}"
 
@@ -53,11 +57,13 @@ def push(files: Mapping[str, Path], repository: str, token: str, *, private: boo
 def _api(token: str) -> Any:
     from huggingface_hub import HfApi
 
-    return HfApi(token=token)
+    return HfApi(endpoint=ENDPOINT, token=token)
 
 
 def _pushed(api: Any, repository: str, folder: Path, kind: str, private: bool, more: Mapping[str, str]) -> str:
     name = api.create_repo(repository, repo_type=kind, private=private, exist_ok=True, **more).repo_id
+    if private and not api.repo_info(name, repo_type=kind).private:  # it was there before, and stays as it is
+        raise BadInput("hub_public", repository=name)
     api.upload_folder(repo_id=name, repo_type=kind, folder_path=folder)
     return name
 
@@ -74,6 +80,9 @@ def _asked(work: Any) -> Any:
         status = getattr(error.response, "status_code", 0)
         if status in (401, 403):
             raise BadInput("hub_refused") from None  # `from None`: the error below holds the request, and with it the token
-        raise Unavailable("hub_unreachable", detail=f"HTTP {status}") from None
+        raise (BadInput("hub_says_no", status=status) if 400 <= status < 500 else Unavailable(
+            "hub_unreachable", detail=f"HTTP {status}")) from None
+    except StudioError:
+        raise
     except Exception as error:  # noqa: BLE001 — connections fail in the words of three libraries
         raise Unavailable("hub_unreachable", detail=type(error).__name__) from None

@@ -103,7 +103,7 @@ class Recipe(BaseModel):
     """Pixels; None is the size the model was trained at."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     patience: Annotated[int, Field(ge=0)] = 5
-    """Stop after this many epochs without a better validation loss; 0 never stops early."""
+    """Stop after this many epochs without a better validation accuracy or loss; 0 never stops early."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     def __init__(self, **settings: object) -> None:

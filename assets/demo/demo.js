@@ -131,15 +131,19 @@
 
   // The camera
 
-  let stream = null;
+  let stream = null, starting = false;
 
   async function start() {
+    if (starting) return; // the browser is asking for permission
+    starting = true;
     tell("trouble", null);
     try {
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     } catch {
       tell("trouble", "camera_refused");
       return;
+    } finally {
+      starting = false;
     }
     const video = at("video");
     video.srcObject = stream;
@@ -147,10 +151,15 @@
     at("photo").hidden = true;
     video.hidden = false;
     tell("camera", "camera_stop");
-    while (stream) {
-      const shares = await answer(Picture.pixels(video, video.videoWidth, video.videoHeight));
-      if (stream) show(shares);
-      await new Promise((done) => setTimeout(done, 150)); // a moment for the page itself
+    try {
+      while (stream) {
+        const shares = await answer(Picture.pixels(video, video.videoWidth, video.videoHeight));
+        if (stream) show(shares);
+        await new Promise((done) => setTimeout(done, 150)); // a moment for the page itself
+      }
+    } catch {
+      stop();
+      tell("trouble", "broken");
     }
   }
 

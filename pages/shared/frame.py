@@ -16,7 +16,7 @@ def run() -> None:
     place.settle_language()
     st.set_page_config(page_title=t("app.name"), page_icon=str(assets() / "icon.svg"), layout="wide")
     page = navigation.current()
-    if page.url_path == navigation.PUBLIC:
+    if navigation.is_public(page):
         _public_header()
     else:
         _header()
@@ -25,7 +25,7 @@ def run() -> None:
         page.run()
     except StudioError as error:
         show(error)
-    if page.url_path != navigation.PUBLIC:
+    if not navigation.is_public(page):
         _footer()
 
 

@@ -10,6 +10,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.shared import backend, place
 from pages.shared.text import t
+from transfer_core.demos import only_demos
 from transfer_core.paths import studio
 
 STEPS = ("data", "model", "train", "evaluate", "predict", "share")
@@ -50,7 +51,20 @@ def link(name: str, label: str, icon: str | None = None, **changes: str | None) 
 
 
 def current() -> StreamlitPage:
+    if only_demos():
+        return st.navigation([st.Page(nothing_here, title=t("app.name"), default=True), page(PUBLIC)], position="hidden")
     return st.navigation([page(name) for name in _ICONS], position="hidden")
+
+
+def nothing_here() -> None:
+    """The front of a studio that shows demos only: whoever comes has a link to one."""
+    st.title(t("demo.front_title"))
+    st.write(t("demo.front"))
+
+
+def is_public(here: StreamlitPage) -> bool:
+    """Whether strangers look at this page."""
+    return here.url_path == PUBLIC or only_demos()
 
 
 def home_link() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import os
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -191,8 +193,8 @@ def test_a_bucket_is_everybody_s_own():
     limit = Limit(60, burst=2, now=lambda: 0.0)
     limit.take("a", 2)
     with pytest.raises(Busy) as error:
-        limit.take("a", 3)
-    assert error.value.values == {"seconds": 3}
+        limit.take("a", 2)
+    assert error.value.values == {"seconds": 2}
     limit.take("b")  # everybody has a bucket of their own
 
 
@@ -247,7 +249,7 @@ def test_when_too_many_wait_the_next_is_asked_to_come_again(store, published, in
             sent = {"url": f"/api/demos/{demo.id}/predict", "content": picture("red"),
                     "headers": {"X-API-Key": key, "Content-Type": "image/png"}}
             waiting = [asyncio.create_task(client.post(**sent)) for _ in range(3)]
-            while made._inside < 3:
+            while len(made._inside) < 3:
                 await asyncio.sleep(0)
             refused = await client.post(**sent)
             go.set()
@@ -269,3 +271,58 @@ def test_the_numbers_for_whoever_runs_the_server(stranger, ask, monkeypatch):
     assert "transfer_studio_demos 1.0" in told and "transfer_studio_demo_seconds_bucket" in told
     monkeypatch.delenv("TRANSFER_STUDIO_METRICS_KEY")
     assert client.get("/metrics").status_code == 403, "a test client is called “testclient”, which is not this machine"
+
+
+def test_one_address_cannot_take_all_the_places(store, published, monkeypatch):
+    made = desk.Desk(store, shared)
+
+    class From:
+        def __init__(self, host: str) -> None:
+            self.client = type("Client", (), {"host": host})
+
+    with ExitStack() as held:
+        for _ in range(desk.EACH):
+            held.enter_context(made._counted(From("1.1.1.1")))
+        with pytest.raises(Busy), made._counted(From("1.1.1.1")):
+            pass
+        with made._counted(From("2.2.2.2")):
+            assert len(made._inside) == desk.EACH + 1
+    assert made._inside == []
+
+
+def test_a_body_of_brackets_is_refused_before_it_is_read(ask, published):
+    answer = ask(content=b'{"image": [' + b"[]," * 200_000 + b"[]]}", headers={
+        "X-API-Key": published[1], "Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_body")
+
+
+def test_nothing_of_what_was_asked_stays(ask, store):
+    assert ask(files={"image": picture("red")}).status_code == 200
+    assert list((store.home.root / "asked").iterdir()) == []
+    left = store.home.root / "asked" / "left"
+    left.mkdir()
+    os.utime(left, (1, 1))
+    assert ask(files={"image": picture("red")}).status_code == 200
+    assert not left.exists(), "what a killed server left is swept away"
+
+
+def test_more_photos_at_once_than_a_minute_allows_can_never_succeed_and_says_so(ask, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_API_PER_MINUTE", "2")
+    answer = ask(files=[("image", (f"{number}.png", picture("red"))) for number in range(3)])
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_photos")
+
+
+def test_none_a_minute_means_none(ask, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_API_PER_MINUTE", "0")
+    assert ask(files={"image": picture("red")}).status_code in (413, 429)
+
+
+def test_a_studio_for_strangers_has_no_route_but_a_demo_s(stranger, published, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_MODE", "demos")
+    client, (demo, key) = stranger(), published
+    assert client.get(f"/api/demos/{demo.id}").status_code == 200
+    answer = client.post(f"/api/demos/{demo.id}/predict", headers={"X-API-Key": key}, files={"image": picture("red")})
+    assert answer.status_code == 200 and client.get("/healthz").status_code == 200
+    for path in (f"/files/{demo.run}/model.onnx", f"/images/{'0' * 64}", "/api/uploads/x", f"/api/jobs/{demo.run}/events"):
+        assert "code" not in client.get(path).text, "not even an error of ours: there is no such route"
+        assert client.get(path).status_code == 404

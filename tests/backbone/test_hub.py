@@ -25,11 +25,16 @@ class Hub:
     def __init__(self) -> None:
         self.repositories: dict[tuple[str, str], dict] = {}
         self.files: dict[tuple[str, str], dict[str, bytes]] = {}
+        self.public: set[str] = set()
+        """Repositories that were there before, for everybody to see."""
 
     def create_repo(self, name: str, *, repo_type: str, private: bool, exist_ok: bool, **more: str):
         name = name if "/" in name else f"somebody/{name}"
         self.repositories[repo_type, name] = {"private": private, "exist_ok": exist_ok, **more}
         return SimpleNamespace(repo_id=name)
+
+    def repo_info(self, name: str, *, repo_type: str):
+        return SimpleNamespace(private=self.repositories[repo_type, name]["private"] and name not in self.public)
 
     def upload_folder(self, *, repo_id: str, repo_type: str, folder_path: Path) -> None:
         files = [file for file in Path(folder_path).rglob("*") if file.is_file()]
@@ -71,6 +76,19 @@ def test_without_a_page_there_is_no_space(there, files):
     assert there.repositories == {("model", "owner/m"): {"private": False, "exist_ok": True}}
 
 
+def test_what_is_to_be_private_is_not_put_where_everybody_looks(there, files):
+    there.public.add("somebody/my-model")
+    with pytest.raises(BadInput) as error:
+        list(hub.push(files, "my-model", TOKEN))
+    assert error.value.code == "hub_public" and not there.files
+    assert dict(hub.push({"zip": files["zip"]}, "my-model", TOKEN, private=False))
+
+
+def test_the_token_goes_to_the_hub_itself_and_to_no_mirror(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
+    assert hub._api(TOKEN).endpoint == hub.ENDPOINT == "https://huggingface.co"
+
+
 @pytest.mark.parametrize("name", ["", "a/b/c", "../x", "a b", "x" * 200, "a--b", "über", "-x", "a/"])
 def test_names_that_are_none_are_refused_before_anything_is_sent(there, files, name):
     with pytest.raises(BadInput) as error:
@@ -79,7 +97,8 @@ def test_names_that_are_none_are_refused_before_anything_is_sent(there, files, n
 
 
 @pytest.mark.parametrize(("status", "kind", "code"), [
-    (401, BadInput, "hub_refused"), (403, BadInput, "hub_refused"), (500, Unavailable, "hub_unreachable")])
+    (401, BadInput, "hub_refused"), (403, BadInput, "hub_refused"), (409, BadInput, "hub_says_no"),
+    (500, Unavailable, "hub_unreachable")])
 def test_what_the_hub_refuses_is_said_without_the_token(there, files, monkeypatch, caplog, status, kind, code):
     request = httpx.Request("POST", "https://hub.test/api", headers={"authorization": f"Bearer {TOKEN}"})
 

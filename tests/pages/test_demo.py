@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -36,7 +37,7 @@ def test_a_stranger_sees_the_model_and_no_way_into_the_studio(visit, store, run,
     assert run.id not in str(app.main) and "colours-1" not in str(app.main)
 
 
-def test_a_visitor_counts_once(visit, store, run):
+def test_each_opening_counts_once(visit, store, run):
     demo, _ = demos.publish(store, run)
     app = visit("demo", id=demo.id)
     app.run()
@@ -79,3 +80,30 @@ def test_two_clicks_publish_once(visit, store, run):
     demos.publish(store, run)
     app.button[[button.label for button in app.button].index(say("publish.publish"))].click().run()
     assert len(store.demos(run.id)) == 1
+
+
+def test_a_studio_for_strangers_shows_nothing_but_demos(visit, store, run, monkeypatch):
+    demo, _ = demos.publish(store, run)
+    monkeypatch.setenv("TRANSFER_STUDIO_MODE", "demos")
+    assert "Colours" in visit("demo", id=demo.id).title[0].value
+    for name in ("home", "runs", "share", "data"):
+        app = visit(name, run=run.id)
+        assert not app.exception
+        said = "\n".join(str(element.value) for element in (*app.title, *app.markdown, *app.caption))
+        assert run.id not in said and not app.get("page_link") and not app.dataframe
+
+
+def test_a_demo_whose_training_is_gone_is_taken_back_on_the_runs_page(visit, store, run):
+    demo, _ = demos.publish(store, run)
+    store.delete_job(run.id)
+    press(visit("runs"), f"take-back-{demo.id}")
+    assert store.demos() == []
+
+
+def test_numbers_nobody_measured_here_are_called_so(visit, store, run):
+    file = store.home.run(run.id) / "report.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "claimed": True}))
+    demo, _ = demos.publish(store, run)
+    said = "\n".join(element.value for element in visit("demo", id=demo.id).markdown)
+    numbers = {name: f"{100 * demo.facts['measured'][name]:.1f}" for name in ("accuracy", "low", "high")}
+    assert say("demo.measured_claimed", n=18, **numbers) in said

@@ -61,7 +61,10 @@ def test_with_its_photos_everything_is_there_again(made, store):
     assert dataset.name == "früchte"
     from transfer_core.datasets.manifest import Manifest
 
-    assert Manifest.read(store.home, dataset.id, 1).images == made.manifest.images
+    again = Manifest.read(store.home, dataset.id, 1).images
+    told = [[(image.sha256, image.file, image.label, image.split, image.group) for image in images]
+            for images in (again, made.manifest.images)]
+    assert told[0] == told[1] and not run.payload["claimed"]
     original = json.loads((made.folder / "report.json").read_text("utf-8"))
     again = json.loads((store.home.run(run.id) / "report.json").read_text("utf-8"))
     assert again["test"] == original["test"] and again["validation"] == original["validation"], "measured anew, the same"
@@ -78,6 +81,7 @@ def test_without_photos_the_model_and_its_numbers_are_there(made, store):
     told = {event.split: event.report for _, event in store.events(run.id, kinds=("evaluated",)) if isinstance(event, Evaluated)}
     assert told["test"] == original
     assert found["photos"] == 0 and store.datasets() == []
+    assert run.payload["claimed"], "nobody measured it here, and every page says so"
     name = next(iter(made.manifest.of("test"))).sha256
     one, other = (Predictor(folder / "model.onnx").predict_files([made.home.image(name)])[0]
                   for folder in (made.folder, store.home.run(run.id)))
@@ -120,12 +124,13 @@ def member(made: Trained, name: str) -> bytes:
     ({"classes": b'"abc"'}, "project_damaged"),
     ({"classes": b'["a", "a", "b", "c", "d"]'}, "project_damaged"),
     ({"classes": b'["a", 5]'}, "project_damaged"),
-    ({"classes": b'["a", "b"]'}, "project_damaged"),
+    ({"classes": b'["a", "b"]'}, "project_other_model"),
     ({"model": b"not a weight file"}, "project_other_model"),
     ({"model": save({"weight": np.zeros(3, np.float32)})}, "project_other_model"),
     ({"manifest": b"{}\n"}, "project_damaged"),
     ({"manifest": b'{"sha256": "../../etc/passwd", "file": "x", "label": "x", "split": "test"}\n'}, "project_damaged"),
     ({"manifest": b"[" * 5000}, "project_damaged"),
+    ({"manifest": b'{"group": 1e400}\n'}, "project_damaged"),
 ])
 def test_a_zip_that_was_tampered_with_is_refused_and_leaves_nothing(made, store, tmp_path, files, code):
     with pytest.raises(StudioError) as error:
@@ -184,3 +189,38 @@ def test_what_is_no_zip_is_told_so(store, tmp_path, content):
 def test_a_member_that_would_lie_elsewhere_is_never_written(made, store, tmp_path):
     found = bring(store, changed(made, tmp_path, **{"../../outside.txt": b"x", "/etc/outside.txt": b"x"}))
     assert found["run"] and not list(tmp_path.rglob("outside.txt"))
+
+
+def test_what_a_manifest_says_of_a_picture_is_looked_up_in_the_picture(made, store, tmp_path):
+    lines = member(made, "dataset/manifest.jsonl").decode().splitlines()
+    rows = [{**json.loads(line), "width": -5, "height": 10**30, "converted": [1, {"a": 1}]} for line in lines]
+    found = bring(store, changed(made, tmp_path, manifest="\n".join(map(json.dumps, rows)).encode()))
+    from transfer_core.datasets.manifest import Manifest
+
+    images = Manifest.read(store.home, found["dataset"], 1).images
+    assert {(image.width, image.height) for image in images} >= {(97, 61), (61, 97), (300, 9)}
+
+
+def test_a_dataset_s_name_that_is_a_path_is_none(made, store, tmp_path):
+    recipe = json.loads((made.folder / "recipe.json").read_text("utf-8")) | {"dataset": "../../outside"}
+    with zipfile.ZipFile(made.folder / "früchte.zip") as old, zipfile.ZipFile(tmp_path / "x.zip", "w") as packed:
+        for name in old.namelist():
+            packed.writestr(name, json.dumps(recipe) if name == "recipe.json" else old.read(name))
+    run = store.job(bring(store, tmp_path / "x.zip")["run"])
+    assert run.payload["recipe"]["dataset"] == "imported"
+
+
+def test_a_worker_that_died_over_a_zip_leaves_no_second_run(made, store):
+    job = store.submit("import_project", {})
+    for _ in import_project(job, store, made.folder / "früchte.zip"):
+        if store.jobs("train"):
+            break  # killed
+    work = import_project(job, store, made.folder / "früchte.zip")
+    assert list(work) and len(store.jobs("train")) == 1
+
+
+def test_a_claim_that_would_take_all_memory_is_no_claim():
+    from transfer_core.training.restore import _matrix
+
+    assert _matrix(np.full((1000, 1000), 1000).tolist(), 1000) is None
+    assert _matrix([[3, 1], [0, 2]], 2).sum() == 6

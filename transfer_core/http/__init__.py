@@ -22,6 +22,7 @@ import asyncio
 
 from starlette.routing import BaseRoute
 
+from transfer_core.demos import only_demos
 from transfer_core.http import demos, files, metrics, previews, stream, uploads
 from transfer_core.http.guard import middleware
 from transfer_core.http.lifespan import lifespan
@@ -36,5 +37,7 @@ AT_ONCE = 2
 
 def routes(store: Store) -> list[BaseRoute]:
     places = asyncio.Semaphore(AT_ONCE)
+    if only_demos():
+        return [*demos.routes(store), *metrics.routes(store), files.health()]
     return [*uploads.routes(store), *previews.routes(store, places), *stream.routes(store), *files.routes(store, places),
             *demos.routes(store), *metrics.routes(store)]

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,13 @@ AT_ONCE = 4
 """Requests that are answered at the same time; the predictor itself takes two photos at once."""
 WAITING = 60
 """Requests that may be under way besides, sending or waiting for their turn. Who comes then is asked to come again."""
-LONGEST = 60.0
-"""Seconds after which a request is given up."""
+EACH = 8
+"""Of these, from one address: who opens many and sends slowly must not keep the others out."""
+SENDING, LONGEST = 20.0, 60.0
+"""Seconds a body may take to arrive, and a request may wait for its turn."""
+LEFTOVER = 3600.0
+RESERVE = 500_000_000
+"""Free disk that photos on their way leave alone."""
 CORS = {"access-control-allow-origin": "*", "access-control-allow-headers": "authorization, content-type, x-api-key",
         "access-control-allow-methods": "GET, POST, OPTIONS", "access-control-max-age": "86400"}
 """Any website may ask with a key. A visitor's cookie is never sent along to an address that answers `*`."""
@@ -77,7 +84,7 @@ class Desk:
 
     def __init__(self, store: Store, process: PredictorProcess) -> None:
         self.store, self.process = store, process
-        self._places, self._inside = asyncio.Semaphore(AT_ONCE), 0
+        self._places, self._inside = asyncio.Semaphore(AT_ONCE), list[str]()
         # 30 photos a minute are more than a person drops; 300 a minute are one core's work.
         self._visitors = Limit(float(os.environ.get("TRANSFER_STUDIO_DEMO_PER_MINUTE", "30")))
         self._keys = Limit(float(os.environ.get("TRANSFER_STUDIO_API_PER_MINUTE", "300")))
@@ -91,23 +98,22 @@ class Desk:
         files = demos.examples(self.store.home, demo)
         if number >= len(files) or not files[number].is_file():
             raise NotFound("no_file", file=str(number))
-        return FileResponse(files[number], media_type="image/webp", headers={"cache-control": "public, max-age=3600"})
+        return FileResponse(files[number], media_type="image/webp", headers={"cache-control": "private, no-cache"})
 
     async def predict(self, request: Request) -> Response:
         demo = await self._find(request)
         limit, who = self._admitted(request, demo)
         limit.take(who)
-        with metrics.answering(), self._counted(), tempfile.TemporaryDirectory(prefix="asked-") as place:
+        with metrics.answering(), self._counted(request), tempfile.TemporaryDirectory(dir=self._folder()) as place:
             try:
-                async with asyncio.timeout(LONGEST):
-                    names = await photos.receive(request, Path(place))  # who sends slowly keeps nobody else from an answer
-                    limit.take(who, len(names) - 1)
-                    async with self._places:
-                        rows = await run_in_threadpool(self._ask, demo, Path(place), names)
+                async with asyncio.timeout(SENDING):
+                    names = await photos.receive(request, Path(place))
+                limit.take(who, len(names) - 1, already=1)
+                rows = await self._answered(demo, Path(place), names)
             except ClientDisconnect:
                 return Response(status_code=499)
             except TimeoutError:
-                raise Unavailable("answer_took_too_long", seconds=round(LONGEST)) from None
+                raise Unavailable("answer_took_too_long", seconds=round(SENDING)) from None
         good = sum("label" in row for row in rows)
         metrics.photos_answered.labels("answered").inc(good)
         metrics.photos_answered.labels("refused").inc(len(rows) - good)
@@ -115,6 +121,27 @@ class Desk:
             await run_in_threadpool(self.store.count_demo, demo.id, answers=good)
         said = language(request)
         return JSONResponse({"model": demo.id, "predictions": [told(row, demo.facts["classes"], said) for row in rows]})
+
+    async def _answered(self, demo: Demo, folder: Path, names: list[str]) -> list[dict[str, Any]]:
+        async with asyncio.timeout(LONGEST):
+            await self._places.acquire()
+        try:  # no time limit on the work itself: a thread cannot be ended, and its place would be given away meanwhile
+            return await run_in_threadpool(self._ask, demo, folder, names)
+        finally:
+            self._places.release()
+
+    def _folder(self) -> Path:
+        """Where bodies lie until they are answered. What a killed server left there is swept away."""
+        folder = self.store.home.root / "asked"
+        folder.mkdir(exist_ok=True)
+        if shutil.disk_usage(folder).free < RESERVE:
+            raise Unavailable("disk_full", folder=str(self.store.home.root))
+        old = time.time() - LEFTOVER
+        for left in folder.iterdir():
+            with suppress(OSError):
+                if left.stat().st_mtime < old:
+                    shutil.rmtree(left, ignore_errors=True)
+        return folder
 
     async def _find(self, request: Request) -> Demo:
         return await run_in_threadpool(self.store.demo, request.path_params["demo"])
@@ -128,18 +155,19 @@ class Desk:
             return self._keys, demo.id
         if not is_visitor(request):
             raise BadInput("no_key")
-        return self._visitors, f"{demo.id} {request.client.host if request.client else ''}"
+        return self._visitors, f"{demo.id} {_address(request)}"
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """One more that is received or waits. Raises `Busy` when there are too many."""
-        if self._inside >= AT_ONCE + WAITING:
-            raise Busy("queue_full", waiting=WAITING, seconds=3)
-        self._inside += 1
+    def _counted(self, request: Request) -> Iterator[None]:
+        """One more that is received or waits. Raises `Busy` when there are too many, of all or of one address."""
+        address = _address(request)
+        if len(self._inside) >= AT_ONCE + WAITING or self._inside.count(address) >= EACH:
+            raise Busy("queue_full", waiting=len(self._inside), seconds=3)
+        self._inside.append(address)
         try:
             yield
         finally:
-            self._inside -= 1
+            self._inside.remove(address)
 
     def _ask(self, demo: Demo, folder: Path, names: list[str]) -> list[dict[str, Any]]:
         """Rows as `predicting.folder.row_of` gives them. A photo that ends the process that looks at it is an answer, too."""
@@ -174,10 +202,15 @@ def told(row: dict[str, Any], classes: list[str], said: str) -> dict[str, Any]:
     return {"file": row["file"], "label": row["label"], "probabilities": dict(zip(classes, row["probabilities"], strict=True))}
 
 
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
 def _key(request: Request) -> str:
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
 
 
 async def _document(request: Request) -> Response:
-    return JSONResponse(document(str(request.base_url).rstrip("/")), headers=CORS)
+    address = os.environ.get("TRANSFER_STUDIO_PUBLIC_URL") or str(request.base_url)
+    return JSONResponse(document(address.rstrip("/")), headers=CORS)

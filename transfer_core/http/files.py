@@ -50,8 +50,12 @@ def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
         Route("/images/{sha256}", plainly(image)),
         Route("/files/{run}/{name}", plainly(file)),
         Route("/vendor/plotly.min.js", _plotly),
-        Route("/healthz", _health),
+        health(),
     ]
+
+
+def health() -> Route:
+    return Route("/healthz", _health)
 
 
 def _sha256(request: Request) -> str:

@@ -20,7 +20,7 @@ from transfer_core.words import message
 
 
 def import_project(job: Job, store: Store, source: Path) -> Generator[Event, None, dict[str, Any]]:
-    """Progress; returns `{"run", "dataset", "photos", "test"}`. Nothing is left of a zip that is refused.
+    """Progress; returns `{"run", "dataset", "photos", "test"}`. No run and no dataset are left of a zip that is refused.
 
     Raises `BadArchive`, `BadInput`: `not_a_project project_damaged project_other_model`.
     """
@@ -30,31 +30,31 @@ def import_project(job: Job, store: Store, source: Path) -> Generator[Event, Non
     from transfer_core.training.restore import claimed_scores, read_project, restore_model, restore_photos
 
     yield Progressed(stage="reading", done=0)
+    for ghost in store.jobs("train"):  # of a worker that died over this zip
+        if ghost.payload.get("project") == job.id:
+            store.delete_job(ghost.id)
     file, name = _file_of(source)
     project = read_project(file, name)
-    recipe, manifest = project.recipe, None
+    dataset = new_id(project.name, key=job.id)
+    recipe = project.recipe.but(dataset=dataset, version=1) if project.has_photos else project.recipe
     with tempfile.TemporaryDirectory(dir=store.home.cache) as place:
-        if project.has_photos:
-            dataset = new_id(project.name, key=job.id)
-            manifest = yield from restore_photos(project, store.home, dataset)
-            recipe = recipe.but(dataset=dataset, version=1)
         restore_model(project, recipe, store.home, Path(place))
-        run = store.enter("train", {"recipe": recipe.model_dump(), "name": project.name, "project": job.id}, devices()[0])
+        manifest = (yield from restore_photos(project, store.home, dataset)) if project.has_photos else _known(store, project)
+        payload = {"recipe": recipe.model_dump(), "name": project.name, "project": job.id, "claimed": manifest is None}
+        run = store.enter("train", payload, devices()[0])
         out = store.home.run(run)
         for made in Path(place).iterdir():
             shutil.move(made, out / made.name)
     try:
-        if manifest is not None and store.first_version(manifest.dataset) is None:
+        if project.has_photos and store.first_version(dataset) is None:
             manifest.write(store.home)
-            summary = {"dataset": manifest.dataset, "version": 1, **describe(manifest.images, {})}
             change = message("import.changes.imported", count=len(manifest.images))
-            store.add_dataset(project.name, manifest.dataset, change, summary)
+            store.add_dataset(project.name, dataset, change, {"dataset": dataset, "version": 1, **describe(manifest.images, {})})
         if HISTORY in project.entries:
             (out / HISTORY).write_bytes(project.read(HISTORY, 50_000_000))
             store.append(run, *read_history(out / HISTORY))
         result = Result()
         result.recall(event for _, event in store.events(run))
-        manifest = manifest or _known(store, recipe)
         work = finish(out, manifest, store.home, name=project.name) if manifest else _unseen(
             claimed_scores(project, out), export(out, store.home, "zip", name=project.name))
         for event in result.of(work):
@@ -66,6 +66,8 @@ def import_project(job: Job, store: Store, source: Path) -> Generator[Event, Non
         store.end(run, "finished", result.summary())
     except BaseException:
         store.delete_job(run)
+        if project.has_photos:
+            store.delete_dataset(dataset)  # its photos go with the next tidying
         shutil.rmtree(out, ignore_errors=True)
         raise
     return {"run": run, "dataset": recipe.dataset, "photos": len(manifest.images) if manifest else 0,
@@ -77,15 +79,16 @@ def _unseen(*parts: Any) -> Generator[Event, None, None]:
         yield from part
 
 
-def _known(store: Store, recipe: Any) -> Any:
+def _known(store: Store, project: Any) -> Any:
     """The photos it was trained on, where this studio has them: then it is measured on them again."""
     from transfer_core.datasets.manifest import Manifest
 
     try:
-        store.dataset(recipe.dataset)
-        return Manifest.read(store.home, recipe.dataset, recipe.version)
+        store.dataset(project.recipe.dataset)
+        manifest = Manifest.read(store.home, project.recipe.dataset, project.recipe.version)
     except (NotFound, FileNotFoundError):
         return None
+    return manifest if manifest.classes == project.classes else None
 
 
 def _file_of(source: Path) -> tuple[Path, str]:

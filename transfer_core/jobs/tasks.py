@@ -21,6 +21,7 @@ from transfer_core.events import Event, Exported, Imported, Progressed, Stopped
 from transfer_core.jobs.history import write_history
 from transfer_core.jobs.result import Result
 from transfer_core.paths import Home
+from transfer_core.progress import Progress, fold
 from transfer_core.recipe import Recipe
 from transfer_core.registry import Registry
 from transfer_core.store import Job, Store
@@ -221,8 +222,9 @@ def export(job: Job, store: Store) -> Work:
 
     run = store.job(job.payload["run"])
     last = None
+    known = fold(Progress(), (event for _, event in store.events(run.id))).exported  # since it last went on
     for event in export(store.home.run(run.id), store.home, job.payload["format"], name=named(store, run)):
-        if isinstance(event, Exported) and event not in [told for _, told in store.events(run.id, kinds=("exported",))]:
+        if isinstance(event, Exported) and known.get(event.format) != event:
             store.append(run.id, event)
         last = event
         yield event

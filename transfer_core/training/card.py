@@ -99,6 +99,7 @@ def _numbers(report: dict[str, Any], words: Any) -> list[str]:
         return [words("not_measured")]
     percent = {name: f"{100 * scores[name]:.1f}" for name in ("accuracy", "low", "high", "baseline")}
     return [
+        *([words("claimed")] if report.get("claimed") else []),
         words(f"measured_{split}", n=scores["n"], correct=scores["correct"], **percent),
         words("baseline", percent=percent["baseline"], label=plain(scores["baseline_class"])),
         _table([words("score"), words("value"), "95 %"], [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,4 +96,7 @@ def load_last(out: Path, model: nn.Module, optimizer: Optimizer, scaler: GradSca
     torch.set_rng_state(content["random"])
     if "cuda_random" in content and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(content["cuda_random"])
-    return State(**content["state"])
+    state = State(**content["state"])
+    if "improved" not in content["state"]:  # written before accuracy chose the best epoch
+        state = replace(state, lowest=state.best_loss, improved=state.best_epoch or 0)
+    return state

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from transfer_core import metrics
-from transfer_core.datasets.archive import ZipReader
+from transfer_core.datasets.archive import MAX_ENTRY, ZipReader
 from transfer_core.datasets.check import check
 from transfer_core.datasets.manifest import SPLITS, Image, Manifest
 from transfer_core.errors import BadImage, BadInput, StudioError
@@ -37,8 +38,10 @@ from transfer_core.training.models import build
 from transfer_core.words import message
 
 MANIFEST, PICTURES, NAME = "dataset/manifest.jsonl", "dataset/images/", "dataset/name.json"
-LARGEST_TEXT, LARGEST_MODEL = 50_000_000, 8_000_000_000
+LARGEST_TEXT, LARGEST_MODEL = 50_000_000, 4_000_000_000
 MOST_CLASSES, LONGEST_CLASS = 20_000, 500
+MOST_CLAIMED = 20_000_000
+"""Photos times classes of a claimed score: it is computed from a row for each photo."""
 _FILTERS = {"bilinear", "bicubic", "lanczos", "nearest"}
 
 
@@ -88,6 +91,8 @@ def read_project(path: Path, name: str) -> Project:
         raise BadInput("project_damaged", file="classes.json")
     try:
         recipe = Recipe(**settings)
+        if not re.fullmatch(r"[\w-]{1,100}", recipe.dataset):
+            recipe = recipe.but(dataset="imported")  # it becomes part of a path
     except (ValidationError, StudioError, TypeError) as error:
         raise BadInput("project_damaged", file="recipe.json") from error
     given = project.text(NAME)
@@ -99,8 +104,8 @@ def restore_photos(project: Project, home: Home, dataset: str) -> Generator[Even
     images, bad = list(_listed(project)), 0
     good = []
     for done, image in enumerate(images, start=1):
-        if _take(project, home, image):
-            good.append(image)
+        if taken := _take(project, home, image):
+            good.append(taken)
         else:
             bad += 1
         if done % 50 == 0 or done == len(images):
@@ -114,30 +119,32 @@ def restore_photos(project: Project, home: Home, dataset: str) -> Generator[Even
 
 
 def _listed(project: Project) -> Iterator[Image]:
-    types = {field.name: field.type for field in fields(Image)}
     for line in project.read(MANIFEST, LARGEST_TEXT * 4).splitlines():
         try:
             row = json.loads(line)
-            image = Image(**{**row, "converted": tuple(row.get("converted", ()))})
-        except (ValueError, TypeError, RecursionError) as error:
+            said = {name: str(row.get(name, ""))[:LONGEST_CLASS] for name in ("sha256", "file", "label", "split", "domain")}
+            image = Image(**said, group=int(row["group"]), width=0, height=0)  # the rest is looked up in the picture
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
             raise BadInput("project_damaged", file=MANIFEST) from error
-        right = all(isinstance(getattr(image, name), int if kind == "int" else tuple if "tuple" in kind else str)
-                    for name, kind in types.items())
-        if not (right and image.split in (*SPLITS, "left_out") and image.label in project.classes
+        if not (image.split in (*SPLITS, "left_out") and image.label in project.classes and 0 <= image.group < 10**9
                 and len(image.sha256) == 64 and set(image.sha256) <= set("0123456789abcdef")):
             raise BadInput("project_damaged", file=MANIFEST)
         yield image
 
 
-def _take(project: Project, home: Home, image: Image) -> bool:
+def _take(project: Project, home: Home, image: Image) -> Image | None:
+    """The image as it was found, stored in the home; None for one that is not what its name says."""
     name = PICTURES + image.sha256
     if name not in project.entries:
-        return False
+        return None
     try:
-        data = project.read(name, LARGEST_MODEL)
-        return hashlib.sha256(data).hexdigest() == image.sha256 and check(data, home).sha256 == image.sha256
+        data = project.read(name, MAX_ENTRY)
+        if hashlib.sha256(data).hexdigest() != image.sha256:
+            return None
+        seen = check(data, home)
     except (BadImage, BadInput):
-        return False
+        return None
+    return image.but(width=seen.width, height=seen.height, perceptual_hash=seen.perceptual_hash, converted=seen.converted)
 
 
 def restore_model(project: Project, recipe: Recipe, home: Home, out: Path) -> None:
@@ -186,12 +193,12 @@ def _preprocessing(project: Project) -> Preprocessing | None:
 
 def claimed_scores(project: Project, out: Path) -> Iterator[Event]:
     """What the zip says was measured, where its photos are not there to measure it again: computed from its confusion matrix, so
-    that the numbers at least agree with each other. Written to `report.json`."""
+    that the numbers at least agree with each other, and marked as claimed. Written to `report.json`."""
     told = project.text("report.json")
     told = told if isinstance(told, dict) else {}
     counts = {name: count for name, count in (told.get("counts") or {}).items() if isinstance(count, int)} \
         if isinstance(told.get("counts"), dict) else {}
-    report: dict[str, Any] = {"counts": counts, "images": {}}
+    report: dict[str, Any] = {"counts": counts, "images": {}, "claimed": True}
     for split in ("validation", "test"):
         scores = told.get(split)
         confusion = _matrix(scores.get("confusion") if isinstance(scores, dict) else None, len(project.classes))
@@ -209,7 +216,7 @@ def _matrix(given: Any, count: int) -> np.ndarray | None:
         matrix = np.array(given, dtype=np.int64)
     except (TypeError, ValueError, OverflowError):
         return None
-    fits = matrix.shape == (count, count) and (matrix >= 0).all() and 0 < matrix.sum() <= 10_000_000
+    fits = matrix.shape == (count, count) and (matrix >= 0).all() and 0 < matrix.sum() <= MOST_CLAIMED / count
     return matrix if fits else None
 
 

@@ -36,7 +36,7 @@ def show() -> None:
 
 
 def _count(demo: Demo) -> None:
-    """A visitor counts once, however often the page is drawn."""
+    """Once for each time it is opened, however often it is drawn."""
     seen = st.session_state.setdefault(_SEEN, set())
     if demo.id not in seen:
         seen.add(demo.id)
@@ -57,7 +57,8 @@ def _card(demo: Demo) -> None:
             st.dataframe([_row(row) for row in facts["per_class"]], hide_index=True, key="demo-classes")
         else:
             st.write(", ".join(map(plain, facts["classes"])))
-        st.write(t("demo.made", model=plain(facts["model"]), count=facts["images"].get("train", 0)))
+        if count := facts["images"].get("train"):
+            st.write(t("demo.made", model=plain(facts["model"]), count=count))
         st.write(t("results.card.limits_text", classes=len(facts["classes"])))
         st.caption(t("demo.sent"))
 

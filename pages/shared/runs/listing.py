@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.shared import averages, backend, navigation
 from pages.shared.model.numbers import local, size
-from pages.shared.runs import restoring, several
+from pages.shared.runs import published, restoring, several
 from pages.shared.text import plain, t
 from pages.shared.train.again import again
 from pages.shared.undisturbed import undisturbed
@@ -18,6 +18,7 @@ def show() -> None:
     runs = [run for run in backend.store().jobs("train") if not run.is_part]
     _offer_undo()
     _sweeps()
+    published.listed()
     if not runs:
         with st.container(border=True, key="runs-empty"):
             st.subheader(t("runs.empty_title"))

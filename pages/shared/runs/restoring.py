@@ -41,5 +41,8 @@ def _watch(job_id: str, was_live: bool) -> None:
         navigation.go("evaluate", run=job.result["run"], dataset=job.result["dataset"])
     elif was_live:
         st.rerun()
-    else:
-        working.failure(job)
+    elif job.result:  # it ended while the visitor was elsewhere
+        navigation.link("evaluate", t("runs.restore.open"), ":material/arrow_forward:", run=job.result["run"],
+                        dataset=job.result["dataset"])
+    elif not working.failure(job):
+        st.caption(t("runs.restore.stopped"))

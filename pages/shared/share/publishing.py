@@ -90,7 +90,7 @@ def _published(demo: Demo) -> None:
                 (_CURL, "bash"), (_PYTHON, "python"), (_JAVASCRIPT, "javascript")), strict=True):
             tab.code(code.format(**values), language=language)
         st.caption(t("publish.openapi", address=f"{address}/api/openapi.json"))
-    st.button(t("publish.take_back"), icon=":material/public_off:", key=f"unpublish-{demo.id}", on_click=_unpublish,
+    st.button(t("publish.take_back"), icon=":material/public_off:", key=f"unpublish-{demo.id}", on_click=unpublish,
               args=(demo.id,), help=t("publish.take_back_help"))
 
 
@@ -118,7 +118,8 @@ def _renew(demo: str) -> None:
 
 
 @undisturbed()
-def _unpublish(demo: str) -> None:
+def unpublish(demo: str) -> None:
+    """What was taken back in another tab is taken back."""
     try:
         demos.unpublish(backend.store(), demo)
     except StudioError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass, field
@@ -14,9 +15,11 @@ from pages.shared.text import plain, t, told
 from pages.shared.undisturbed import undisturbed
 from transfer_core import hub
 from transfer_core.errors import StudioError, Unavailable
+from transfer_core.progress import Progress, fold
 from transfer_core.store import Job
 from transfer_core.words import Message
 
+log = logging.getLogger(__name__)
 SPACE = "html-folder"
 _EVERY = 0.5
 _pushes: dict[str, Push] = {}
@@ -95,7 +98,10 @@ def _work(push: Push, run: Job, wanted: list[str], token: str, private: bool) ->
         for kind, address in hub.push(files, push.repository, token, private=private):
             push.addresses[kind] = address
     except StudioError as error:
-        push.refused = [error.as_message(), *([Message(key=f"errors.{error.code}.hint", values=error.values)])]
+        push.refused = [error.as_message(), Message(key=f"errors.{error.code}.hint", values=error.values)]
+    except Exception as error:  # a thread that ends without a word would leave the page as it was
+        log.exception("a push to the hub failed")
+        push.refused = [Message(key="errors.unexpected_push.text", values={"kind": type(error).__name__})]
     finally:
         push.stage = "over"
 
@@ -104,9 +110,9 @@ def _file(run: Job, kind: str) -> Path:
     """What was exported, after asking for it and waiting where it was not. Raises `Unavailable`."""
     store = backend.store()
     for again in (True, False):
-        for _, event in reversed(store.events(run.id, kinds=("exported",))):
-            if event.format == kind:
-                return store.home.run(run.id) / Path(event.file).name
+        made = fold(Progress(), (event for _, event in store.events(run.id))).exported.get(kind)  # of the present weights
+        if made:
+            return store.home.run(run.id) / Path(made.file).name
         if again:
             job = store.submit("export", {"run": run.id, "format": kind})
             while store.job(job.id).live:

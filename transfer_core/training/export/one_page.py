@@ -114,4 +114,5 @@ def _measured(run: Run) -> dict[str, Any]:
     if split is None:
         return {}
     report = run.report[split]
-    return {"split": split, "n": report["n"], **{name: f"{100 * report[name]:.1f}" for name in ("accuracy", "low", "high")}}
+    told = "claimed" if run.report.get("claimed") else split
+    return {"split": told, "n": report["n"], **{name: f"{100 * report[name]:.1f}" for name in ("accuracy", "low", "high")}}

@@ -24,7 +24,7 @@ async function tryExample(image, state) {
 
 async function send(zone, list, state, files, { words, limit, address, unsure }) {
   const large = files.find((file) => file.size > limit);
-  if (large) return idle(zone, state, words, words.too_large.replace("{file}", large.name));
+  if (large) return idle(zone, state, words, words.too_large.replace("{file}", () => large.name));
   state.busy = true;
   const line = make("p", { class: "title", role: "status" });
   const box = make("div", { class: "zone" });
@@ -77,7 +77,7 @@ function shown(file, row, words, unsure) {
   } else {
     const ranked = Object.entries(row.probabilities).sort((one, other) => other[1] - one[1]).slice(0, 5);
     const [label, share] = ranked[0];
-    says.append(make("h3", {}, share < unsure ? words.unsure.replace("{label}", label) : label));
+    says.append(make("h3", {}, share < unsure ? words.unsure.replace("{label}", () => label) : label));
     const bars = make("ol");
     for (const [name, value] of ranked) {
       const bar = make("li");

@@ -11,7 +11,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
 
 async function send(root, state, files, { words, limit }, done) {
   const large = files.find((file) => file.size > limit);
-  if (large) return idle(root, state, words, words.too_large.replace("{file}", large.name));
+  if (large) return idle(root, state, words, words.too_large.replace("{file}", () => large.name));
   state.busy = true;
   const line = make("p", { class: "title", role: "status" });
   const bar = make("progress", { max: files.length, value: 0 });
