@@ -102,9 +102,9 @@
     tell("verdict", first.share < UNSURE ? "unsure" : "sure", { label: first.label });
     at("bars").replaceChildren(...ranked.slice(0, SHOWN).map(({ label, share }) => {
       const row = document.createElement("li"), name = document.createElement("span");
-      const bar = document.createElement("meter"), number = document.createElement("b");
+      const bar = document.createElement("i"), number = document.createElement("b");
       name.textContent = label;
-      bar.value = share;
+      bar.style.setProperty("--share", share); // the number beside it says the same in words
       number.textContent = `${(100 * share).toFixed(1)} %`;
       row.append(name, bar, number);
       return row;

@@ -13,12 +13,12 @@ from transfer_core.store import Job
 
 
 def short(run: Job) -> str:
-    """`mixture, 60 % trained`; empty for a training."""
+    """`mixture, 60 % trained`; empty for a training of this studio."""
     if mixture := run.payload.get("mixture"):
         return t("mixture.made.short_mixture", share=_percent(mixture["alpha"]))
     if soup := run.payload.get("soup"):
         return t("mixture.made.short_soup", count=len(averaged["runs"] if (averaged := _averaged(run)) else soup["runs"]))
-    return ""
+    return t("runs.restore.made") if run.payload.get("project") else ""
 
 
 def named(run: Job, dataset: str) -> str:

@@ -17,6 +17,7 @@ from pages.shared.undisturbed import undisturbed
 from transfer_core import catalog, presets
 from transfer_core.errors import NotFound, StudioError
 from transfer_core.recipe import DEFAULT_MODEL, Recipe
+from transfer_core.source_losses import SOURCE_LOSSES
 from transfer_core.store import Dataset
 from transfer_core.words import Message
 
@@ -68,7 +69,14 @@ class Draft:
     @property
     def differences(self) -> list[str]:
         """Names of the settings that differ from the recommended ones."""
-        return [name for name in SETTINGS if getattr(self.usual, name) != getattr(self.recipe, name)]
+        return [name for name in SETTINGS
+                if getattr(self.usual, name) != getattr(self.recipe, name) and not (name == "lambda_target" and self._came_along)]
+
+    @property
+    def _came_along(self) -> bool:
+        """Whether λ is the one that its source loss brings: nobody chose it."""
+        loss = self.recipe.source_loss
+        return loss is not None and self.recipe.lambda_target == SOURCE_LOSSES[loss].facts["default"]
 
 
 def current() -> Draft:

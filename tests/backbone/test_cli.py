@@ -14,13 +14,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import stories
 from PIL import Image
 
 from transfer_core.activations import Shelf, Spec
 from transfer_core.cli import main
 from transfer_core.cli.settings import NAMES, read
 from transfer_core.errors import BadInput
-from transfer_core.events import Epoch, Evaluated, Finished, Losses, Progressed, Started, Stopped
+from transfer_core.events import Epoch, Evaluated, Exported, Finished, Losses, Progressed, Started, Stopped
 from transfer_core.jobs import TASKS, StopAsked, run_job
 from transfer_core.jobs import run as running
 from transfer_core.jobs import supervisor as supervising
@@ -29,7 +30,7 @@ from transfer_core.source_losses import SOURCE_LOSSES
 from transfer_core.words import message
 
 COMMANDS = ("cache", "app", "import", "datasets", "guess", "models", "train", "runs", "show", "stop", "sweep", "blend",
-            "soup", "evaluate", "predict", "export")
+            "soup", "evaluate", "predict", "export", "import-project", "publish", "unpublish", "demos", "push")
 SCORE = {"n": 42, "accuracy": 0.9, "low": 0.8, "high": 0.95, "macro_f1": 0.9}
 RESULT = {"epochs": 1, "validation": SCORE, "test": SCORE, "seconds": 1.0}
 
@@ -454,3 +455,40 @@ def test_a_first_look_that_gave_way_says_so(run, store, dataset, task):
 
     given = run("guess", "--dataset", "Hats", "--json")
     assert (given.status, given.answer["error"]["code"]) == (1, "gave_way")
+
+
+def test_a_model_is_published_listed_and_taken_back(run, store, monkeypatch):
+    stories.dataset(store)
+    job = stories.finished(store)
+    (store.home.run(job.id) / "model.safetensors").write_bytes(b"weights")
+    monkeypatch.setenv("TRANSFER_STUDIO_PUBLIC_URL", "https://studio.example.org/")
+    made = run("publish", job.id, "--title", "Which colour?", "--json").answer
+    assert made["url"] == f"https://studio.example.org/demo?id={made['id']}"
+    assert store.demo(made["id"]).opens(made["key"]) and store.demo(made["id"]).title == "Which colour?"
+    [listed] = run("demos", "--json").answer["demos"]
+    assert (listed["id"], listed["run"], listed["views"]) == (made["id"], job.id, 0)
+    assert made["key"] not in json.dumps(listed)
+    assert run("unpublish", made["id"], "--json").answer == {"id": made["id"], "published": False}
+    assert run("demos", "--json").answer == {"demos": []}
+    again = run("unpublish", made["id"], "--json")
+    assert again.status and again.answer["error"]["code"] == "no_demo"
+
+
+def test_the_token_of_a_push_comes_from_the_environment_and_is_not_told(run, store, monkeypatch):
+    sent = []
+
+
+    def push(files, name, token, private):
+        sent.append((set(files), name, token, private))
+        yield "model", "https://hub.test/me/m"
+
+    monkeypatch.setattr("transfer_core.hub.push", push)
+    monkeypatch.setattr("transfer_core.training.export.export", lambda folder, *_given, **_more: iter([
+        Exported(format="zip", file="x.zip", bytes=1)]))
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    stories.dataset(store)
+    job = stories.finished(store)
+    (store.home.run(job.id) / "model.safetensors").write_bytes(b"weights")
+    answered = run("push", job.id, "m", "--json")
+    assert answered.answer == {"run": job.id, "model": "https://hub.test/me/m"}
+    assert sent == [({"zip"}, "m", "hf_secret", True)] and "hf_secret" not in str(answered.said)

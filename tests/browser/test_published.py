@@ -103,7 +103,8 @@ def test_publish_ask_as_a_program_and_take_back(page, studio, trained):
                         files={"image": (file["name"], file["buffer"])})
     assert answer.status_code == 200 and answer.json()["predictions"][0]["label"] in made.facts["classes"]
     expect(page.locator("img.qr")).to_be_visible()
-    page.get_by_role("button", name=say("publish.take_back")).click()
+    page.get_by_role("button", name=say("publish.take_back"), exact=True).click()
+    page.get_by_role("button", name=say("publish.yes")).click()
     expect(page.get_by_role("button", name=say("publish.publish"), exact=True)).to_be_visible()
     assert studio.store.demos(trained.id) == []
     page.goto(f"{studio.url}/demo?id={made.id}")
@@ -135,5 +136,5 @@ def test_a_page_is_made_and_a_zip_opened_again(page, studio, trained, tmp_path, 
     page.get_by_text(say("runs.restore.title")).click()
     (tmp_path / "wrong.zip").write_bytes(b"no zip")
     page.locator(".st-key-project-file input[type=file]").set_input_files(tmp_path / "wrong.zip")
-    expect(page.get_by_text(say("errors.not_a_zip.text", file="wrong.zip"))).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(say("errors.not_a_project.text", file="wrong.zip"))).to_be_visible(timeout=60_000)
     studio.store.delete_job(brought.id)

@@ -70,6 +70,10 @@ def test_publish_and_take_back(visit, store, run, language):
     assert not any(key in code.value for code in again.code), "it is shown only once"
     press(again, f"renew-{demo.id}")
     assert not store.demo(demo.id).opens(key)
+    press(again, f"ask-{demo.id}")
+    press(again, f"keep-{demo.id}")
+    assert store.demos(run.id), "asked once more"
+    press(again, f"ask-{demo.id}")
     press(again, f"unpublish-{demo.id}")
     assert store.demos() == []
     assert any(button.label == say("publish.publish", language) for button in again.button)
@@ -96,7 +100,8 @@ def test_a_studio_for_strangers_shows_nothing_but_demos(visit, store, run, monke
 def test_a_demo_whose_training_is_gone_is_taken_back_on_the_runs_page(visit, store, run):
     demo, _ = demos.publish(store, run)
     store.delete_job(run.id)
-    press(visit("runs"), f"take-back-{demo.id}")
+    app = press(visit("runs"), f"ask-{demo.id}")
+    press(app, f"unpublish-{demo.id}")
     assert store.demos() == []
 
 

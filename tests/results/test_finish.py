@@ -11,6 +11,7 @@ from transfer_core.datasets.manifest import Manifest
 from transfer_core.errors import NotFound, TrainingFailed
 from transfer_core.events import Evaluated, Exported, Note, Progressed
 from transfer_core.training import export as exporting
+from transfer_core.training.export import formats
 from transfer_core.training.finish import finish
 
 
@@ -48,7 +49,7 @@ def test_predictions_and_report_agree(finished):
 def test_a_second_finish_repeats_the_facts_and_makes_nothing(finished, monkeypatch):
     run, story = finished
     before = {file.name: file.stat().st_mtime_ns for file in run.folder.iterdir() if file.name != "report.json"}
-    monkeypatch.setattr(exporting, "write_onnx", None)  # would fail when called
+    monkeypatch.setattr(formats, "write_onnx", None)  # would fail when called
     again = list(finish(str(run.folder), run.manifest, run.home, name="früchte / 🍎", device="cpu"))
     facts = (Evaluated, Exported)
     assert [event for event in again if isinstance(event, facts)] == [event for event in story if isinstance(event, facts)]
@@ -60,7 +61,7 @@ def test_without_test_photos_validation_is_replayed_and_a_note_says_so(tmp_path)
     story = list(finish(run.folder, run.manifest, run.home, name="x", device="cpu"))
     assert [event.message.key for event in story if isinstance(event, Note)] == ["results.no_test"]
     assert [event.replayed for event in story if isinstance(event, Exported)] == [8, 8, 8]
-    assert "kind" in exporting.model_card(exporting.open_run(run.folder, run.home, "x"), {}, "en")
+    assert "kind" in formats.model_card(exporting.open_run(run.folder, run.home, "x"), {}, "en")
 
 
 def test_without_any_photos_set_aside_the_files_are_still_made(tmp_path):

@@ -196,15 +196,16 @@ def _epoch(training: Training, out: Path, state: State) -> Generator[Event, None
     answered = losses.target if losses.source is None else (
         (losses.source + recipe.lambda_target * losses.target) / (1 + recipe.lambda_target))
     # Loss rises with every photo of which a model is surer and wrong, while it names more of them right: the epoch of the lowest
-    # loss was 8 points behind the last one (docs/decisions.md). It decides between equals, and alone where nothing was validated.
+    # loss was 8 points behind the last one (docs/decisions.md). It decides between equals, and alone where nothing was validated:
+    # the loss of the new classes only, or a strong λ would always take the epoch that has learned least.
     accuracy = validation.accuracy if validated else 0.0
-    best = (accuracy, -answered) > (state.best_accuracy, -state.best_loss)
+    best = (accuracy, -losses.target) > (state.best_accuracy, -state.best_loss)
     seconds = time.monotonic() - began
     improved = number if best or answered < state.lowest else state.improved
     state = replace(state, epoch=number, step=step, seconds=state.seconds + seconds, lowest=min(answered, state.lowest),
                     improved=improved)
     if best:
-        state = replace(state, best_accuracy=accuracy, best_loss=answered, best_epoch=number)
+        state = replace(state, best_accuracy=accuracy, best_loss=losses.target, best_epoch=number)
         checkpoint.save_best(out, training.model, training.objective.source_heads)
     training.save(out, state)
     yield Epoch(epoch=number, step=step, train=train.losses, train_accuracy=train.accuracy, validation=losses,

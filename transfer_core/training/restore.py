@@ -26,7 +26,7 @@ from transfer_core import metrics
 from transfer_core.datasets.archive import MAX_ENTRY, ZipReader
 from transfer_core.datasets.check import check
 from transfer_core.datasets.manifest import SPLITS, Image, Manifest
-from transfer_core.errors import BadImage, BadInput, StudioError
+from transfer_core.errors import BadArchive, BadImage, BadInput, StudioError
 from transfer_core.events import Evaluated, Event, Note, Progressed
 from transfer_core.images import Preprocessing
 from transfer_core.paths import Home, write_json
@@ -80,7 +80,12 @@ class Project:
 
 def read_project(path: Path, name: str) -> Project:
     """Raises `BadArchive`, `BadInput`: `not_a_project project_damaged`."""
-    reader = ZipReader(path, name)
+    try:
+        reader = ZipReader(path, name)
+    except BadArchive as error:
+        if error.code in ("not_a_zip", "archive_of_other_kind", "archive_empty"):  # their hints speak of photos
+            raise BadInput("not_a_project", file=name) from error
+        raise
     entries = {entry: (size, info) for entry, size, info in reader.entries()}
     if not {"recipe.json", "classes.json", "model.safetensors"} <= set(entries):
         raise BadInput("not_a_project", file=name)

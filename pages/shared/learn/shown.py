@@ -9,8 +9,8 @@ import streamlit as st
 
 from pages.shared import backend, navigation, place
 from pages.shared.bound import bind_to
-from pages.shared.home.recent import ago
 from pages.shared.learn import parts
+from pages.shared.model.numbers import local
 from pages.shared.text import t
 from pages.shared.train.follow import follow
 from transfer_core.progress import Progress
@@ -77,4 +77,4 @@ def _label(run: Job, names: dict[str, str]) -> str:
     test = (run.result or {}).get("test") or {}
     score = [f"{100 * test['accuracy']:.0f} %"] if "accuracy" in test else []
     return " · ".join([names.get(recipe["dataset"], recipe["dataset"]), recipe["model"], *score,
-                       ago(run.ended or run.started or run.created)])
+                       f"{local(run.ended or run.started or run.created):%Y-%m-%d %H:%M}"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 
 from pages.shared import backend, draft, navigation
@@ -72,8 +74,13 @@ def _start_has_one(now: Draft) -> bool:
 
 
 def other_datasets(now: Draft) -> list[Dataset]:
-    """What could be learned beside the chosen dataset."""
-    return [each for each in backend.store().datasets() if now.dataset is None or each.id != now.dataset.id]
+    """What could be learned beside the chosen dataset; first what the training learned that this one goes on from."""
+    found = [each for each in backend.store().datasets() if now.dataset is None or each.id != now.dataset.id]
+    learned = ""
+    if now.recipe.start_from:
+        with suppress(NotFound):
+            learned = backend.store().job(now.recipe.start_from).payload["recipe"]["dataset"]
+    return sorted(found, key=lambda each: each.id != learned)
 
 
 def _source_form(now: Draft) -> None:

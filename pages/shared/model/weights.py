@@ -10,7 +10,7 @@ from pages.shared import averages, backend, draft, place
 from pages.shared.bound import bind_to
 from pages.shared.components.one_file import one_file
 from pages.shared.draft import Draft
-from pages.shared.home.recent import ago
+from pages.shared.model.numbers import local
 from pages.shared.text import plain, t, told
 from transfer_core.catalog import ModelInfo
 from transfer_core.errors import NotFound
@@ -53,7 +53,7 @@ def _start_from(run: str | None) -> None:
     """None while there is no such training: the tab is open, and the recipe is as it was."""
     if run is None:
         draft.reset("weights")
-    else:
+    elif run in _runs(draft.model_info()):  # a browser that is behind may send an option that is none any more
         before = Recipe(**backend.store().job(run).payload["recipe"])
         draft.change(weights="run", weights_file=None, start_from=run,
                      **{name: getattr(before, name) for name in ("kept_groups", "head", "head_width")})
@@ -88,7 +88,8 @@ def _told(run: Job, names: dict[str, str]) -> str:
     percent = "" if score is None else f" · {100 * score:.0f} %"
     parts = (names.get(dataset, dataset) if run.is_average else run.payload.get("name") or names.get(dataset, dataset),
              averages.short(run))
-    return " · ".join(part for part in parts if part) + f"{percent} · {ago(run.ended)}"  # text, not Markdown
+    # Text, not Markdown. The moment, not how long ago: the browser sends these words back, and they must still be there.
+    return " · ".join(part for part in parts if part) + f"{percent} · {local(run.ended):%Y-%m-%d %H:%M}"
 
 
 def _own_file(now: Draft, job: Job | None) -> None:

@@ -28,7 +28,7 @@ def show() -> None:
         restoring.offer()
         return
     names = {dataset.id: dataset.name for dataset in backend.store().datasets()}
-    made = any(run.is_average for run in runs)
+    made = any(averages.short(run) for run in runs)
     rows = st.dataframe([_row(run, names, made) for run in runs], hide_index=True, on_select="rerun", selection_mode="multi-row",
                         key="runs-table", column_config=_columns())["selection"]["rows"]
     chosen = [runs[row] for row in rows if row < len(runs)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.shared import backend
-from pages.shared.share.publishing import unpublish
+from pages.shared.share.publishing import take_back
 from pages.shared.text import plain, t
 
 
@@ -19,4 +19,4 @@ def listed() -> None:
                 st.link_button(plain(demo.title), f"demo?id={demo.id}", type="tertiary")
                 counted = f"{t('publish.views', count=demo.views)} · {t('publish.answers', count=demo.answers)}"
                 st.caption(counted, width="content")
-                st.button(t("publish.take_back"), key=f"take-back-{demo.id}", on_click=unpublish, args=(demo.id,))
+                take_back(demo)

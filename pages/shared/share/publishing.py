@@ -11,7 +11,7 @@ from transfer_core import demos
 from transfer_core.errors import StudioError
 from transfer_core.store import Demo, Job
 
-_KEYS, _REFUSED = "demo keys", "publishing refused"
+_KEYS, _REFUSED, _SURE = "demo keys", "publishing refused", "taking back"
 _CURL = """curl {address}/api/demos/{demo}/predict \\
   -H "Authorization: Bearer {key}" \\
   -F image=@photo.jpg"""
@@ -86,12 +86,28 @@ def _published(demo: Demo) -> None:
             st.write(t("publish.key_hidden"))
             st.button(t("publish.renew"), icon=":material/key:", key=f"renew-{demo.id}", on_click=_renew, args=(demo.id,))
         values = {"address": address, "demo": demo.id, "key": key or "KEY"}
-        for tab, (code, language) in zip(st.tabs(["curl", "Python", "JavaScript"], key=f"ask-{demo.id}"), (
+        for tab, (code, language) in zip(st.tabs(["curl", "Python", "JavaScript"], key=f"snippets-{demo.id}"), (
                 (_CURL, "bash"), (_PYTHON, "python"), (_JAVASCRIPT, "javascript")), strict=True):
             tab.code(code.format(**values), language=language)
         st.caption(t("publish.openapi", address=f"{address}/api/openapi.json"))
-    st.button(t("publish.take_back"), icon=":material/public_off:", key=f"unpublish-{demo.id}", on_click=unpublish,
-              args=(demo.id,), help=t("publish.take_back_help"))
+    take_back(demo)
+
+
+def take_back(demo: Demo) -> None:
+    """Asks once more: link and key are gone for good."""
+    if st.session_state.get(_SURE) != demo.id:
+        st.button(t("publish.take_back"), icon=":material/public_off:", key=f"ask-{demo.id}", on_click=_ask, args=(demo.id,),
+                  help=t("publish.take_back_help"))
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key=f"sure-{demo.id}"):
+        st.markdown(t("publish.sure"), width="content")
+        st.button(t("publish.yes"), icon=":material/public_off:", key=f"unpublish-{demo.id}", on_click=unpublish, args=(demo.id,))
+        st.button(t("publish.no"), key=f"keep-{demo.id}", on_click=_ask, args=(None,))
+
+
+@undisturbed()
+def _ask(demo: str | None) -> None:
+    st.session_state[_SURE] = demo
 
 
 def _address() -> str:

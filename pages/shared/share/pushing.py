@@ -60,15 +60,17 @@ def _all(run: Job, was_live: bool) -> None:
 def _told(push: Push) -> None:
     if push.live:
         st.progress(0.5 if push.addresses else 0.1, t(f"hub.{push.stage}", repository=plain(push.repository)))
-    for message in push.refused:
-        st.error(plain(told(message)), icon=":material/error:")
+    if push.refused:
+        st.error("\n\n".join(plain(told(message)) for message in push.refused), icon=":material/error:")
     for kind, address in push.addresses.items():
         st.success(t(f"hub.done_{kind}", address=address), icon=":material/cloud_done:")
 
 
 def _form(run: Job) -> None:
     with st.form("hub-form", enter_to_submit=False, border=False):
-        st.text_input(t("hub.repository"), placeholder="my-model", max_chars=200, key="hub-repository")
+        before = _pushes.get(run.id)
+        st.text_input(t("hub.repository"), before.repository if before else "", placeholder="my-model", max_chars=200,
+                      key="hub-repository")
         st.text_input(t("hub.token"), type="password", max_chars=200, key="hub-token", help=t("hub.token_help"),
                       autocomplete="off")
         st.checkbox(t("hub.private"), value=True, key="hub-private")

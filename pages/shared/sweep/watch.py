@@ -15,6 +15,7 @@ from pages.shared.undisturbed import undisturbed
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed, Swept
 from transfer_core.jobs.discard import discard_points
+from transfer_core.metrics import wilson
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job
 from transfer_core.sweeping import Tried, best_of, recommend, setting_of, tried
@@ -115,12 +116,18 @@ def _use(run: str) -> None:
     st.session_state["sweep took"] = run
 
 
+def _interval(each: Tried) -> str:
+    """As everywhere: Wilson's, for photos like these."""
+    low, high = wilson(round(each.accuracy * each.n), each.n) if each.n else (0.0, 1.0)
+    return f"{100 * low:.0f} – {100 * high:.0f} %"
+
+
 def _table(known: Sequence[Tried], chosen: Tried, points: Sequence[Swept]) -> None:
     rows = []
     for each in known:
         best = best_of(each.value, points)
         rows.append({"value": decimal(each.value) + (" ★" if each.value == chosen.value else ""), "learned": 100 * each.accuracy,
-                     "error": f"± {196 * each.error:.0f}", "kept": None if each.kept is None else 100 * each.kept,
+                     "error": _interval(each), "kept": None if each.kept is None else 100 * each.kept,
                      "drift": 100 * best.drift, "seeds": each.seeds})
     column = st.column_config
     share = {"format": "%.0f %%", "min_value": 0, "max_value": 100}

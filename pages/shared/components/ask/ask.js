@@ -81,7 +81,9 @@ function shown(file, row, words, unsure) {
     const bars = make("ol");
     for (const [name, value] of ranked) {
       const bar = make("li");
-      bar.append(make("span", {}, name), make("meter", { value, min: 0, max: 1 }), make("b", {}, `${(100 * value).toFixed(1)} %`));
+      const track = make("i");
+      track.style.setProperty("--share", value);
+      bar.append(make("span", {}, name), track, make("b", {}, `${(100 * value).toFixed(1)} %`));
       bars.append(bar);
     }
     says.append(bars);

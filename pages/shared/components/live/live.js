@@ -53,7 +53,10 @@ function follow(root, { run, words, palette }) {
     if (event.type === "started") resume(event);
     else if (event.type === "step") state.steps.push(event);
     else if (event.type === "epoch") state.epochs.push(event);
-    else if (["finished", "stopped", "failed"].includes(event.type)) { /* the stream ends after evaluation and export */ }
+    else if (["finished", "stopped", "failed"].includes(event.type)) { // the stream ends after evaluation and export
+      state.over = true;
+      drawnEpoch = -1;
+    }
     else return;
     timer ??= setTimeout(() => { timer = null; draw(); }, REDRAW_MS);
   };
@@ -61,6 +64,7 @@ function follow(root, { run, words, palette }) {
 
   function resume(event) {
     state.started = event;
+    state.over = false;
     state.epochs = state.epochs.filter((epoch) => epoch.epoch < event.first_epoch);
     const last = state.epochs.length ? state.epochs.at(-1).step : 0;
     state.steps = state.steps.filter((step) => step.step <= last);
@@ -83,7 +87,7 @@ function follow(root, { run, words, palette }) {
       drawnEpoch = state.epochs.length;
       drawMatrix(matrix, state, words);
       drawTable(table, state, words);
-      const last = state.epochs.at(-1);
+      const last = spokenOf(state);
       const left = last && validated(state) ? remaining(last) : null;
       needles.hidden = !left;
       if (left) {
@@ -125,8 +129,9 @@ function lossTraces(state, words, palette) {
   return parts.filter((part) => part !== "total" || several).flatMap((part) => {
     const color = palette[COLORS[part] % palette.length];
     const steps = state.steps.filter((step) => step.losses[part] != null);
-    // A penalty is of another size than the losses, and without a source loss the total nearly is the target: offered only.
-    const visible = part === "penalty" || (part === "total" && !parts.includes("source")) ? "legendonly" : true;
+    // A penalty is of another size than the losses, and hides them in the total; without a source loss the total nearly is the target.
+    const offered = part === "penalty" || (part === "total" && (!parts.includes("source") || parts.includes("penalty")));
+    const visible = offered ? "legendonly" : true;
     const all = { legendgroup: part, visible };
     const curves = [
       { ...all, name: several ? words[part] : words.training, x: steps.map((s) => s.step), y: smooth(steps.map((s) => s.losses[part])),
@@ -164,6 +169,11 @@ function accuracyTraces(state, words, palette) {
 }
 
 // What is left of the old knowledge: right answers on the second dataset, else unchanged answers, else unchanged features.
+// The epoch that needles and matrix tell of: the last one, and once it is over, the one whose weights are kept.
+function spokenOf({ epochs, over }) {
+  return (over && epochs.findLast((epoch) => epoch.best)) || epochs.at(-1);
+}
+
 function remaining({ kept }) {
   if (!kept) return null;
   if (kept.source_accuracy != null) return { of: "source", share: kept.source_accuracy, n: kept.source_images };
@@ -199,7 +209,7 @@ function stars(state) {
 }
 
 function drawMatrix(section, state, words) {
-  const last = state.epochs.at(-1), names = state.started.classes;
+  const last = spokenOf(state), names = state.started.classes;
   section.replaceChildren();
   if (!last || names.length > 60 || !validated(state)) return;
   const grid = element("table", names.length > 14 ? "live-confusion dense" : "live-confusion");
