@@ -33,7 +33,7 @@ def publish(
     store = Store()
     demo, key = publishing.publish(store, trained(store, run), title=title, description=description, examples=examples)
     url = address_of(demo.id)
-    return Answer({"id": demo.id, "url": url, "key": key}, say("cli.published", language(), title=demo.title, url=url, key=key))
+    return Answer({"id": demo.id, "url": url, "key": key}, say("cli.published", language(), title=demo.title, url=url, secret=key))
 
 
 @command("unpublish")
