@@ -33,7 +33,8 @@ def publish(
     store = Store()
     demo, key = publishing.publish(store, trained(store, run), title=title, description=description, examples=examples)
     url = address_of(demo.id)
-    return Answer({"id": demo.id, "url": url, "key": key}, say("cli.published", language(), title=demo.title, url=url, secret=key))
+    told = say("cli.published", language(), title=demo.title, url=url, secret=key)
+    return Answer({"id": demo.id, "url": url, "key": key}, told)
 
 
 @command("unpublish")
