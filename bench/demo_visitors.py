@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--visitors", type=int, default=50)
     parser.add_argument("--photos", type=int, default=6)
     asked = parser.parse_args()
-    os.environ["TRANSFER_STUDIO_DEMO_PER_MINUTE"] = "1000000"  # all visitors have this machine's address
+    os.environ["TRANSFER_STUDIO_DEMO_PER_MINUTE"] = "1000000"
     os.environ["TRANSFER_STUDIO_WARM"] = "0"
     with zipfile.ZipFile(asked.zip) as packed:
         photos = [packed.read(name) for name in sorted(packed.namelist()) if name.lower().endswith(".jpg")][:40]
@@ -53,7 +53,8 @@ async def visit(address: str, demo: str, photos: list[bytes], asked: argparse.Na
 
         async def one(number: int) -> None:
             chance, token = random.Random(number), secrets.token_urlsafe(32)
-            headers = {"x-studio-token": token, "cookie": f"studio_token={token}"}
+            headers = {"x-studio-token": token, "cookie": f"studio_token={token}",
+                       "x-forwarded-for": f"10.0.{number // 200}.{number % 200 + 1}"}  # as a proxy would say it
             for _ in range(asked.photos):
                 began = time.perf_counter()
                 while True:

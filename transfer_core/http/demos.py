@@ -39,7 +39,7 @@ AT_ONCE = 4
 """Requests that are answered at the same time; the predictor itself takes two photos at once."""
 WAITING = 60
 """Requests that may be under way besides, sending or waiting for their turn. Who comes then is asked to come again."""
-EACH = 8
+EACH = 16
 """Of these, from one address: who opens many and sends slowly must not keep the others out."""
 SENDING, LONGEST = 20.0, 60.0
 """Seconds a body may take to arrive, and a request may wait for its turn."""
