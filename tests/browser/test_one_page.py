@@ -21,6 +21,7 @@ from transfer_core.training.export import export
 from transfer_core.training.finish import finish
 from transfer_core.words import languages, say
 
+expect.set_options(timeout=60_000)
 pytestmark = pytest.mark.browser
 PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "ants_bees.zip"
 READABLE = [name for name in odd_pictures() if name not in ("cmyk.jpg", "16bit.png")]

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from transfer_core import demos
 from transfer_core.words import languages, say
 
+expect.set_options(timeout=60_000)
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("runs")]
 
 
