@@ -30,6 +30,8 @@ from transfer_core.http.errors import answer, language, plainly
 from transfer_core.http.guard import is_visitor
 from transfer_core.http.limits import Limit
 from transfer_core.http.openapi import document
+from transfer_core.http.uploads import RESERVE
+from transfer_core.predicting.folder import row_of
 from transfer_core.predicting.process import Died, PredictorProcess, shared
 from transfer_core.predictor import refused
 from transfer_core.store import Demo, Store
@@ -44,8 +46,7 @@ EACH = 16
 SENDING, LONGEST = 20.0, 60.0
 """Seconds a body may take to arrive, and a request may wait for its turn."""
 LEFTOVER = 3600.0
-RESERVE = 500_000_000
-"""Free disk that photos on their way leave alone."""
+"""Seconds after which a body that nobody waits for any more is swept away."""
 CORS = {"access-control-allow-origin": "*", "access-control-allow-headers": "authorization, content-type, x-api-key",
         "access-control-allow-methods": "GET, POST, OPTIONS", "access-control-max-age": "86400"}
 """Any website may ask with a key. A visitor's cookie is never sent along to an address that answers `*`."""
@@ -183,8 +184,7 @@ class Desk:
         try:
             return self.process.ask("photos", model=model, files=[file], names=[name])[0]
         except Died:
-            found = refused(name, BadImage("photo_crashes"))
-            return {"file": name, "error": found.error.model_dump(), "hint": found.hint.model_dump() if found.hint else None}
+            return row_of(refused(name, BadImage("photo_crashes")))
 
 
 def described(demo: Demo) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def _one(run: Job, name: str, exported: dict[str, Exported], primary: bool = Fal
         if job:
             working.failure(job)
         st.button(t("share.again" if job else "share.make"), icon=":material/build:", key=f"make-{name}", on_click=_make,
-                  args=(run.id, name))
+                  args=(run, name))
 
 
 def _live(run: Job) -> list[Job]:
@@ -59,8 +59,6 @@ def _job(run: Job, name: str) -> Job | None:
 
 
 @undisturbed()
-def _make(run: str, name: str) -> None:
-    same = [job for job in backend.store().jobs("export", "queued", "running")
-            if job.payload["run"] == run and job.payload["format"] == name]
-    if not same:  # two quick clicks call this twice
-        backend.store().submit("export", {"run": run, "format": name})
+def _make(run: Job, name: str) -> None:
+    if not any(job.payload["format"] == name for job in _live(run)):  # two quick clicks call this twice
+        backend.store().submit("export", {"run": run.id, "format": name})
