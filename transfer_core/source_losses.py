@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SOURCE_LOSSES: Registry = Registry("source loss")
 TEMPERATURE = 2.0
+RELATED, WEIGHED = 2000, 200
+"""Training images at most that are looked at before the first step: to relate classes, and to find which weights matter."""
 
 
 @SOURCE_LOSSES.add("lwf", needs="source_logits", formula="T² · KL( softmax(z⁰/T) ‖ softmax(z/T) )",

@@ -8,6 +8,7 @@ from pages.shared import place
 from transfer_core.datasets.manifest import Manifest
 from transfer_core.errors import NotFound
 from transfer_core.paths import Home
+from transfer_core.recipe import Recipe
 from transfer_core.store import Dataset, Job, Store
 
 
@@ -48,6 +49,16 @@ def run() -> Job | None:
 def manifest(dataset_id: str, version: int) -> Manifest:
     """The core keeps those read lately. (`st.cache_data` would copy 30,000 images at every look: 0.1 s.)"""
     return Manifest.read(home(), dataset_id, version)
+
+
+def source_images(recipe: Recipe) -> int:
+    """Training images of the second dataset; 0 where there is none, or it is gone."""
+    if not recipe.source_dataset:
+        return 0
+    try:
+        return store().version(recipe.source_dataset, recipe.source_version).summary.get("split", {}).get("train", 0)
+    except NotFound:
+        return 0
 
 
 def device() -> str:

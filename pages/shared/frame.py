@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.shared import navigation, place
 from pages.shared.bound import bind_to
+from pages.shared.components.voice import voice
 from pages.shared.text import plain, t, told
 from transfer_core.errors import StudioError
 from transfer_core.paths import assets
@@ -14,8 +15,9 @@ from transfer_core.words import languages
 
 def run() -> None:
     place.settle_language()
-    st.set_page_config(page_title=t("app.name"), page_icon=str(assets() / "icon.svg"), layout="wide")
     page = navigation.current()
+    st.set_page_config(page_title=page.title, page_icon=str(assets() / "icon.svg"), layout="wide")
+    voice(place.language())
     if navigation.is_public(page):
         _public_header()
     else:

@@ -23,9 +23,9 @@ _ICONS = {"home": ":material/home:", "data": ":material/photo_library:", "model"
 
 
 def page(name: str) -> StreamlitPage:
-    """The page of a name, for links and switches."""
+    """The page of a name, for links and switches. Without an icon: the browser would fetch that one from elsewhere."""
     return st.Page(studio() / "pages" / f"{name}.py", title=f"{t(f'nav.{name}')} · {t('app.name')}",
-                   icon=_ICONS[name], url_path="" if name == "home" else name, default=name == "home")
+                   url_path="" if name == "home" else name, default=name == "home")
 
 
 def go(name: str, **changes: str | None) -> None:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from transfer_core import catalog
 from transfer_core.errors import NotFound
-from transfer_core.estimate import Speed, Speeds, estimate, speeds
+from transfer_core.estimate import estimate
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
+from transfer_core.speeds import Speed, Speeds, speeds
 from transfer_core.training import speed as measuring
 from transfer_core.training.freezing import climb, freeze, trainable_parameters
 from transfer_core.training.layers import head_parameters, layer_groups
@@ -117,6 +118,38 @@ def test_seconds_by_hand():
     assert estimate(twice, info, 100, SPEED).seconds == pytest.approx(start + 300 * (4 * (training - 0.01) + 0.01 + 0.2 * 0.09))
 
 
+def test_what_the_source_loss_adds_by_hand():
+    """100 images, 50 a second forward, 10 ms to decode, backward twice the forward, everything trained for 3 epochs."""
+    info = catalog.model("tf_efficientnet_lite0")
+    plain = Recipe(dataset="d", freeze=0, epochs=3)
+    base = estimate(plain, info, 100, SPEED).seconds
+    step = 0.02 * (1 + 2 * ((1 - info.groups[0].share) + 1) / 2)
+
+    def more(**settings: object) -> float:
+        others = settings.pop("others", 0)
+        return estimate(plain.but(**settings), info, 100, SPEED, source_images=others).seconds - base
+
+    assert more(source_loss="ewc") == pytest.approx(100 * (0.01 + step)), "each photo once, one at a time, both ways"
+    assert more(source_loss="co_tuning") == pytest.approx(100 * (0.01 + 0.02)), "each photo once, forward"
+    assert more(source_loss="lwf") == pytest.approx(3 * 120 * 0.02), "the model as it was is asked in every step"
+    joint = more(source_loss="replay", source_dataset="e", others=50)
+    assert joint == pytest.approx(3 * (100 * (step + 0.01) + 10 * 0.03)), "a second batch for each, 10 more to look at"
+
+
+def test_a_second_training_stores_nothing_anew():
+    info = catalog.model("tf_efficientnet_lite0")
+    head = estimate(Recipe(dataset="d", freeze="all", epochs=3, augmentation="none"), info, 100, SPEED)
+    assert head.seconds - head.seconds_again == pytest.approx(120 * (0.01 + 0.45 * 0.02))
+    everything = estimate(Recipe(dataset="d", freeze=0, epochs=3), info, 100, SPEED)
+    assert everything.seconds == everything.seconds_again
+
+
+def test_a_second_dataset_is_stored_too():
+    info = catalog.model("tf_efficientnet_lite0")
+    joint = Recipe(dataset="d", freeze=7, source_loss="replay", source_dataset="e", augmentation="none")
+    assert estimate(joint, info, 1000, source_images=500).stored_bytes == 1800 * 4 * 192 * 49
+
+
 def test_stored_bytes_by_hand():
     """EfficientNet-Lite0: 1,280 features, and 192 × 7 × 7 numbers before the last group; a fifth more for validation."""
     info = catalog.model("tf_efficientnet_lite0")
@@ -147,7 +180,11 @@ def test_memory_counts_what_a_setting_adds():
     assert estimate(sgd.but(optimizer="adamw"), info, 1).memory_bytes - base.memory_bytes == 4 * base.total_parameters
     assert estimate(sgd.but(regularizer="l2_sp"), info, 1).memory_bytes - base.memory_bytes == 4 * base.total_parameters
     assert estimate(sgd.but(source_loss="lwf"), info, 1).memory_bytes - base.memory_bytes == 4 * base.total_parameters
-    assert estimate(sgd.but(batch_size=64), info, 1).memory_bytes > base.memory_bytes
+    larger = estimate(sgd.but(batch_size=64), info, 1).memory_bytes
+    assert larger > base.memory_bytes
+    both = sgd.but(source_loss="replay", source_dataset="e")
+    assert estimate(both, info, 1).memory_bytes == larger, "a batch of 32 is joined by 32 of the second dataset"
+    assert estimate(sgd.but(source_loss="ewc"), info, 1).memory_bytes - base.memory_bytes == 8 * base.trainable_parameters
 
 
 def test_what_must_be_downloaded():

@@ -30,7 +30,8 @@ def html(app) -> str:
 
 def figures(app) -> str:
     """The drawings, as they are sent to the browser."""
-    return "\n".join(json.loads(element.proto.json) for element in app.get("bidi_component"))
+    components = (element.proto for element in app.get("bidi_component"))
+    return "\n".join(json.loads(each.json) for each in components if each.component_name != "studio_voice")
 
 
 def badges(app) -> list[str]:

@@ -21,7 +21,7 @@ def import_(
     example: Annotated[str | None, option("--example", words="option_example")] = None,
     answer: Annotated[list[str] | None, option("--answer", words="option_answer", metavar="QUESTION=ANSWER")] = None,
     images_per_class: Annotated[int | None, option("--images-per-class", words="option_images_per_class")] = None,
-    seed: Annotated[int, option("--seed", words="option_seed")] = 0,
+    seed: Annotated[int, option("--seed", words="option_split_seed")] = 0,
 ) -> Answer:
     if (path is None) == (example is None):
         raise BadInput("path_or_example")

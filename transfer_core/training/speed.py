@@ -16,10 +16,10 @@ from PIL import Image
 from torch import nn
 
 from transfer_core.catalog import model
-from transfer_core.estimate import SPEED_FILE, to_stored
 from transfer_core.events import Progressed
 from transfer_core.images import Preprocessing, open_image, preprocess
 from transfer_core.paths import Home, replacing
+from transfer_core.speeds import SPEED_FILE, to_stored
 from transfer_core.training.folding import fold
 from transfer_core.training.freezing import Ladder
 from transfer_core.training.pipeline import threads

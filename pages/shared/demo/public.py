@@ -27,6 +27,7 @@ def show() -> None:
         return
     _count(demo)
     shared.prepare(backend.home().demo(demo.id) / demos.MODEL)
+    st.set_page_config(page_title=demo.title)
     st.title(plain(demo.title), anchor=False)
     st.write(plain(demo.description) if demo.description else t("demo.lead"))
     ask(f"/api/demos/{demo.id}/predict",

@@ -32,8 +32,10 @@ class Point:
 
 def show(now: Shown | None) -> None:
     parts.formula(
-        "lambda", r"L(\theta) = \frac{L_{\mathrm{source}}(\theta) + \lambda\, L_{\mathrm{target}}(\theta)}{1 + \lambda}"
-                  r" = \frac{1}{1 + \lambda}\, L_{\mathrm{source}} + \frac{\lambda}{1 + \lambda}\, L_{\mathrm{target}}",
+        "lambda", r"\begin{aligned} "
+                  r"L(\theta) &= \frac{L_{\mathrm{source}}(\theta) + \lambda\, L_{\mathrm{target}}(\theta)}{1 + \lambda} \\ "
+                  r"&= \frac{1}{1 + \lambda}\, L_{\mathrm{source}} + \frac{\lambda}{1 + \lambda}\, L_{\mathrm{target}} "
+                  r"\end{aligned}",
         {"L": "l", r"L_{\mathrm{source}}": "source", r"L_{\mathrm{target}}": "target", r"\lambda": "value"}, "lwf", "multitask")
     own = now is not None and now.recipe.source_loss is not None
     _weights(own, now.recipe.lambda_target if own else 1.0, now.job.id if now else "")

@@ -8,6 +8,7 @@ import streamlit as st
 from pages.shared.components.drawing import drawing
 from pages.shared.learn import figures, parts
 from pages.shared.learn.shown import Shown
+from pages.shared.model.numbers import plus
 from pages.shared.text import t
 from transfer_core.charts import PALETTE
 from transfer_core.metrics import wilson
@@ -17,9 +18,9 @@ _PHOTOS = [5, 10, 20, 30, 50, 100, 200, 300, 500, 1000, 2000, 5000]
 
 
 def show(now: Shown | None) -> None:
-    parts.formula("score", r"p_{\pm} = \frac{\hat p + \frac{z^2}{2n} \;\pm\; z \sqrt{\frac{\hat p\,(1 - \hat p)}{n} "
-                           r"+ \frac{z^2}{4n^2}}}{1 + \frac{z^2}{n}}",
-                  {r"p_{\pm}": "bounds", r"\hat p": "p", "n": "n", "z": "z"}, "wilson")
+    parts.formula("score", r"\begin{aligned} p_{\pm} &= \frac{m \pm z\,s}{1 + z^2 / n} \\ m &= \hat p + \frac{z^2}{2n} \\ "
+                           r"s &= \sqrt{\frac{\hat p\,(1 - \hat p)}{n} + \frac{z^2}{4n^2}} \end{aligned}",
+                  {r"p_{\pm}": "bounds", "m": "middle", "s": "spread", r"\hat p": "p", "n": "n", "z": "z"}, "wilson")
     own = now.score if now else None
     _interval(_counts(own) if own else None, now.job.id if now else "")
     if now and not own:
@@ -33,11 +34,12 @@ def _counts(score: dict) -> tuple[int, int]:
 @st.fragment
 def _interval(own: tuple[int, int] | None, run: str) -> None:
     with parts.example("score", own is not None):
-        start = min(_PHOTOS, key=lambda count: abs(count - own[1])) if own else 50
+        start = own[1] if own else 50
         share = round(100 * own[0] / own[1]) if own else 90
-        n = st.select_slider(t("learn.score.photos"), _PHOTOS, start, key=f"learn-n-{run}")
+        n = st.select_slider(t("learn.score.photos"), plus(_PHOTOS, start), start, key=f"learn-n-{run}")
         percent = st.slider(t("learn.score.accuracy"), 0, 100, share, key=f"learn-accuracy-{run}", format="%d %%")
-        correct = round(percent * n / 100)
+        # Whole percents cannot say every count: as long as nothing was moved, it is the training's own.
+        correct = own[0] if own and (n, percent) == (own[1], share) else round(percent * n / 100)
         low, high = wilson(correct, n)
         drawing(figure(percent / 100, correct, n, own), key="learn-score-figure")
         st.markdown(t("learn.score.result", correct=correct, n=n, low=f"{100 * low:.0f}", high=f"{100 * high:.0f}"))

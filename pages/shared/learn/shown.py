@@ -47,7 +47,8 @@ class Shown:
 def choose() -> Shown | None:
     """With a selector where there are several; None, and a way to make one, where there is none."""
     here, dataset = backend.run(), backend.dataset()
-    runs = [run for run in backend.store().jobs("train") if run.result and not run.is_part]
+    trained = [run for run in backend.store().jobs("train") if run.result]
+    runs = [run for run in trained if not run.is_part] or trained  # whoever only tried several λ has parts of that alone
     if here and here.id not in [run.id for run in runs]:
         runs.insert(0, here)
     if not runs:

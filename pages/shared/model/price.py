@@ -13,9 +13,8 @@ from pages.shared.draft import Draft
 from pages.shared.model.numbers import digits, duration, short, size
 from pages.shared.text import t
 from transfer_core import catalog, estimate
-from transfer_core.catalog import ModelInfo
-from transfer_core.estimate import Speed
 from transfer_core.recipe import Recipe
+from transfer_core.speeds import Speed, speeds
 
 MOST = 400
 """Prices sent along. 65 layer groups, the most there are, need 261 while no part is set apart; one price takes up to 0.08 ms."""
@@ -23,7 +22,7 @@ MOST = 400
 
 def section(now: Draft, single: bool) -> None:
     """`single`: parts can be set one by one, so those prices are needed, too."""
-    speed = estimate.speeds(backend.home()).get(now.info.name)
+    speed = speeds(backend.home()).get(now.info.name)
     with st.container(border=True, key="price"):
         st.markdown(f"**{t('model.price')}**")
         price(now.positions, prices(now, speed, single), [
@@ -42,10 +41,11 @@ def prices(now: Draft, speed: Speed | None, single: bool) -> dict[str, Price]:
     """The price of everything that one move of the ladder can make of the present positions, by `pattern`."""
     groups = [group.name for group in now.info.groups]
     found: dict[str, Price] = {}
+    others = backend.source_images(now.recipe)
     for positions in islice(_reachable(now.positions, single), MOST):
         if (name := pattern(positions)) not in found:
             recipe = now.recipe.model_copy(update=draft.freeze_settings(groups, positions))
-            found[name] = _price(recipe, now.info, now.images, speed, now.classes)
+            found[name] = _price(recipe, now, speed, others)
     return found
 
 
@@ -79,10 +79,10 @@ def _reachable(positions: list[str], single: bool) -> Iterable[list[str]]:
             yield ["freeze"] * first + ["train"] * (reach - first) + positions[reach:]
 
 
-def _price(recipe: Recipe, info: ModelInfo, images: int, speed: Speed | None, classes: int) -> Price:
-    cost = estimate.estimate(recipe, info, images, speed, classes=classes or 10)
+def _price(recipe: Recipe, now: Draft, speed: Speed | None, others: int) -> Price:
+    cost = estimate.estimate(recipe, now.info, now.images, speed, classes=now.classes or 10, source_images=others)
     share = min(1.0, cost.trainable_parameters / max(1, cost.total_parameters))
-    time = duration(cost.seconds) if cost.seconds and images else "–"
+    time = duration(cost.seconds) if cost.seconds and now.images else "–"
     return Price(
         values=[short(cost.trainable_parameters), time, size(cost.memory_bytes)],
         share=share, text=t("model.trainable_share", share=digits(100 * share), total=short(cost.total_parameters)))

@@ -7,10 +7,10 @@ import streamlit as st
 from pages.shared import backend
 from pages.shared.text import t, told
 from pages.shared.undisturbed import undisturbed
-from transfer_core import estimate
 from transfer_core.errors import StudioError
 from transfer_core.events import Failed
 from transfer_core.recipe import DEFAULT_MODEL
+from transfer_core.speeds import speeds
 from transfer_core.store import Job
 
 KIND = "measure"
@@ -18,7 +18,7 @@ KIND = "measure"
 
 def measured() -> dict[str, float]:
     """Model → photos a second through the whole model, forward only."""
-    return {name: speed.images_per_second for name, speed in estimate.speeds(backend.home()).items()}
+    return {name: speed.images_per_second for name, speed in speeds(backend.home()).items()}
 
 
 def offer(models: list[str]) -> None:

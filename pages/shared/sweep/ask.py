@@ -6,11 +6,13 @@ import streamlit as st
 
 from pages.shared import backend, navigation
 from pages.shared.draft import NO_DATASET, Draft
-from pages.shared.model.numbers import decimal
+from pages.shared.model.numbers import decimal, duration
 from pages.shared.text import t
 from pages.shared.undisturbed import undisturbed
 from transfer_core.errors import StudioError
+from transfer_core.estimate import estimate
 from transfer_core.recipe import Recipe
+from transfer_core.speeds import speeds
 from transfer_core.sweeping import check, grid, setting_of
 
 MOST = 40
@@ -33,7 +35,7 @@ def offer(now: Draft) -> None:
         if wrong:
             st.error(wrong, icon=":material/error:")
         else:
-            st.caption(t("sweep.count", count=len(values) * seeds))
+            st.caption(_told(now, len(values) * seeds))
             if now.positions[0] == "freeze" and len(values) * seeds > 1:
                 st.caption(t("sweep.once"))
         too_many = len(values) * seeds > MOST
@@ -43,6 +45,16 @@ def offer(now: Draft) -> None:
                   on_click=_start, args=(now.recipe, values, int(seeds)))
     if job := st.session_state.pop("sweep begun", None):
         navigation.go("sweep", job=job)
+
+
+def _told(now: Draft, count: int) -> str:
+    """How many trainings, and how long they take where this machine's speed is known."""
+    text = t("sweep.count", count=count)
+    cost = estimate(now.recipe, now.info, now.images, speeds(backend.home()).get(now.info.name), classes=now.classes,
+                    source_images=backend.source_images(now.recipe))
+    if cost.seconds is None or not count:
+        return text
+    return t("sweep.takes", count=text, time=duration(cost.seconds + (count - 1) * cost.seconds_again))
 
 
 def _read(recipe: Recipe, text: str) -> tuple[list[float], str]:

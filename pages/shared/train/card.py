@@ -12,6 +12,7 @@ from transfer_core import estimate
 from transfer_core.catalog import ModelInfo, model, weights_at
 from transfer_core.errors import NotFound
 from transfer_core.recipe import Recipe
+from transfer_core.speeds import speeds
 from transfer_core.store import Dataset, Job
 
 
@@ -123,8 +124,8 @@ def _objective(recipe: Recipe) -> str:
 
 
 def _price(recipe: Recipe, info: ModelInfo, images: int, classes: int) -> None:
-    speed = estimate.speeds(backend.home()).get(info.name)
-    cost = estimate.estimate(recipe, info, images, speed, classes=classes)
+    speed = speeds(backend.home()).get(info.name)
+    cost = estimate.estimate(recipe, info, images, speed, classes=classes, source_images=backend.source_images(recipe))
     with st.grid(columns="auto", min_column_width=130, gap="small", key="card-price"):
         st.metric(t("train.minutes"), duration(cost.seconds) if cost.seconds else t("train.unknown"),
                   help=t("train.minutes_help") if cost.seconds else t("train.minutes_unknown"))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from transfer_core.errors import BadRecipe
 from transfer_core.events import Event, Progressed
+from transfer_core.source_losses import RELATED, WEIGHED
 from transfer_core.training.freezing import Ladder
 from transfer_core.training.layers import LayerGroup
 from transfer_core.training.models import Built, features_and_logits
@@ -21,8 +22,6 @@ from transfer_core.training.prefix.inputs import StoredInputs, ToldInputs, moved
 
 Network = Callable[[Any], Tensor]
 """The model, or the suffix of a cut one; its modules' hooks fire either way."""
-RELATED, WEIGHED = 2000, 200
-"""Training images that are looked at to relate classes, and to find which weights matter."""
 TOLD_BYTES = 256_000_000
 """Memory for original answers that are kept instead of asked for in every step: 64,000 photos of 1,000 classes."""
 _AT_ONCE = 8
