@@ -124,7 +124,10 @@ def test_runs_are_compared_only_on_the_same_images():
     rows = [{"sha256": str(i), "file": f"{i}.jpg", "label": "a", "predicted": "ab"[i % 2]} for i in range(8)]
     other = [{**row, "predicted": "a"} for row in reversed(rows)]
     assert metrics.compare(rows, other)["gained"] == 4
-    assert metrics.compare(rows, other[1:]) is None
+    # One image less in the second: file 7, which only the second had right.
+    assert (metrics.compare(rows, other[1:])["n"], metrics.compare(rows, other[1:])["gained"]) == (7, 3)
+    renamed = [{**row, "label": "c"} for row in rows]
+    assert metrics.compare(rows, renamed) is None
     assert metrics.compare([], []) is None
 
 
