@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from transfer_core.metrics.intervals import RESAMPLES, percentiles, wilson
+from transfer_core.metrics.intervals import RESAMPLES, percentiles
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -33,27 +33,33 @@ def weighted_f1(right: np.ndarray, predicted: np.ndarray, support: np.ndarray) -
     return (2 * right * support / np.maximum(support + predicted, 1)).sum(axis=-1) / support.sum()
 
 
-def bootstrap(confusion: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals of balanced accuracy, macro-F1 and weighted F1, resampled within each true class.
+def intervals(confusion: np.ndarray, seed: int = 0, draws: int = RESAMPLES) -> dict[str, tuple[float, float]]:
+    """95 % intervals of balanced accuracy, macro-F1 and weighted F1, around the values themselves.
 
-    Drawing n images of a class with replacement is one multinomial draw from its row of the confusion matrix, so all
-    resamples of a class are one call, and memory stays at resamples × classes.
+    Each row's shares are drawn from what its counts leave possible: a Dirichlet distribution with half a photo added to the right
+    answers and half a photo to all wrong ones (Caelen 2017; for one class this is the interval of Jeffreys). How far the draws
+    scatter around their mean is how far the score may be off. Resampling photos instead knows no mistake that has not been made:
+    of a class without any it says "always right", and its intervals held the true score in 92 % where these do in 95
+    (`bench/coverage.py`). With fewer than five photos in many classes these, too, are too narrow.
     """
-    random = np.random.default_rng(seed)
-    classes = len(confusion)
-    support = confusion.sum(axis=1)
-    right = np.zeros((resamples, classes), np.int64)
-    predicted = np.zeros((resamples, classes), np.int64)
+    random, classes = np.random.default_rng(seed), len(confusion)
+    support, right, said = confusion.sum(axis=1), np.diag(confusion), confusion.sum(axis=0)
+    hits, given = np.zeros((draws, classes)), np.zeros((draws, classes))
     for true in np.flatnonzero(support):
-        columns = np.flatnonzero(confusion[true])
-        draws = random.multinomial(support[true], confusion[true, columns] / support[true], size=resamples)
-        predicted[:, columns] += draws
-        right[:, true] = draws[:, columns == true].sum(axis=1)
-    scores = {"balanced_accuracy": balanced_accuracy(right, support), "macro_f1": macro_f1(right, predicted, support),
-              "weighted_f1": weighted_f1(right, predicted, support)}
-    # Where every answer of every class is the same, resampling sees no spread at all: use Wilson's interval of accuracy.
-    spread = wilson(int(np.trace(confusion)), int(support.sum()))
-    return {name: spread if values.min() == values.max() else percentiles(values) for name, values in scores.items()}
+        prior = np.full(classes, 0.5 / max(1, classes - 1))
+        prior[true] = 0.5
+        # What a share scatters, n + 1 photos scatter it less by: given back to small classes.
+        shares = random.dirichlet(confusion[true] + prior, draws)
+        shares = confusion[true] / support[true] + (shares - shares.mean(axis=0)) * np.sqrt(1 + 1 / support[true])
+        given += shares * support[true]
+        hits[:, true] = shares[:, true] * support[true]
+    drawn = {"balanced_accuracy": balanced_accuracy(hits, support), "macro_f1": macro_f1(hits, given, support),
+             "weighted_f1": weighted_f1(hits, given, support)}
+    value = {"balanced_accuracy": balanced_accuracy(right, support), "macro_f1": macro_f1(right, said, support),
+             "weighted_f1": weighted_f1(right, said, support)}
+    bounds = {name: percentiles(values) for name, values in drawn.items()}
+    return {name: (max(0.0, min(low, float(value[name]))), min(1.0, max(high, float(value[name]))))
+            for name, (low, high) in bounds.items()}
 
 
 def top_confusions(confusion: np.ndarray, classes: Sequence[str], most: int = 10) -> list[dict[str, Any]]:

@@ -44,6 +44,22 @@ def drawn(labels: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]
         yield weights
 
 
+def student(degrees: int) -> float:
+    """The 97.5 % point of Student's distribution, to two digits from five degrees of freedom on (Cornish & Fisher 1938)."""
+    return Z + (Z**3 + Z) / (4 * max(1, degrees)) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * max(1, degrees) ** 2)
+
+
+def on_logits(value: float, error: float, least: float) -> tuple[float, float]:
+    """95 % interval of a score between 0 and 1 with this standard error, made where it has no ends: on its logit.
+
+    Near 1, scores scatter downwards only; a middle 95 % of resamples is then too high and too narrow (`bench/coverage.py`).
+    `least`: how far from the ends the score is taken to be.
+    """
+    inside = min(max(value, least), 1 - least)
+    middle, half = math.log(inside / (1 - inside)), Z * error / (inside * (1 - inside))
+    return 1 / (1 + math.exp(half - middle)), 1 / (1 + math.exp(-half - middle))
+
+
 def percentiles(values: np.ndarray) -> tuple[float, float]:
     """The middle 95 % of resampled values."""
     low, high = np.quantile(values, (0.025, 0.975))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transfer_core.metrics.intervals import RESAMPLES, Z, drawn, percentiles
+from transfer_core.metrics.intervals import RESAMPLES, Z, drawn, on_logits
 
 _WORK = 200_000_000
 """Resamples × images × classes at most, some ten seconds; beyond, there are fewer resamples."""
@@ -25,31 +25,48 @@ class Ranking:
     auc_interval: Interval
     average_precision: float
     average_precision_interval: Interval
-    log_loss_interval: Interval
     per_class: list[tuple[float, float] | None]
     """AUC and average precision of each class; None without images of it, or of anything else."""
 
 
-def ranked(labels: np.ndarray, probabilities: np.ndarray, losses: np.ndarray, seed: int = 0) -> Ranking | None:
-    """`labels` int n, `probabilities` n × C, `losses` n (−ln of the probability given to the true class). Intervals: 95 %
-    percentiles of a stratified bootstrap. None where all images are of one class."""
+def ranked(labels: np.ndarray, probabilities: np.ndarray, seed: int = 0) -> Ranking | None:
+    """`labels` int n, `probabilities` n × C. Intervals: 95 %, on the logit, with the standard error of a stratified bootstrap.
+    None where all images are of one class."""
     n, count = probabilities.shape
-    orders = [_Order(labels == index, probabilities[:, index]) if 0 < (labels == index).sum() < n else None
-              for index in range(count)]
-    present = [order for order in orders if order]
+    classes = _of_classes(labels, probabilities)
+    present = [order for order in classes if order]
     if not present:
         return None
-    whole = [order.scores(np.ones((1, n), np.float32))[:, 0] if order else None for order in orders]
-    auc, precision = np.mean([scores for scores in whole if scores is not None], axis=0)
+    whole = [order.scores(np.ones((1, n), np.float32))[:, 0] if order else None for order in classes]
+    auc, precision = (float(score) for score in np.mean([scores for scores in whole if scores is not None], axis=0))
     resamples = min(RESAMPLES, max(_FEWEST, _WORK // (n * count)))
-    found = [np.concatenate([np.mean([order.scores(weights) for order in present], axis=0), (weights @ losses)[None] / n])
-             for weights in drawn(labels, resamples, seed)]
-    aucs, precisions, means = np.concatenate(found, axis=1)
-    sizes = np.array([order.positives.sum() for order in present])
-    no_spread = _perfect(float(sizes.mean()), float(n - sizes.mean()))
-    return Ranking(float(auc), no_spread if aucs.min() == aucs.max() else percentiles(aucs),
-                   float(precision), no_spread if precisions.min() == precisions.max() else percentiles(precisions),
-                   percentiles(means), [None if scores is None else (float(scores[0]), float(scores[1])) for scores in whole])
+    drawn_scores = np.concatenate([np.mean([order.scores(weights) for order in present], axis=0)
+                                   for weights in drawn(labels, resamples, seed)], axis=1)
+    sizes = np.bincount(labels)[np.unique(labels)]
+    # Of k images, k resampled ones scatter as k − 1 would.
+    errors = drawn_scores.std(axis=1) * math.sqrt(np.mean(sizes / np.maximum(sizes - 1, 1)))
+    positives, negatives = float(sizes.mean()), float(n - sizes.mean())
+    if drawn_scores[0].min() == drawn_scores[0].max():
+        bounds = _perfect(positives, negatives)
+        return Ranking(auc, bounds, precision, bounds, _pairs(whole))
+    return Ranking(auc, on_logits(auc, errors[0], 0.5 / (positives * negatives)),
+                   precision, on_logits(precision, errors[1], 0.5 / n), _pairs(whole))
+
+
+def _pairs(whole: list[np.ndarray | None]) -> list[tuple[float, float] | None]:
+    return [None if scores is None else (float(scores[0]), float(scores[1])) for scores in whole]
+
+
+def orders(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:
+    """AUC and average precision, means over the classes that have images, without intervals: for very many images."""
+    whole = [order.scores(np.ones((1, len(labels)), np.float64))[:, 0] for order in _of_classes(labels, probabilities) if order]
+    auc, precision = np.mean(whole, axis=0)
+    return float(auc), float(precision)
+
+
+def _of_classes(labels: np.ndarray, probabilities: np.ndarray) -> list[_Order | None]:
+    return [_Order(labels == index, probabilities[:, index]) if 0 < (labels == index).sum() < len(labels) else None
+            for index in range(probabilities.shape[1])]
 
 
 class _Order:

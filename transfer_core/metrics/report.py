@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,13 +11,13 @@ import numpy as np
 from transfer_core.metrics.calibration import calibration
 from transfer_core.metrics.counts import (
     balanced_accuracy,
-    bootstrap,
     confusion_matrix,
+    intervals,
     macro_f1,
     top_confusions,
     weighted_f1,
 )
-from transfer_core.metrics.intervals import wilson
+from transfer_core.metrics.intervals import student, wilson
 from transfer_core.metrics.ranking import ranked
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "auc", "average_precision", "log_loss")
@@ -50,8 +51,8 @@ def report(labels: Sequence[int] | np.ndarray, probabilities: np.ndarray, classe
     correct = int(right.sum())
     low, high = wilson(correct, n)
     largest = max(range(count), key=lambda index: (train_counts.get(classes[index], 0), -index))
-    intervals = bootstrap(confusion, seed)
-    order = ranked(labels, probabilities, losses, seed)
+    bounds = intervals(confusion, seed)
+    order = ranked(labels, probabilities, seed)
     orders = order.per_class if order else [None] * count
     trust = calibration(probabilities.max(axis=1), said == labels, seed)
     return {
@@ -62,12 +63,12 @@ def report(labels: Sequence[int] | np.ndarray, probabilities: np.ndarray, classe
         "high": high,
         "baseline": float(support[largest] / n),
         "baseline_class": classes[largest],
-        **_with_bounds("balanced_accuracy", float(balanced_accuracy(right, support)), intervals["balanced_accuracy"]),
-        **_with_bounds("macro_f1", float(macro_f1(right, predicted, support)), intervals["macro_f1"]),
-        **_with_bounds("weighted_f1", float(weighted_f1(right, predicted, support)), intervals["weighted_f1"]),
+        **_with_bounds("balanced_accuracy", float(balanced_accuracy(right, support)), bounds["balanced_accuracy"]),
+        **_with_bounds("macro_f1", float(macro_f1(right, predicted, support)), bounds["macro_f1"]),
+        **_with_bounds("weighted_f1", float(weighted_f1(right, predicted, support)), bounds["weighted_f1"]),
         **_with_bounds("auc", order and order.auc, order and order.auc_interval),
         **_with_bounds("average_precision", order and order.average_precision, order and order.average_precision_interval),
-        **_with_bounds("log_loss", float(losses.mean()), order and order.log_loss_interval),
+        **_with_bounds("log_loss", float(losses.mean()), _of_mean(losses, labels)),
         "ece": trust["ece"],
         "ece_expected": trust["expected"],
         "ece_floor": trust["floor"],
@@ -76,6 +77,19 @@ def report(labels: Sequence[int] | np.ndarray, probabilities: np.ndarray, classe
         "confusion": confusion.tolist(),
         "confusions": top_confusions(confusion, classes),
     }
+
+
+def _of_mean(losses: np.ndarray, labels: np.ndarray) -> tuple[float, float] | None:
+    """95 % interval of a mean loss, each class keeping its size: on the logarithm, since losses have a long upper tail.
+    None where no class has two images."""
+    sizes = np.bincount(labels)
+    if sizes.max() < 2:
+        return None
+    spreads = [losses[labels == label].var(ddof=1 if sizes[label] > 1 else 0) for label in range(len(sizes)) if sizes[label]]
+    mean, n = float(losses.mean()), len(losses)
+    error = math.sqrt(sum(size * spread for size, spread in zip(sizes[sizes > 0], spreads, strict=True))) / n
+    factor = math.exp(student(n - len(spreads)) * error / max(mean, 1e-12))
+    return mean / factor, mean * factor
 
 
 def _with_bounds(name: str, value: float | None, interval: tuple[float, float] | None) -> dict[str, float | None]:
