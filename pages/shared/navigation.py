@@ -19,6 +19,7 @@ PUBLIC = "demo"
 _ICONS = {"home": ":material/home:", "data": ":material/photo_library:", "model": ":material/layers:",
           "train": ":material/model_training:", "evaluate": ":material/fact_check:", "predict": ":material/image_search:",
           "share": ":material/download:", "runs": ":material/history:", "sweep": ":material/tune:",
+          "compare": ":material/compare_arrows:",
           "learn": ":material/school:", "demo": ":material/public:"}
 
 

@@ -1,8 +1,8 @@
 """Where a visitor is. All a page needs to know lies in the URL: a refresh, a bookmark or a second tab lose nothing.
 
-Keys of the URL: `lang`, `dataset` (id), `run` (job id of a training), `job` (an import), `look` (a first look), `upload`,
-`id` (a published demo), `depth`, every recipe setting that differs from the recommended one (see `draft`), and what the model
-search asks (`searching.KEYS`).
+Keys of the URL: `lang`, `dataset` (id), `run` (job id of a training), `runs` (to be compared), `job` (an import), `look` (a
+first look), `upload`, `id` (a published demo), `depth`, every recipe setting that differs from the recommended one (see `draft`),
+and what the model search asks (`searching.KEYS`).
 """
 
 from __future__ import annotations

@@ -81,7 +81,9 @@ def test_the_score_comes_with_its_interval_its_baseline_and_its_n(visit, store, 
     sentence = say("evaluate.sentence_test", language, n=18, correct=15, low="61", high="94", baseline="33", name="red")
     assert sentence in texts(app)
     assert say("evaluate.wide", language, n=18, more=54) == app.info[0].value
-    assert [metric.value for metric in app.metric] == ["83 %", "83 %", app.metric[2].value]
+    assert [metric.value for metric in app.metric[:2]] == ["83 %", "83 %"] and len(app.metric) == 4
+    low, high = (float(bound) for bound in app.metric[2].delta.split(" – "))
+    assert 0.5 < low < float(app.metric[2].value) < high < 1
     assert say("evaluate.top", language, count=2, truth="\\<b\\>blue\\</b\\>", predicted="green \\*x\\*") in texts(app)
     assert "next-predict" in keys(app)
 

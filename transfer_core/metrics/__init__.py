@@ -8,14 +8,14 @@ from transfer_core.metrics.calibration import Reliability, best_temperature, cal
 from transfer_core.metrics.comparing import compare, holm, mcnemar, paired_difference
 from transfer_core.metrics.counts import balanced_accuracy, confusion_matrix, intervals, macro_f1, top_confusions, weighted_f1
 from transfer_core.metrics.intervals import RESAMPLES, Z, wilson
-from transfer_core.metrics.ranking import Ranking, orders, ranked
+from transfer_core.metrics.ranking import Ranking, Tradeoff, orders, ranked, tradeoff
 from transfer_core.metrics.report import SCORES, log_loss, named_only, nested, report
 
 __all__ = [
            "RESAMPLES",
            "SCORES",
            "Ranking",
-           "Reliability",
+           "Reliability", "Tradeoff",
            "Z",
            "balanced_accuracy",
            "best_temperature",
@@ -34,7 +34,7 @@ __all__ = [
            "ranked",
            "reliability",
            "report",
-           "top_confusions",
+           "top_confusions", "tradeoff",
            "weighted_f1",
            "wilson",
 ]

@@ -104,3 +104,25 @@ def _perfect(positives: float, negatives: float) -> Interval:
         bound = (low + high) / 2
         low, high = (low, bound) if 1 - bound < Z * math.sqrt(variance(bound)) else (bound, high)
     return low, 1.0
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """What a threshold on one class's probability gives, from the highest threshold to the lowest: first nothing, then all."""
+
+    recall: np.ndarray
+    """Share of the class's images that are found (true positive rate)."""
+    precision: np.ndarray
+    """Share of what is found that is right; 1 where nothing is."""
+    false_alarms: np.ndarray
+    """Share of the others that are taken for it (false positive rate)."""
+
+
+def tradeoff(positives: np.ndarray, scores: np.ndarray) -> Tradeoff:
+    """`positives` bool n, `scores` float n; one point for each different score, and the one where nothing is found."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.flatnonzero(np.r_[np.diff(scores[order]) != 0, True])
+    true = np.r_[0, positives[order].cumsum()[last]]
+    said = np.r_[0, last + 1]
+    return Tradeoff(true / max(1, positives.sum()), np.where(said > 0, true / np.maximum(said, 1), 1.0),
+                    (said - true) / max(1, (~positives).sum()))

@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import backend
+from transfer_core import measured
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Results:
 
 def load(run: str) -> Results | None:
     """Results on the test split; where a dataset has none, those on validation; None before there are any."""
-    for split in ("test", "validation"):
-        if (backend.home().run(run) / f"predictions_{split}.jsonl").exists():
+    for split in measured.SPLITS:
+        if measured.predictions_file(backend.home().run(run), split).exists():
             return _load(run, split, (backend.home().run(run) / "report.json").stat().st_mtime_ns)
     return None
 
@@ -40,7 +41,5 @@ def load(run: str) -> Results | None:
 def _load(run: str, split: str, written: int) -> Results | None:
     """`written` is when: a run that was stopped, kept and resumed is measured again, and what was kept here is old then."""
     folder = backend.home().run(run)
-    report = json.loads((folder / "report.json").read_text("utf-8"))[split]
-    lines = (folder / f"predictions_{split}.jsonl").read_text("utf-8").splitlines()
     classes = json.loads((folder / "classes.json").read_text("utf-8"))
-    return Results(run, split, classes, report, [json.loads(line) for line in lines])
+    return Results(run, split, classes, measured.report(folder, split), measured.predictions(folder, split))

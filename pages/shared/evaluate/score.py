@@ -10,6 +10,10 @@ from pages.shared import navigation
 from pages.shared.evaluate.results import Results
 from pages.shared.text import plain, t
 
+_ENOUGH = 5
+"""Test photos of a class from which on the intervals of scores that weigh all classes alike hold what they promise
+(`bench/coverage.py`)."""
+
 
 def show(results: Results) -> None:
     report = results.report
@@ -29,7 +33,13 @@ def show(results: Results) -> None:
             low, high = report[f"{name}_low"], report[f"{name}_high"]
             st.metric(t(f"evaluate.{name}"), f"{100 * report[name]:.0f} %", help=t(f"evaluate.{name}_help"),
                       delta=f"{100 * low:.0f} – {100 * high:.0f} %", delta_color="off", delta_arrow="off")
-        st.metric(t("evaluate.log_loss"), f"{report['log_loss']:.2f}", help=t("evaluate.log_loss_help"))
+        for name, digits in (("auc", 3), ("log_loss", 2)):
+            if report.get(name) is not None:
+                low, high = report.get(f"{name}_low"), report.get(f"{name}_high")
+                st.metric(t(f"evaluate.{name}"), f"{report[name]:.{digits}f}", help=t(f"evaluate.{name}_help"), delta_color="off",
+                          delta=None if low is None else f"{low:.{digits}f} – {high:.{digits}f}", delta_arrow="off")
+    if few := sum(0 < row["support"] < _ENOUGH for row in report["per_class"]):
+        st.caption(f":material/straighten: {t('evaluate.few', count=few, photos=_ENOUGH)}")
     st.caption(navigation.theory("score"))
 
 
@@ -53,8 +63,8 @@ def per_class(results: Results) -> None:
     st.subheader(t("evaluate.per_class"))
     rows = [{
         "label": entry["label"], "support": entry["support"], "recall": _percent(entry["recall"]),
-        "interval": "" if entry["recall"] is None else f"{100 * entry['recall_low']:.0f} – {100 * entry['recall_high']:.0f} %",
-        "precision": _percent(entry["precision"]), "f1": _percent(entry["f1"]),
+        "interval": _bounds(entry, "recall"),
+        "precision": _percent(entry["precision"]), "between": _bounds(entry, "precision"), "f1": _percent(entry["f1"]),
     } for entry in results.report["per_class"]]
     column = st.column_config
     share = {"format": "%.0f %%", "min_value": 0, "max_value": 100}
@@ -64,8 +74,14 @@ def per_class(results: Results) -> None:
         "recall": column.ProgressColumn(t("evaluate.recall"), help=t("evaluate.recall_help"), **share),
         "interval": column.TextColumn(t("runs.interval")),
         "precision": column.ProgressColumn(t("evaluate.precision"), help=t("evaluate.precision_help"), **share),
+        "between": column.TextColumn(t("runs.interval")),
         "f1": column.NumberColumn("F1", format="%.0f %%", help=t("evaluate.f1_help")),
     })
+
+
+def _bounds(entry: dict, name: str) -> str:
+    low, high = entry.get(f"{name}_low"), entry.get(f"{name}_high")
+    return "" if low is None else f"{100 * low:.0f} – {100 * high:.0f} %"
 
 
 def _percent(share: float | None) -> float | None:

@@ -8,7 +8,8 @@ import streamlit as st
 
 from pages.shared import backend, navigation
 from pages.shared.components.drawing import drawing
-from pages.shared.learn import figures, parts
+from pages.shared.components.drawing.axes import Axes, legend
+from pages.shared.learn import parts
 from pages.shared.learn.shown import Shown
 from pages.shared.text import t
 from transfer_core.charts import PALETTE
@@ -37,7 +38,7 @@ def measured(now: Shown) -> dict[str, Any] | None:
 
 
 def figure(found: dict[str, Any]) -> str:
-    axes = figures.Axes("mixing", (-0.03, 1.03), (0.0, 1.0))
+    axes = Axes("mixing", (-0.03, 1.03), (0.0, 1.0))
     learned = list(zip(found["alpha"], found["accuracy"], strict=True))
     drawn = [axes.upright(alpha, low, high, PALETTE[0]) for alpha, low, high in
              zip(found["alpha"], found["low"], found["high"], strict=True)]
@@ -50,4 +51,4 @@ def figure(found: dict[str, Any]) -> str:
     alt = t("learn.mixing.alt", first=f"{100 * learned[0][1]:.0f}", last=f"{100 * learned[-1][1]:.0f}")
     levels = {level: f"{100 * level:.0f} %" for level in (0.0, 0.25, 0.5, 0.75, 1.0)}
     return axes.svg(alt, drawn, {alpha: f"{alpha:g}" for alpha in (0, 0.2, 0.4, 0.6, 0.8, 1)}, levels,
-                    t("learn.mixing.axis")) + figures.legend(entries)
+                    t("learn.mixing.axis")) + legend(entries)

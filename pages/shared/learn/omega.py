@@ -6,7 +6,8 @@ import numpy as np
 import streamlit as st
 
 from pages.shared.components.drawing import drawing
-from pages.shared.learn import figures, parts
+from pages.shared.components.drawing.axes import Axes, legend
+from pages.shared.learn import parts
 from pages.shared.learn.shown import Shown
 from pages.shared.model.numbers import decimal
 from pages.shared.text import t
@@ -47,7 +48,7 @@ def _one_weight() -> None:
 
 def figure(kind: str, value: float) -> str:
     towards, absolute = KINDS[kind]
-    axes = figures.Axes("omega", (-1.0, 5.0), (0.0, 6.0))
+    axes = Axes("omega", (-1.0, 5.0), (0.0, 6.0))
     along = np.linspace(-1, 5, 121)
     loss = (along - BEST) ** 2 / 2
     penalty = value * (np.abs(along - towards) if absolute else (along - towards) ** 2 / 2)
@@ -61,7 +62,7 @@ def figure(kind: str, value: float) -> str:
     names = {float(number): str(number) for number in range(-1, 6)} | {BEST: f"θ* = {BEST:g}"}
     names |= {towards: f"θ⁰ = {towards:g}"} if towards else {}
     alt = t("learn.omega.alt", towards=decimal(towards), strength=decimal(value), value=decimal(round(place, 2)))
-    return axes.svg(alt, drawn, names, {0.0: "0", 2.0: "2", 4.0: "4", 6.0: "6"}, "θ") + figures.legend([
+    return axes.svg(alt, drawn, names, {0.0: "0", 2.0: "2", 4.0: "4", 6.0: "6"}, "θ") + legend([
         (t("learn.omega.loss"), PALETTE[1], ""), (t("learn.omega.penalty"), PALETTE[2], "dashed"),
         (t("learn.omega.sum"), PALETTE[0], "dot")])
 

@@ -6,7 +6,8 @@ import numpy as np
 import streamlit as st
 
 from pages.shared.components.drawing import drawing
-from pages.shared.learn import figures, parts
+from pages.shared.components.drawing.axes import Axes, legend
+from pages.shared.learn import parts
 from pages.shared.learn.shown import Shown
 from pages.shared.model.numbers import plus
 from pages.shared.text import t
@@ -47,7 +48,7 @@ def _interval(own: tuple[int, int] | None, run: str) -> None:
 
 def figure(share: float, correct: int, n: int, own: tuple[int, int] | None) -> str:
     """The band at this share from few photos to many; what was chosen, and the training's own score, as marks with bars."""
-    axes = figures.Axes("score", (_FEWEST, _MOST), (0.0, 1.0), logarithmic=True)
+    axes = Axes("score", (_FEWEST, _MOST), (0.0, 1.0), logarithmic=True)
     counts = np.geomspace(_FEWEST, _MOST, 60)
     bounds = [wilson(share * count, count) for count in counts]
     low, high = wilson(correct, n)
@@ -67,4 +68,4 @@ def figure(share: float, correct: int, n: int, own: tuple[int, int] | None) -> s
     alt = t("learn.score.alt", value=f"{100 * share:.0f}", n=n, low=f"{100 * low:.0f}", high=f"{100 * high:.0f}")
     return axes.svg(alt, drawn, {5: "5", 20: "20", 100: "100", 500: "500", 2000: "2000"},
                     {level: f"{100 * level:.0f} %" for level in (0.0, 0.25, 0.5, 0.75, 1.0)},
-                    t("learn.score.axis")) + figures.legend(entries)
+                    t("learn.score.axis")) + legend(entries)

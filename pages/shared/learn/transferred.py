@@ -78,5 +78,5 @@ def _strip(groups: list[dict], share: dict[str, float], total: int, alt: str) ->
         drawn.append(f'<rect x="{left:.1f}" y="{top}" width="{max(1.0, width - 1.5):.1f}" height="{_HEIGHT - top}" rx="2" '
                      f'style="fill:{_LOOKS[position]}"/>')
         left += width
-    return (f'<svg class="learn-figure learn-strip" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(alt)}">'
+    return (f'<svg class="axes learn-strip" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(alt)}">'
             f'{"".join(drawn)}</svg>')

@@ -12,6 +12,7 @@ from pages.shared.bound import bind_to
 from pages.shared.draft import Draft
 from pages.shared.model.numbers import decimal, plus
 from pages.shared.text import plain, t
+from transfer_core.catalog import ModelInfo
 from transfer_core.recipe import Recipe
 
 OWN_SIZE = 0
@@ -81,7 +82,7 @@ def _draw(control: Control, now: Draft) -> None:
     options = _options(control, value)
     bound = bind_to(draft.key(name), value, lambda given: draft.change(**{name: None if given == unset else given}),
                     options=options)
-    st.selectbox(**words, options=options, format_func=lambda choice: say(name, choice, now), filter_mode=None, **bound)
+    st.selectbox(**words, options=options, format_func=lambda choice: say(name, choice, now.info), filter_mode=None, **bound)
 
 
 def _options(control: Control, value: Any) -> list[Any]:
@@ -90,18 +91,18 @@ def _options(control: Control, value: Any) -> list[Any]:
     return plus(list(control.steps), value)
 
 
-def say(name: str, value: Any, now: Draft) -> str:
+def say(name: str, value: Any, info: ModelInfo) -> str:
     """The value of a setting, as a person reads it."""
     if name == "positions":
         names = [f"{group}: {t(f'ladder.{position}')}" for group, position in value.items()]
         return ", ".join(names) or t("settings.none")
     if name == "freeze":
-        frozen = len(now.info.groups) if value == "all" else value
-        return t("settings.freeze_value", frozen=frozen, all=len(now.info.groups))
+        frozen = len(info.groups) if value == "all" else value
+        return t("settings.freeze_value", frozen=frozen, all=len(info.groups))
     if name == "kept_groups":
         return t("structure.first_groups", count=value) if value else t("structure.all_groups")
     if name == "image_size":
-        return t("settings.image_size_own", size=now.info.image_size) if not value else t("settings.pixels", size=value)
+        return t("settings.image_size_own", size=info.image_size) if not value else t("settings.pixels", size=value)
     if name == "stored_views":
         return t("settings.stored_views_auto" if value in (None, AS_SUITS) else
                  "settings.stored_views_fresh" if value == 0 else "settings.stored_views_value", count=value)
@@ -138,7 +139,7 @@ def differences(now: Draft) -> None:
         for name in names:
             with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"changed-{name}"):
                 st.markdown(
-                    f"**{t(f'settings.{name}')}**: {say(name, getattr(now.recipe, name), now)} "
-                    f":gray[{t('settings.instead_of', value=say(name, getattr(now.usual, name), now))}]", width="content")
+                    f"**{t(f'settings.{name}')}**: {say(name, getattr(now.recipe, name), now.info)} "
+                    f":gray[{t('settings.instead_of', value=say(name, getattr(now.usual, name), now.info))}]", width="content")
                 st.button(t("settings.undo"), icon=":material/undo:", key=f"undo-{name}", on_click=draft.reset, args=(name,),
                           type="tertiary", help=t("settings.undo_help"))

@@ -1,4 +1,4 @@
-"""Several trainings chosen in the list: their average, or why there can be none."""
+"""Several trainings chosen in the list: beside each other, or their average, or why there can be none."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.shared import backend, navigation
+from pages.shared.compare.chosen import KEY, MOST
 from pages.shared.text import plain, t, told
 from pages.shared.undisturbed import undisturbed
 from transfer_core.errors import StudioError
@@ -20,13 +21,16 @@ def offer(chosen: Sequence[Job]) -> None:
     if begun := st.session_state.pop(_BEGUN, None):
         navigation.go("train", run=begun, dataset=chosen[0].payload["recipe"]["dataset"])
     runs = [run.id for run in chosen]
+    if st.button(t("compare.offer"), type="primary", icon=":material/compare_arrows:", key="compare-runs",
+                 disabled=len(runs) > MOST, help=t("compare.too_many", most=MOST) if len(runs) > MOST else None):
+        navigation.go("compare", **{KEY: ",".join(runs)})
     with st.container(border=True, key="several"):
         st.markdown(f"**{t('mixture.several.title')}**")
         st.write(t("mixture.several.text"))
         if refused := _refused(chosen):
             st.info(refused, icon=":material/info:")
             return
-        st.button(t("mixture.several.start", count=len(runs)), type="primary", icon=":material/blender:", key="average-runs",
+        st.button(t("mixture.several.start", count=len(runs)), icon=":material/blender:", key="average-runs",
                   on_click=_start, args=(runs,))
 
 

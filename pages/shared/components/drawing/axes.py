@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 240, 44, 12, 12, 40
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 240, 44, 20, 12, 40
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ class Axes:
             for y, text in ((self.at(self.x[0], value)[1], text) for value, text in y_ticks.items()))
         ticks = "".join(f'<text x="{self.at(value, self.y[0])[0]:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">'
                         f"{escape(text)}</text>" for value, text in x_ticks.items())
-        clip = (f'<clipPath id="learn-{self.name}"><rect x="{LEFT}" y="{TOP - 8}" width="{WIDTH - LEFT}" '
+        clip = (f'<clipPath id="axes-{self.name}"><rect x="{LEFT}" y="{TOP - 8}" width="{WIDTH - LEFT}" '
                 f'height="{HEIGHT - BOTTOM - TOP + 10}"/></clipPath>')
-        return (f'<svg class="learn-figure" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}" font-size="12" '
-                f'fill="currentColor">{clip}{level}{ticks}<g clip-path="url(#learn-{self.name})">{"".join(drawn)}</g>'
+        return (f'<svg class="axes" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}" font-size="12" '
+                f'fill="currentColor">{clip}{level}{ticks}<g clip-path="url(#axes-{self.name})">{"".join(drawn)}</g>'
                 f'<text x="{(WIDTH + LEFT) / 2:.0f}" y="{HEIGHT - 4}" text-anchor="middle" opacity=".75">{escape(title)}</text>'
                 "</svg>")
 
 
 def legend(entries: Sequence[tuple[str, str, str]]) -> str:
     """(text, colour, how its line or mark looks: "", "dashed", "dot", "diamond", "band")."""
-    return '<p class="shares-legend learn-legend">' + "".join(
+    return '<p class="shares-legend axes-legend">' + "".join(
         f'<span class="{look}" style="--ink:{ink}">{escape(text)}</span>' for text, ink, look in entries) + "</p>"
