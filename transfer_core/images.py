@@ -6,7 +6,6 @@ downloaded model answers cannot differ by their preprocessing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from transfer_core.decode import MAX_PIXELS, decode
+from transfer_core.framing import frame_of
 
 __all__ = ["MAX_PIXELS", "Preprocessing", "fit_to", "normalise", "open_image", "preprocess"]
 
@@ -53,58 +53,25 @@ def open_image(source: Path | bytes | BinaryIO) -> Image.Image:
     return decode(source).image
 
 
-_LARGEST = 16_000_000
-"""Pixels of a resized image above which its ends, which the crop throws away anyway, are cut off first:
-4000 × 3 would become 341,333 × 256, which is 262 MB."""
-
-
 def fit_to(image: Image.Image, how: Preprocessing) -> Image.Image:
-    """Resize and crop an RGB image to `how.size`: timm's evaluation geometry, rounding for rounding.
+    """Resize and crop an RGB image to `how.size`: timm's evaluation geometry, rounding for rounding (see `framing`).
 
     (timm `transforms_imagenet_eval`; a test compares every crop mode with it on odd sizes.)
     """
-    height, width = how.size
-    filter_ = _FILTERS[how.interpolation]
-    scaled = (math.floor(height / how.crop_share), math.floor(width / how.crop_share))
-    if how.crop_mode == "squash":
-        return _center(image.resize((scaled[1], scaled[0]), filter_), how, fill=0)
-    if how.crop_mode == "border":
-        fill = tuple(round(255 * value) for value in how.mean)
-        return _center(image.resize(_keeping_ratio(image, scaled, longest=True), filter_), how, fill)
-    image = _without_ends(image, scaled)
-    if scaled[0] != scaled[1]:
-        return _center(image.resize(_keeping_ratio(image, scaled, longest=False), filter_), how, fill=0)
-    # A square target: torchvision's `Resize` sets the shorter edge exactly and rounds the longer one down.
-    short, long = sorted(image.size)
-    longer = int(scaled[0] * long / short)
-    size = (scaled[0], longer) if image.width <= image.height else (longer, scaled[0])
-    return _center(image if size == image.size else image.resize(size, filter_), how, fill=0)
+    frame = frame_of(image.size, how)
+    if frame.kept != (0, 0, *image.size):
+        image = image.crop(frame.kept)
+    if frame.size != image.size:
+        image = image.resize(frame.size, _FILTERS[how.interpolation])
+    return _center(image, how, tuple(round(255 * value) for value in how.mean) if how.crop_mode == "border" else (0, 0, 0))
 
 
-def _keeping_ratio(image: Image.Image, scaled: tuple[int, int], longest: bool) -> tuple[int, int]:
-    """Width and height with one factor for both edges, so that the longer (or shorter) one reaches its target."""
-    ratios = (image.height / scaled[0], image.width / scaled[1])
-    ratio = max(ratios) if longest else min(ratios)
-    return max(1, round(image.width / ratio)), max(1, round(image.height / ratio))
-
-
-def _without_ends(image: Image.Image, scaled: tuple[int, int]) -> Image.Image:
-    ratio = min(image.height / scaled[0], image.width / scaled[1])
-    if image.width * image.height / ratio**2 <= _LARGEST:
-        return image
-    # Twice what the crop keeps, and 16 pixels for the filter's reach.
-    width = min(image.width, math.ceil(2 * scaled[1] * ratio) + 16)
-    height = min(image.height, math.ceil(2 * scaled[0] * ratio) + 16)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, top, left + width, top + height))
-
-
-def _center(image: Image.Image, how: Preprocessing, fill: int | tuple[int, ...]) -> Image.Image:
+def _center(image: Image.Image, how: Preprocessing, fill: tuple[int, ...]) -> Image.Image:
     """The middle `how.size` of an image; where it is smaller, a border of `fill`, the odd pixel at the far side."""
     height, width = how.size
     if image.width < width or image.height < height:
         wide, high = max(image.width, width), max(image.height, height)
-        padded = Image.new("RGB", (wide, high), (fill,) * 3 if isinstance(fill, int) else fill)
+        padded = Image.new("RGB", (wide, high), fill)
         padded.paste(image, ((wide - image.width) // 2, (high - image.height) // 2))
         image = padded
     left, top = round((image.width - width) / 2), round((image.height - height) / 2)

@@ -162,12 +162,12 @@ def pack(packed: zipfile.ZipFile, file: Path) -> None:
 
 
 def program() -> dict[str, str]:
-    """`predict.py` and what it needs. It opens and prepares pictures with our own two modules, copied word for word, so
+    """`predict.py` and what it needs. It opens and prepares pictures with our own modules, copied word for word, so
     that it cannot do otherwise than the studio; only the name of their package changes."""
     files = {name: (assets() / "export" / name).read_text("utf-8") for name in ("predict.py", "requirements.txt")}
     files["pictures/__init__.py"] = ""
     files["pictures/errors.py"] = (assets() / "export" / "errors.py").read_text("utf-8")
     core = Path(__file__).resolve().parents[2]
-    for name in ("decode.py", "images.py"):
+    for name in ("decode.py", "framing.py", "images.py"):
         files[f"pictures/{name}"] = (core / name).read_text("utf-8").replace("from transfer_core.", "from pictures.")
     return files
