@@ -214,6 +214,18 @@ def blend(job: Job, store: Store) -> Work:
     return (yield from blend(store.home.run(run.id), manifest, store.home, device=job.device))
 
 
+@TASKS.add("background", torch=True, stays=True)
+def background(job: Job, store: Store) -> Work:
+    """Ask a run's model again with the middle of the photos hidden, and with nothing else, to see what it goes by."""
+    from transfer_core.datasets.manifest import Manifest
+    from transfer_core.training.explain import background
+
+    run = store.job(job.payload["run"])
+    recipe = Recipe(**run.payload["recipe"])
+    manifest = Manifest.read(store.home, recipe.dataset, recipe.version)
+    return (yield from background(store.home.run(run.id), manifest, store.home, device=job.device))
+
+
 @TASKS.add("export", torch=True, stays=True)
 def export(job: Job, store: Store) -> Work:
     """Make one more format of a trained run. That it is there now, the run itself tells."""
