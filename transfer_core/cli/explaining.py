@@ -9,7 +9,7 @@ from transfer_core.cli.answer import Answer, language, table
 from transfer_core.cli.command import argument, command, option
 from transfer_core.cli.foreground import run_here
 from transfer_core.cli.results import trained
-from transfer_core.errors import NotFound
+from transfer_core.errors import BadImage
 from transfer_core.jobs import devices
 from transfer_core.jobs.worker import limit_threads
 from transfer_core.paths import replacing
@@ -27,7 +27,7 @@ def explain(
     store = Store()
     job = trained(store, run)
     if not image.is_file():
-        raise NotFound("no_path", path=str(image))
+        raise BadImage("unreadable_file")
     limit_threads()
     from transfer_core.training.explain import explain
 
