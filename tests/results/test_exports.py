@@ -196,7 +196,7 @@ def test_the_zip_holds_everything_and_strange_labels_survive(finished, unpacked)
     names = {file.as_posix() for file in files if "__pycache__" not in file.parts}
     assert names == {"README.md", "README.zh.md", "model.safetensors", "config.json", "info.json", "classes.json", "recipe.json",
                      "report.json", "model.onnx", "predict.py", "requirements.txt", "pictures/__init__.py",
-                     "pictures/errors.py", "pictures/decode.py", "pictures/images.py"}
+                     "pictures/errors.py", "pictures/decode.py", "pictures/framing.py", "pictures/images.py"}
     assert json.loads((unpacked / "classes.json").read_text("utf-8")) == CLASSES
     assert json.loads((unpacked / "config.json").read_text("utf-8"))["label_names"] == CLASSES
     assert Predictor(unpacked / "model.onnx").classes == CLASSES

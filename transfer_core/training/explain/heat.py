@@ -12,8 +12,7 @@ not change the map either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +24,7 @@ from transfer_core.errors import Unavailable
 from transfer_core.training.evaluate import full_float32
 from transfer_core.training.explain.layout import places
 from transfer_core.training.explain.linear import Linear
+from transfer_core.training.explain.untouched import untouched
 from transfer_core.training.layers import LayerGroup, layer_groups
 
 METHOD = "hirescam"
@@ -56,7 +56,7 @@ def heat_of(model: nn.Module, image: Tensor, target: int | None = None) -> Heat:
     flags, its hooks. Raises `Unavailable` (`no_heat_map`) where no layer of the model's second half tells places apart and has
     all that the answer depends on pass through it.
     """
-    with torch.inference_mode(False), torch.enable_grad(), full_float32(), _evaluating(model):
+    with torch.inference_mode(False), torch.enable_grad(), full_float32(), untouched(model):
         image = image.detach().clone().requires_grad_()
         logits, spatial = _look(model, image, _units(layer_groups(model)))
         target = int(logits.argmax()) if target is None else target
@@ -139,21 +139,3 @@ def _tensors(output: Any) -> list[Tensor]:
     """Of a tensor, or of a list of nothing but tensors (PiT gives its places and its class token side by side)."""
     parts = [output] if isinstance(output, Tensor) else list(output) if isinstance(output, (tuple, list)) else []
     return parts if all(isinstance(part, Tensor) for part in parts) else []
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """In evaluation mode and without gradients of weights, and afterwards each part as it was: they may differ from one another.
-
-    Besides the memory, what a model has kept from `inference_mode` (ConViT its distances) may take no part in those gradients.
-    """
-    modes = {module: module.training for module in model.modules()}
-    learns = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval().requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-        for parameter in learns:
-            parameter.requires_grad_(True)
