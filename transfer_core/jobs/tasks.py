@@ -214,6 +214,14 @@ def blend(job: Job, store: Store) -> Work:
     return (yield from blend(store.home.run(run.id), manifest, store.home, device=job.device))
 
 
+@TASKS.add("explain", torch=True, stays=True)
+def explain(job: Job, store: Store) -> Work:
+    """Show which places of some photos speak for a run's answers, as heat maps."""
+    from transfer_core.jobs.heat import heat_maps
+
+    return (yield from heat_maps(job, store))
+
+
 @TASKS.add("background", torch=True, stays=True)
 def background(job: Job, store: Store) -> Work:
     """Ask a run's model again with the middle of the photos hidden, and with nothing else, to see what it goes by."""

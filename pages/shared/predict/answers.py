@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.shared import backend, frame, place
+from pages.shared import backend, frame, heatmaps, place
 from pages.shared.model.numbers import percent
 from pages.shared.text import plain, t, told
 from transfer_core.errors import StudioError
@@ -50,7 +50,7 @@ def show(run: Job) -> None:
     batch.start()
     classes = json.loads((backend.home().run(run.id) / "classes.json").read_text("utf-8"))
     live = not _soon(batch)
-    st.fragment(_answers, run_every=0.5 if live else None, key="answers")(batch, classes, upload, live)
+    st.fragment(_answers, run_every=0.5 if live else None, key="answers")(batch, classes, upload, run, live)
 
 
 def _soon(batch: PredictionBatch) -> bool:
@@ -61,7 +61,7 @@ def _soon(batch: PredictionBatch) -> bool:
     return done
 
 
-def _answers(batch: PredictionBatch, classes: list[str], upload: str, was_live: bool) -> None:
+def _answers(batch: PredictionBatch, classes: list[str], upload: str, run: Job, was_live: bool) -> None:
     try:
         state = batch.state()
     except StudioError as error:
@@ -77,7 +77,7 @@ def _answers(batch: PredictionBatch, classes: list[str], upload: str, was_live: 
     if state.bad > _BAD:
         st.caption(t("predict.more_bad", count=state.bad - _BAD))
     if state.good == 1 and state.total == 1:
-        _one(batch.good(0, 1)[0], classes, upload)
+        _one(batch.good(0, 1)[0], classes, upload, run)
     elif state.good:
         _many(batch, state, classes, upload)
 
@@ -90,7 +90,7 @@ def _ranked(row: dict, classes: list[str]) -> list[tuple[float, str]]:
     return sorted(zip(row["probabilities"], classes, strict=True), reverse=True)
 
 
-def _one(row: dict, classes: list[str], upload: str) -> None:
+def _one(row: dict, classes: list[str], upload: str, run: Job) -> None:
     ranked = _ranked(row, classes)
     share, label = ranked[0]
     picture, says = st.columns([2, 3], gap="large")
@@ -104,6 +104,8 @@ def _one(row: dict, classes: list[str], upload: str) -> None:
             f"<b>{escape(percent(value, 1))}</b></li>" for value, name in ranked[:10])
         st.html(f'<ol class="bars">{bars}</ol>')
         st.caption(t("predict.always_a_class"))
+    if run.kind == "train":  # a first look keeps no weights
+        heatmaps.offer(run, [{"upload": upload, "number": row["n"]}], "tried")
 
 
 def _many(batch: PredictionBatch, state: BatchState, classes: list[str], upload: str) -> None:

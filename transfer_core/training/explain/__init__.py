@@ -2,6 +2,6 @@
 
 from transfer_core.training.explain.background import background
 from transfer_core.training.explain.heat import Heat, heat_of
-from transfer_core.training.explain.photo import Explained, explain
+from transfer_core.training.explain.photo import Explained, Explainer, explain
 
-__all__ = ["Explained", "Heat", "background", "explain", "heat_of"]
+__all__ = ["Explained", "Explainer", "Heat", "background", "explain", "heat_of"]

@@ -38,17 +38,25 @@ class Explained:
                 "grid": list(self.map.evidence.shape), "box": [round(side, 1) for side in self.box], "heat": heat}
 
 
-def explain(run_folder: Path | str, photo: Path | bytes | BinaryIO, label: str | None = None) -> Explained:
-    """For the class `label`, or the one the run names. Asks the trained weights, on the processor.
+class Explainer:
+    """A trained run that can be asked about many photos, on the processor. Raises `NotFound` (no trained model)."""
 
-    Raises `NotFound` (no trained model, no such class), `BadImage`, `Unavailable` (`no_heat_map`: this model shows no places).
-    """
-    model, classes, how = load_run(Path(run_folder))
-    if label is not None and label not in classes:
-        raise NotFound("no_class", name=label, known=", ".join(classes))
-    image = open_image(photo)
-    inputs = torch.from_numpy(preprocess(image, how))[None]
-    found = heat_of(model, inputs, None if label is None else classes.index(label))
-    box = seen(image.size, how)
-    probabilities = {name: float(p) for name, p in zip(classes, found.probabilities, strict=True)}
-    return Explained(classes[found.target], probabilities, found, box, overlay(image, found.heat, box))
+    def __init__(self, run_folder: Path | str) -> None:
+        self.model, self.classes, self.how = load_run(Path(run_folder))
+
+    def __call__(self, photo: Path | bytes | BinaryIO, label: str | None = None) -> Explained:
+        """For the class `label`, or the one the run names. Raises `NotFound` (no such class), `BadImage`, `Unavailable`
+        (`no_heat_map`: this model shows no places)."""
+        if label is not None and label not in self.classes:
+            raise NotFound("no_class", name=label, known=", ".join(self.classes))
+        image = open_image(photo)
+        inputs = torch.from_numpy(preprocess(image, self.how))[None]
+        found = heat_of(self.model, inputs, None if label is None else self.classes.index(label))
+        box = seen(image.size, self.how)
+        probabilities = {name: float(p) for name, p in zip(self.classes, found.probabilities, strict=True)}
+        return Explained(self.classes[found.target], probabilities, found, box, overlay(image, found.heat, box))
+
+
+def explain(run_folder: Path | str, photo: Path | bytes | BinaryIO, label: str | None = None) -> Explained:
+    """One photo. Raises what `Explainer` raises."""
+    return Explainer(run_folder)(photo, label)
