@@ -174,21 +174,6 @@ def run(manifest, home, out, **options):
             return events, end.value
 
 
-@pytest.fixture
-def hub_free(monkeypatch):
-    """A tiny model with random weights that are the same each time: nothing is fetched."""
-    from transfer_core.training import models, weights
-
-    def tensors(_name):
-        import timm
-
-        torch.manual_seed(3)
-        return timm.create_model("test_resnet").state_dict()
-
-    monkeypatch.setattr(weights, "fetch", lambda _name: iter(()))
-    monkeypatch.setattr(models, "pretrained_state_dict", tensors)
-
-
 def test_from_photos_to_a_file_that_answers_as_was_measured(home, tmp_path, hub_free):
     manifest, out = drawn(home, train=8, validation=20, test=3), tmp_path / "look"
     events, found = run(manifest, home, out, name="Colours")

@@ -158,7 +158,7 @@ def guess(job: Job, store: Store) -> Work:
 
 @TASKS.add("check", torch=True, stays=True)
 def check(job: Job, store: Store) -> Work:
-    """Look for what is wrong with a dataset: doubtful labels, like photos on both sides, odd and poor photos. It changes nothing."""
+    """Look for what is wrong with a dataset: doubtful labels, like photos on both sides, odd and poor photos."""
     from transfer_core.datasets.manifest import Manifest
     from transfer_core.training.problems import find_problems
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Generator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from transfer_core.datasets.manifest import Image, Manifest
-from transfer_core.errors import Unavailable
 from transfer_core.events import Event, Note, Progressed
 from transfer_core.paths import Home
-from transfer_core.recipe import DEFAULT_MODEL, Recipe
-from transfer_core.training import weights
-from transfer_core.training.fit import choose_device
-from transfer_core.training.instant.first_model import features_of, spread
-from transfer_core.training.models import build, classifiers
+from transfer_core.recipe import DEFAULT_MODEL
+from transfer_core.training.instant.first_model import spread
 from transfer_core.training.problems.leaks import alike, leaks, row
+from transfer_core.training.problems.looking import look
 from transfer_core.training.problems.mislabelled import Suspects, suspects
 from transfer_core.training.problems.neighbours import close_pairs, joined
 from transfer_core.training.problems.odd import FAR, oddness
@@ -50,7 +45,7 @@ def find_problems(manifest: Manifest, home: Home, *, device: str = "auto",
     places = _looked_at(images)
     looked = [images[place] for place in places]
     quality = yield from poor(looked, home)
-    features = yield from _features(manifest, looked, home, device, model)
+    features = yield from look(manifest, looked, home, device, model)
     yield Progressed(stage="comparing", done=0)
     labels = np.array([manifest.classes.index(image.label) for image in looked], int)
     pairs = places[close_pairs(features, labels)]
@@ -75,23 +70,6 @@ def _looked_at(images: Sequence[Image]) -> np.ndarray:
     """Places of the images to look at: all that are in a split, or a share of them."""
     chosen = {id(image) for image in spread([image for image in images if image.split != "left_out"], MOST)}
     return np.array([place for place, image in enumerate(images) if id(image) in chosen], int)
-
-
-def _features(manifest: Manifest, looked: Sequence[Image], home: Home, device: str,
-              model: str) -> Generator[Event, None, np.ndarray]:
-    """float32 N × D, through the store: what a first look has stored is not computed again."""
-    if not looked:
-        return np.zeros((0, 1), np.float32)
-    recipe = Recipe(dataset=manifest.dataset, version=manifest.version, model=model, freeze="all", augmentation="none",
-                    flip=False, regularizer=None, epochs=1)
-    yield from weights.fetch(recipe.model)
-    built = build(recipe, len(manifest.classes), home)
-    if len(classifiers(built.model)) != 1:
-        raise Unavailable("no_linear_head", model=recipe.model)
-    with tempfile.TemporaryDirectory() as out:
-        found = yield from features_of(recipe, built, {"train": list(looked)}, manifest.classes, home, Path(out),
-                                       choose_device(device))
-    return found["train"]
 
 
 def _doubted(classes: Sequence[str], labels: np.ndarray, groups: np.ndarray, scores: dict[str, Any] | None,
