@@ -11,7 +11,6 @@ in a rounding only end a point apart, so few seeds say little, however many phot
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -23,9 +22,10 @@ from common import difference, imported, stored_in_halves
 
 from transfer_core import datasets
 from transfer_core.events import Cached
+from transfer_core.measured import predictions
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
-from transfer_core.training.evaluate import evaluate, predictions_file
+from transfer_core.training.evaluate import evaluate
 from transfer_core.training.export.replay import open_run
 from transfer_core.training.fit import choose_device, fit
 from transfer_core.training.prefix.answers import StoredAnswers
@@ -104,7 +104,7 @@ def _right(out: Path, manifest: datasets.Manifest, home: Home) -> np.ndarray:
     stored = StoredAnswers(out, run.model, home, choose_device("cpu"))
     for _ in evaluate(run.model, run.classes, run.how, manifest, "test", home, out, "cpu", stored):
         pass
-    answers = [json.loads(line) for line in predictions_file(out, "test").read_text().splitlines()]
+    answers = predictions(out, "test")
     return np.array([answer["label"] == answer["predicted"] for answer in answers], float)
 
 

@@ -17,6 +17,7 @@ import pytest
 import stories
 from PIL import Image
 
+from transfer_core import metrics
 from transfer_core.activations import Shelf, Spec
 from transfer_core.cli import main
 from transfer_core.cli.settings import NAMES, read
@@ -30,7 +31,7 @@ from transfer_core.source_losses import SOURCE_LOSSES
 from transfer_core.words import message
 
 COMMANDS = ("cache", "check", "app", "import", "datasets", "guess", "models", "train", "runs", "show", "stop", "sweep", "blend",
-            "soup", "evaluate", "predict", "export", "import-project", "publish", "unpublish", "demos", "push")
+            "soup", "evaluate", "compare", "predict", "export", "import-project", "publish", "unpublish", "demos", "push")
 SCORE = {"n": 42, "accuracy": 0.9, "low": 0.8, "high": 0.95, "macro_f1": 0.9}
 RESULT = {"epochs": 1, "validation": SCORE, "test": SCORE, "seconds": 1.0}
 
@@ -448,7 +449,12 @@ def test_the_whole_way_without_a_browser(run, tmp_path):
     assert "accuracy" in trained.answer["validation"]
     name = trained.answer["run"]
     report = run("evaluate", name, "--json").answer
-    assert report["accuracy"] == trained.answer["test"]["accuracy"]
+    score = trained.answer["test"]
+    assert report["accuracy"] == {"value": score["accuracy"], "low": score["low"], "high": score["high"]}
+    assert report["ece"]["floor"] > 0 and report["temperature"] > 0 and report["classes"] == list("0123456789")
+    assert all(report[name]["low"] <= report[name]["value"] <= report[name]["high"] for name in metrics.SCORES)
+    same = run("compare", name, name, "--json").answer
+    assert (same["verdict"], same["difference"], same["p_value"]) == ("no_difference_shown", 0, 1)
     Image.new("RGB", (32, 32), "white").save(tmp_path / "new.png")
     predictions = run("predict", name, str(tmp_path / "new.png"), "--json").answer["predictions"]
     assert set(predictions[0]["probabilities"]) == set("0123456789")

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 from sklearn import metrics as reference
 
 from transfer_core import metrics
@@ -77,25 +78,36 @@ def test_agrees_with_scikit_learn(seed):
         assert [row[name] for row in found["per_class"]] == pytest.approx(list(values))
 
 
-def test_the_bootstrap_agrees_with_resampling_images_one_by_one():
+def test_the_interval_of_one_class_is_that_of_jeffreys():
+    """Of the second class so many photos are known that it adds nothing: half the spread of Beta(18 + ½, 12 + ½) is left, around
+    the score itself, widened by √(1 + 1/30)."""
+    confusion = np.array([[18, 12], [0, 10**7]])
+    low, high = metrics.intervals(confusion)["balanced_accuracy"]
+    exact, wider = beta(18.5, 12.5), (1 + 1 / 30) ** 0.5
+    assert low == pytest.approx((18 / 30 + 1) / 2 + wider * (exact.ppf(0.025) - exact.mean()) / 2, abs=4e-3)
+    assert high == pytest.approx((18 / 30 + 1) / 2 + wider * (exact.ppf(0.975) - exact.mean()) / 2, abs=4e-3)
+    assert metrics.intervals(confusion) == metrics.intervals(confusion), "the same seed gives the same interval"
+    assert metrics.intervals(confusion) != metrics.intervals(confusion, seed=1)
+
+
+def test_with_many_photos_the_intervals_are_those_of_resampling_them():
     random = np.random.default_rng(1)
-    labels = np.repeat([0, 1, 2], [60, 25, 15])
-    predicted = np.where(random.random(100) < 0.8, labels, random.integers(0, 3, 100))
-    confusion = metrics.confusion_matrix(labels, predicted, 3)
+    labels = np.repeat([0, 1, 2], [600, 250, 150])
+    predicted = np.where(random.random(1000) < 0.8, labels, random.integers(0, 3, 1000))
     slow = []
-    for _ in range(2000):
+    for _ in range(1000):
         chosen = np.concatenate([random.choice(np.flatnonzero(labels == c), (labels == c).sum()) for c in range(3)])
         matrix = metrics.confusion_matrix(labels[chosen], predicted[chosen], 3)
-        slow.append(metrics.macro_f1(np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1)))
-    found = metrics.bootstrap(confusion)
-    assert found["macro_f1"] == pytest.approx(np.quantile(slow, (0.025, 0.975)), abs=0.015)
-    assert found == metrics.bootstrap(confusion), "the same seed gives the same interval"
-    assert found != metrics.bootstrap(confusion, seed=1)
+        slow.append([metrics.macro_f1(np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1)),
+                     metrics.weighted_f1(np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1))])
+    found = metrics.intervals(metrics.confusion_matrix(labels, predicted, 3))
+    for name, values in zip(("macro_f1", "weighted_f1"), np.transpose(slow), strict=True):
+        assert found[name] == pytest.approx(np.quantile(values, (0.025, 0.975)), abs=0.006)
 
 
-def test_the_bootstrap_of_a_perfect_score_is_not_certain():
-    found = metrics.bootstrap(np.diag([20, 22]))
-    assert found["macro_f1"] == found["balanced_accuracy"] == metrics.wilson(42, 42)
+def test_a_perfect_score_is_not_certain():
+    for low, high in metrics.intervals(np.diag([20, 22])).values():
+        assert 0.85 < low < 0.96 and high == 1
 
 
 def test_log_loss_of_a_confident_mistake_is_finite():
@@ -124,10 +136,113 @@ def test_runs_are_compared_only_on_the_same_images():
     rows = [{"sha256": str(i), "file": f"{i}.jpg", "label": "a", "predicted": "ab"[i % 2]} for i in range(8)]
     other = [{**row, "predicted": "a"} for row in reversed(rows)]
     assert metrics.compare(rows, other)["gained"] == 4
-    assert metrics.compare(rows, other[1:]) is None
+    # One image less in the second: file 7, which only the second had right.
+    assert (metrics.compare(rows, other[1:])["n"], metrics.compare(rows, other[1:])["gained"]) == (7, 3)
+    renamed = [{**row, "label": "c"} for row in rows]
+    assert metrics.compare(rows, renamed) is None
     assert metrics.compare([], []) is None
 
 
 def test_an_empty_split_is_an_error():
     with pytest.raises(ValueError, match="0 labels"):
         metrics.report([], np.zeros((0, 2)), ["a", "b"], {})
+
+
+def drawn_answers(n: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and probabilities that know something of them; rounded, so that there are ties."""
+    random = np.random.default_rng(seed)
+    labels = random.permutation(np.arange(n) % classes)
+    given = random.dirichlet(np.ones(classes), n)
+    given[np.arange(n), labels] += random.random(n)
+    return labels, np.round(given / given.sum(axis=1, keepdims=True), 2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ranking_agrees_with_scikit_learn(seed):
+    labels, given = drawn_answers(150, 4, seed)
+    found = metrics.report(labels, given, list("abcd"), {})
+    one_of = np.eye(4)[labels]
+    assert found["auc"] == pytest.approx(reference.roc_auc_score(one_of, given, average="macro"))
+    assert found["average_precision"] == pytest.approx(reference.average_precision_score(one_of, given, average="macro"))
+    assert [row["auc"] for row in found["per_class"]] == pytest.approx(list(reference.roc_auc_score(one_of, given, average=None)))
+    assert [row["average_precision"] for row in found["per_class"]] == pytest.approx(
+        list(reference.average_precision_score(one_of, given, average=None)))
+
+
+def test_with_many_photos_their_intervals_are_those_of_resampling_with_scikit_learn():
+    labels, given = drawn_answers(600, 3, 5)
+    random, slow = np.random.default_rng(9), []
+    for _ in range(400):
+        chosen = np.concatenate([random.choice(np.flatnonzero(labels == c), (labels == c).sum()) for c in range(3)])
+        one_of = np.eye(3)[labels[chosen]]
+        slow.append((reference.roc_auc_score(one_of, given[chosen]), reference.average_precision_score(one_of, given[chosen]),
+                     metrics.log_loss(labels[chosen], given[chosen])))
+    found = metrics.report(labels, given, list("abc"), {})
+    for name, values in zip(("auc", "average_precision", "log_loss"), np.transpose(slow), strict=True):
+        width = np.subtract(*np.quantile(values, (0.975, 0.025)))
+        bounds = found[f"{name}_low"], found[f"{name}_high"]
+        assert bounds == pytest.approx(np.quantile(values, (0.025, 0.975)), abs=0.15 * width)
+
+
+def test_a_perfect_order_is_not_certain():
+    """12 against 12 without a mistake. Score interval: at its lower end A, 1 − A = z · √V(A) with Hanley and McNeil's V."""
+    found = metrics.report([0] * 12 + [1] * 12, one_hot([0] * 12 + [1] * 12, 2), ["a", "b"], {})
+    low = found["auc_low"]
+    assert (found["auc"], found["auc_high"]) == (1, 1) and 0.7 < low < 0.95
+    variance = (low * (1 - low) + 11 * (low / (2 - low) - low**2) + 11 * (2 * low**2 / (1 + low) - low**2)) / 144
+    assert 1 - low == pytest.approx(1.96 * variance**0.5, rel=1e-3)
+
+
+def test_with_images_of_one_class_nothing_can_be_ordered():
+    found = metrics.report([0, 0, 0], one_hot([0, 1, 0], 2), ["a", "b"], {})
+    assert found["auc"] is found["auc_low"] is None
+    assert metrics.nested(found)["auc"] is None
+
+
+def test_calibration_error_by_hand():
+    """Thirty images in fifteen bins of two: ten pairs of 0.8 with one right (|0.8 − 0.5| each), five of 0.6 with both right."""
+    confidence = [0.8] * 20 + [0.6] * 10
+    right = [True, False] * 10 + [True] * 10
+    found = metrics.calibration(confidence, right)
+    assert found["ece"] == pytest.approx((10 * 0.3 + 5 * 0.4) / 15)
+    bins = metrics.reliability(confidence, right)
+    assert [(each.confidence, each.accuracy, each.n) for each in bins] == [(pytest.approx(0.6), 1.0, 2)] * 5 + [
+        (pytest.approx(0.8), 0.5, 2)] * 10
+
+
+def test_the_floor_is_what_luck_alone_gives():
+    """Answers drawn with their own confidence lie below the floor 19 times in 20, and those of a model too sure of itself not."""
+    random = np.random.default_rng(0)
+    below = too_sure = 0
+    for seed in range(200):
+        confidence = random.beta(6, 1, 150)
+        found = metrics.calibration(confidence, random.random(150) < confidence, seed)
+        below += found["ece"] <= found["floor"]
+        too_sure += metrics.calibration(confidence, random.random(150) < confidence - 0.2, seed)["ece"] > found["floor"]
+    assert 179 <= below <= 199  # 190 ± 3 standard deviations
+    assert too_sure >= 190
+
+
+def test_scores_nested_for_machines():
+    labels, given = drawn_answers(40, 2, 1)
+    found = metrics.report(labels, given, ["a", "b"], {"a": 3})
+    given = metrics.nested(found)
+    assert given["accuracy"] == {"value": found["accuracy"], "low": found["low"], "high": found["high"]}
+    assert given["macro_f1"] == {"value": found["macro_f1"], "low": found["macro_f1_low"], "high": found["macro_f1_high"]}
+    assert set(metrics.SCORES) <= set(given) and given["ece"]["floor"] == found["ece_floor"]
+    assert json.loads(json.dumps(given, allow_nan=False)) == given
+    named = metrics.named_only(found)
+    assert metrics.nested(named)["auc"] is metrics.nested(named)["ece"] is None and named["accuracy"] == found["accuracy"]
+
+
+def test_holm_by_hand():
+    # 0.01 · 4, 0.02 · 3, 0.03 · 2 (not below the one before), 0.6 · 1
+    assert metrics.holm([0.03, 0.01, 0.6, 0.02]) == pytest.approx([0.06, 0.04, 0.6, 0.06])
+    assert metrics.holm([]) == []
+
+
+def test_the_interval_of_a_paired_difference_by_hand():
+    # 9 gained, 3 lost of 50: shares 10/52 and 4/52, their difference 6/52, its standard error √((14/52 − (6/52)²) / 52)
+    low, high = metrics.paired_difference(9, 3, 50)
+    error = ((14 / 52 - (6 / 52) ** 2) / 52) ** 0.5
+    assert (low, high) == pytest.approx((6 / 52 - 1.96 * error, 6 / 52 + 1.96 * error), abs=1e-4)

@@ -18,12 +18,12 @@ from transfer_core.events import Averaged, Cached, Epoch, Evaluated, Exported, F
 from transfer_core.jobs import TASKS, StopAsked
 from transfer_core.jobs.averages import can_be_mixed, mixture, soup
 from transfer_core.jobs.run import resumable
+from transfer_core.measured import predictions
 from transfer_core.progress import Progress, fold, verdict
 from transfer_core.recipe import Recipe
 from transfer_core.store import Store
 from transfer_core.sweeping import recommend_mixture
 from transfer_core.training.averaging import Sum
-from transfer_core.training.evaluate import predictions_file, read_predictions
 from transfer_core.training.models import build, load_run
 from transfer_core.training.soup import greedy
 
@@ -152,7 +152,7 @@ def mixed_run(store, source, alpha):
 
 
 def answers(store, job, split="test"):
-    rows = read_predictions(predictions_file(store.home.run(job.id), split))
+    rows = predictions(store.home.run(job.id), split)
     return [row["probabilities"] for row in rows]
 
 

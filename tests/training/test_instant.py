@@ -14,9 +14,9 @@ from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.errors import BadRecipe, Unavailable
 from transfer_core.events import Evaluated, Exported
 from transfer_core.images import open_image
+from transfer_core.measured import predictions
 from transfer_core.metrics import log_loss
 from transfer_core.predictor import Predictor
-from transfer_core.training.evaluate import read_predictions
 from transfer_core.training.instant import first_model, guess
 from transfer_core.training.instant.first_model import spread
 from transfer_core.training.instant.head import STRENGTHS, best_head, folds_of, unseen_probabilities
@@ -186,7 +186,7 @@ def test_from_photos_to_a_file_that_answers_as_was_measured(home, tmp_path, hub_
     assert found["source"]["score"]["n"] == 60 and [row["class"] for row in found["source"]["looks_like"]] == manifest.classes
     assert (made.same, made.replayed) == (32, 32) and made.largest_difference < 1e-3
     predictor = Predictor(out / "model.onnx")
-    rows = read_predictions(out / "predictions_validation.jsonl")[::10]
+    rows = predictions(out, "validation")[::10]
     given = predictor.predict([open_image(home.image(row["sha256"])) for row in rows])
     assert given == pytest.approx(np.array([row["probabilities"] for row in rows]), abs=1e-3)
     assert not (out / "predictions_test.jsonl").exists()  # the test split is for what was chosen

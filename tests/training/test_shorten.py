@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from transfer_core.activations import Shelf
 from transfer_core.events import Cached, Epoch, Note, Progressed
+from transfer_core.measured import predictions
 from transfer_core.training import evaluate, freezing
 from transfer_core.training.fit import fit
 from transfer_core.training.models import build, load_run
@@ -319,14 +320,14 @@ def test_the_score_is_the_one_of_the_whole_model(recipe, home, tmp_path, monkeyp
         list(fit(chosen, data, home, tmp_path / folder, device="cpu", cache=cache))
     (tmp_path / "long" / "model.safetensors").write_bytes((tmp_path / "short" / "model.safetensors").read_bytes())
     whole = []
-    real = evaluate.probabilities
-    monkeypatch.setattr(evaluate, "probabilities", lambda *given: (whole.append(1), real(*given))[1])
+    real = evaluate.logits_of
+    monkeypatch.setattr(evaluate, "logits_of", lambda *given: (whole.append(1), real(*given))[1])
     found = {}
     for folder, cut in (("short", True), ("long", False)):
         model_, classes, how = load_run(tmp_path / folder)
         stored = StoredAnswers(tmp_path / folder, model_, home, torch.device("cpu"))
         list(evaluate.evaluate(model_, classes, how, data, "test", home, tmp_path / folder, "cpu", stored))
-        found[cut] = [row["probabilities"] for row in evaluate.read_predictions(tmp_path / folder / "predictions_test.jsonl")]
+        found[cut] = [row["probabilities"] for row in predictions(tmp_path / folder, "test")]
     assert len(whole) == 1, "only the run that went the long way asks its whole model"
     assert np.allclose(found[True], found[False], atol=1e-5)
     assert len(found[True]) == 12

@@ -1,14 +1,13 @@
-"""`evaluate`, `predict`, `export`: what a finished run is worth, and what it says of new photos."""
+"""`predict`, `export`: what a finished run says of new photos, and its files to take along."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from transfer_core.cli.answer import Answer, language, table
+from transfer_core.cli.answer import Answer, table
 from transfer_core.cli.command import argument, command, option
 from transfer_core.cli.tell import Teller
 from transfer_core.errors import NotFound
@@ -16,48 +15,21 @@ from transfer_core.events import Exported
 from transfer_core.jobs import averages
 from transfer_core.jobs.worker import limit_threads
 from transfer_core.store import Job, Store
-from transfer_core.words import say
 
 FORMATS = "zip|project|onnx|onnx-int8|timm|html|html-folder|python|pt2|openvino"
 FORMERLY = {"safetensors": "timm"}
 """What a format was called before."""
 
 
-@command("evaluate")
-def evaluate(
-    run: Annotated[str, argument("option_run")],
-    split: Annotated[str, option("--split", words="option_split", metavar="test|validation")] = "test",
-) -> Answer:
-    store = Store()
-    job = trained(store, run)
-    report = _report(store, job).get(split)
-    if report is None:
-        _finish(store, job)
-        report = _report(store, job).get(split)
-    if report is None:
-        raise NotFound("no_split", split=split)
-    scores = ("accuracy", "low", "high", "baseline", "balanced_accuracy", "macro_f1")
-    score = {name: f"{100 * report[name]:.1f}" for name in scores}
-    rows = [{name: value for name, value in each.items() if isinstance(value, str | int | float | None)}
-            for each in report.get("per_class", ())]
-    text = say("cli.report", language(), split=say(f"cli.{split}", language()), n=report["n"], **score)
-    return Answer({"run": job.id, "split": split, **report}, f"{text}\n\n{table(rows)}")
-
-
-def _report(store: Store, job: Job) -> dict[str, Any]:
-    file = store.home.run(job.id) / "report.json"
-    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
-
-
-def _finish(store: Store, job: Job) -> None:
+def finish(store: Store, job: Job) -> None:
     """Measure a run whose worker did not come to it."""
     limit_threads()
     from transfer_core.datasets.manifest import Manifest
-    from transfer_core.training.finish import finish
+    from transfer_core.training.finish import finish as finishing
 
     recipe, tell = job.payload["recipe"], Teller()
     manifest = Manifest.read(store.home, recipe["dataset"], recipe["version"])
-    for event in finish(store.home.run(job.id), manifest, store.home, name=averages.named(store, job)):
+    for event in finishing(store.home.run(job.id), manifest, store.home, name=averages.named(store, job)):
         tell(event)
 
 
@@ -87,7 +59,7 @@ def _onnx(run: str) -> Path:
     job = trained(store, run)
     file = store.home.run(job.id) / "model.onnx"
     if not file.is_file():
-        _finish(store, job)
+        finish(store, job)
     return file
 
 

@@ -54,12 +54,13 @@ def check_same_recipe(out: Path, recipe: Recipe) -> None:
 
 def save_best(out: Path, model: nn.Module, source_heads: Sequence[nn.Module] = ()) -> None:
     """The weights under timm's names, new head included; source classifiers that learned along in a file beside them."""
-    _save(out / BEST, model)
+    save_weights(out / BEST, model)
     if source_heads:
-        _save(out / SOURCE_HEAD, nn.ModuleList(source_heads))
+        save_weights(out / SOURCE_HEAD, nn.ModuleList(source_heads))
 
 
-def _save(file: Path, model: nn.Module) -> None:
+def save_weights(file: Path, model: nn.Module, facts: Mapping[str, str] | None = None) -> None:
+    """safetensors, with `facts` as its metadata."""
     tensors, seen = {}, set()
     for name, tensor in model.state_dict().items():
         tensor = tensor.detach().cpu().contiguous()
@@ -67,7 +68,7 @@ def _save(file: Path, model: nn.Module) -> None:
         tensors[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
         seen.add(tensor.data_ptr())
     with replacing(file) as part:
-        save_file(tensors, part)
+        save_file(tensors, part, dict(facts) if facts else None)
 
 
 def save_last(out: Path, model: nn.Module, optimizer: Optimizer, scaler: GradScaler, state: State,

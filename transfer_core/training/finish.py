@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from transfer_core.datasets.manifest import Manifest
 from transfer_core.events import Evaluated, Event, Note
+from transfer_core.measured import predictions_file
 from transfer_core.paths import Home, write_json
 from transfer_core.recipe import Recipe
-from transfer_core.training.checkpoint import SOURCE_HEAD
-from transfer_core.training.evaluate import evaluate, predictions_file
+from transfer_core.training import calibrate
+from transfer_core.training.calibrate import temperature_of
+from transfer_core.training.checkpoint import BEST, SOURCE_HEAD
+from transfer_core.training.evaluate import evaluate
 from transfer_core.training.export import export, sha256_of
 from transfer_core.training.export.replay import Run, open_run, read_json
 from transfer_core.training.fit import choose_device
@@ -32,14 +36,17 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
 
     Where a second dataset was learned at the same time, its test images are asked of its own classifier (split "source").
 
-    Writes `predictions_<split>.jsonl`, `report.json` (`{split: report, "weights": sha256, "counts": …}`), `config.json`,
-    `model.onnx`, `<name>.zip`. Safe to run again: what was measured or made of the same weights is only reported again.
+    The model is made as sure as it is right by its validation images first, see `calibrate`.
+
+    Writes `predictions_<split>.jsonl`, `report.json` (`{split: report, "weights": sha256, "temperature": {"value", …}, …}`),
+    `config.json`, `model.onnx`, `<name>.zip`. Safe to run again: what was measured or made of the same weights is only reported
+    again.
     A split without images is a `Note`; so is a format that could not be made, since the others still can.
     Raises `NotFound` when the folder holds no trained model.
     """
     run_folder = Path(run_folder)
     run = open_run(run_folder, home, name)
-    weights = sha256_of(run_folder / "model.safetensors")
+    weights = sha256_of(run_folder / BEST)
     report = read_json(run_folder / REPORT)
     if (report.get("weights"), report.get("dataset"), report.get("version")) != (weights, manifest.dataset, manifest.version):
         report = {"weights": weights, "dataset": manifest.dataset, "version": manifest.version}
@@ -54,14 +61,31 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
             yield Evaluated(split=split, report=report[split])
         else:
             stored = StoredAnswers(run_folder, run.model, home, where)
-            for event in evaluate(run.model, run.classes, run.how, manifest, split, home, run_folder, where, stored):
+            settle = _settling(run, report) if split == "validation" else None
+            for event in evaluate(run.model, run.classes, run.how, manifest, split, home, run_folder, where, stored, settle):
                 if isinstance(event, Evaluated):
                     report[split] = event.report
                     write_json(run_folder / REPORT, report)
                 yield event
+    if known := temperature_of(run_folder / BEST):  # settled elsewhere: this model came in a zip
+        report.setdefault("temperature", {"value": known})
     yield from _second(run, manifest, report, where)
     write_json(run_folder / REPORT, report)
     yield from export(run_folder, home, "zip", name=name)
+
+
+def _settling(run: Run, report: dict[str, Any]) -> Callable[[np.ndarray, np.ndarray], float] | None:
+    """Makes the model as sure as it is right by its validation images; None where that was done already, here or elsewhere."""
+    weights = run.folder / BEST
+    if temperature_of(weights) is not None:
+        return None
+
+    def settle(logits: np.ndarray, labels: np.ndarray) -> float:
+        report["temperature"] = calibrate.settle(run.folder, run.model, run.how, logits, labels)
+        report["weights"] = sha256_of(weights)
+        return report["temperature"]["value"]
+
+    return settle
 
 
 def _second(run: Run, manifest: Manifest, report: dict[str, Any], where: torch.device) -> Iterator[Event]:

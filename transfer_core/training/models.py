@@ -138,9 +138,9 @@ def in_fast_layout(model: nn.Module) -> nn.Module:
 
 
 def classifiers(model: nn.Module) -> list[nn.Module]:
-    """The head as a list: one module, or two in distilled models; empty in a model without a head."""
+    """The head as a list: one module, or two in distilled models and CrossViT; empty in a model without a head."""
     heads = model.get_classifier()
-    heads = heads if isinstance(heads, (tuple, list)) else [heads]
+    heads = heads if isinstance(heads, (tuple, list, nn.ModuleList)) else [heads]
     return [head for head in heads if isinstance(head, nn.Module) and not isinstance(head, nn.Identity)]
 
 

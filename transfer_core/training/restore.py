@@ -227,4 +227,4 @@ def _matrix(given: Any, count: int) -> np.ndarray | None:
 
 def _scores(confusion: np.ndarray, classes: Sequence[str], counts: dict[str, int]) -> dict[str, Any]:
     labels, said = (np.repeat(places, confusion.ravel()) for places in np.indices(confusion.shape).reshape(2, -1))
-    return metrics.report(labels, np.eye(len(classes))[said], classes, counts)
+    return metrics.named_only(metrics.report(labels, np.eye(len(classes))[said], classes, counts))

@@ -15,8 +15,8 @@ from torch import nn
 from transfer_core.errors import TrainingFailed
 from transfer_core.events import Event, Progressed
 from transfer_core.images import Preprocessing
+from transfer_core.measured import predictions
 from transfer_core.paths import Home
-from transfer_core.training.evaluate import predictions_file, read_predictions
 from transfer_core.training.models import load_run
 
 MOST = 400
@@ -47,8 +47,7 @@ class Run:
     @property
     def rows(self) -> Rows:
         """Measured predictions to replay, evenly spread: of the test split, else of validation."""
-        test, validation = (predictions_file(self.folder, split) for split in ("test", "validation"))
-        rows = read_predictions(test) or read_predictions(validation)
+        rows = predictions(self.folder, "test") or predictions(self.folder, "validation")
         places = np.linspace(0, len(rows) - 1, min(self.most, len(rows))).round().astype(int)
         return [rows[place] for place in places]
 

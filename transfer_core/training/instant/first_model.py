@@ -17,11 +17,11 @@ from transfer_core import metrics
 from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.errors import BadRecipe, Unavailable
 from transfer_core.events import Evaluated, Event, Exported, Progressed
+from transfer_core.measured import predictions_file, write_predictions
 from transfer_core.paths import Home, write_json
 from transfer_core.predictor import softmax
 from transfer_core.recipe import DEFAULT_MODEL, Recipe
 from transfer_core.training import checkpoint, weights
-from transfer_core.training.evaluate import predictions_file, write_predictions
 from transfer_core.training.export.checks import onnx as check_onnx
 from transfer_core.training.export.facts import facts_of
 from transfer_core.training.export.replay import open_run

@@ -1,0 +1,64 @@
+"""`evaluate`, `compare`: what a finished run is worth, and whether another is better."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from transfer_core import measured
+from transfer_core.cli.answer import Answer, language, table
+from transfer_core.cli.command import argument, command, option
+from transfer_core.cli.results import finish, trained
+from transfer_core.errors import NotFound
+from transfer_core.metrics import nested
+from transfer_core.store import Job, Store
+from transfer_core.words import say
+
+
+@command("evaluate")
+def evaluate(
+    run: Annotated[str, argument("option_run")],
+    split: Annotated[str, option("--split", words="option_split", metavar="test|validation")] = "test",
+) -> Answer:
+    store = Store()
+    job = trained(store, run)
+    folder = store.home.run(job.id)
+    report = measured.report(folder, split)
+    if report is None:
+        finish(store, job)
+        report = measured.report(folder, split)
+    if report is None:
+        raise NotFound("no_split", split=split)
+    settled = (measured.temperature(folder) or {}).get("value", 1.0)
+    classes = json.loads((folder / "classes.json").read_text("utf-8"))
+    scores = ("accuracy", "low", "high", "baseline", "balanced_accuracy", "macro_f1")
+    score = {name: f"{100 * report[name]:.1f}" for name in scores}
+    text = say("cli.report", language(), split=say(f"cli.{split}", language()), n=report["n"], **score)
+    return Answer({"run": job.id, "split": split, "classes": classes, "temperature": settled, **nested(report)},
+                  f"{text}\n\n{table(report['per_class'])}")
+
+
+@command("compare")
+def compare(
+    first: Annotated[str, argument("option_first")],
+    second: Annotated[str, argument("option_second")],
+) -> Answer:
+    store = Store()
+    jobs = [trained(store, run) for run in (first, second)]
+    found = measured.compare(*(_measured(store, job) for job in jobs))
+    if found is None:
+        raise NotFound("nothing_shared", first=first, second=second)
+    differing = measured.differing([job.payload["recipe"] for job in jobs])
+    verdict = say(f"cli.verdict_{found['verdict']}", language(), p=f"{found['p_value']:.2g}")
+    shares = {name: f"{100 * found[name]:.1f}" for name in ("first", "second", "difference", "low", "high")}
+    counts = {name: found[name] for name in ("n", "only_first", "only_second")}
+    text = say("cli.compared", language(), **counts, **shares)
+    return Answer({"runs": [job.id for job in jobs], **found, "settings": differing}, f"{text} {verdict}")
+
+
+def _measured(store: Store, job: Job):
+    """The folder of a run, after it was measured."""
+    folder = store.home.run(job.id)
+    if measured.report(folder, "test") is None:
+        finish(store, job)
+    return folder

@@ -1,0 +1,89 @@
+"""What was measured of a run, as its worker left it: its report and its predictions. And two runs beside each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transfer_core import metrics
+from transfer_core.datasets.manifest import Image
+from transfer_core.paths import replacing
+from transfer_core.recipe import Recipe
+
+SPLITS = ("test", "validation")
+"""The order in which a score is looked for."""
+
+
+def report(folder: Path, split: str) -> dict[str, Any] | None:
+    """What `metrics.report` says of one split; None before it was measured.
+
+    A run that was measured before a score existed is given it now, from its predictions.
+    """
+    found = _json(folder / "report.json").get(split)
+    if found is None or "ece" in found:
+        return found
+    rows, classes = predictions(folder, split), _json(folder / "classes.json")
+    if not rows:
+        return metrics.named_only(found)
+    labels = np.array([classes.index(row["label"]) for row in rows])
+    again = metrics.report(labels, np.array([row["probabilities"] for row in rows]), classes, {})
+    return again | {name: found[name] for name in ("baseline", "baseline_class")}
+
+
+def temperature(folder: Path) -> dict[str, Any] | None:
+    """What was done to make the model as sure as it is right (see `training.calibrate`); None where nothing was tried."""
+    return _json(folder / "report.json").get("temperature")
+
+
+def predictions_file(folder: Path, split: str) -> Path:
+    return folder / f"predictions_{split}.jsonl"
+
+
+def write_predictions(file: Path, images: Sequence[Image], found: np.ndarray, classes: Sequence[str]) -> None:
+    """`found`: probabilities, images × classes. They are kept to seven digits, as many as float32 has."""
+    with replacing(file) as part, part.open("w", encoding="utf-8") as lines:
+        for image, given in zip(images, found, strict=True):
+            row = {"sha256": image.sha256, "file": image.file, "label": image.label,
+                   "predicted": classes[int(given.argmax())], "probabilities": [float(f"{p:.7g}") for p in given]}
+            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def predictions(folder: Path, split: str) -> list[dict[str, Any]]:
+    """One row per image: sha256, file, label, predicted, probabilities. Empty before they were measured."""
+    file = predictions_file(folder, split)
+    if not file.is_file():
+        return []
+    with file.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def compare(first: Path, second: Path) -> dict[str, Any] | None:
+    """Two runs' folders on the test images both were measured on: `{"n", "first", "second", "difference", "low", "high",
+    "p_value", "only_first", "only_second", "verdict"}`; None where they share none.
+
+    `difference` is the second's accuracy minus the first's, with the 95 % interval of Bonett & Price 2012 for paired shares;
+    p is McNemar's, exact. `verdict`: "first" or "second" is better, or "no_difference_shown".
+    """
+    found = metrics.compare(*(predictions(folder, "test") for folder in (first, second)))
+    if found is None:
+        return None
+    n, gained, lost = found["n"], found["gained"], found["lost"]
+    low, high = metrics.paired_difference(gained, lost, n)
+    verdict = "no_difference_shown" if not found["different"] else "second" if gained > lost else "first"
+    return {"n": n, "first": (found["both"] + lost) / n, "second": (found["both"] + gained) / n,
+            "difference": (gained - lost) / n, "low": low, "high": high, "p_value": found["p"],
+            "only_first": lost, "only_second": gained, "verdict": verdict}
+
+
+def differing(recipes: list[Mapping[str, Any]]) -> list[str]:
+    """Settings in which these recipes are not all alike, in the recipe's own order. What a recipe does not say is the default."""
+    whole = [Recipe(**recipe).model_dump() for recipe in recipes]
+    return [name for name in Recipe.model_fields if any(each[name] != whole[0][name] for each in whole)]
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text("utf-8")) if file.is_file() else {}

@@ -1,0 +1,40 @@
+"""Scores with their uncertainty, from labels and probabilities. Pure numpy; no model, no file.
+
+Every score of a small test set is a guess at what the model would score on all such images; each comes with the number of
+images it rests on and a 95 % interval. A class without a single image in the split has no score (None), not zero.
+"""
+
+from transfer_core.metrics.calibration import Reliability, best_temperature, calibration, reliability
+from transfer_core.metrics.comparing import compare, holm, mcnemar, paired_difference
+from transfer_core.metrics.counts import balanced_accuracy, confusion_matrix, intervals, macro_f1, top_confusions, weighted_f1
+from transfer_core.metrics.intervals import RESAMPLES, Z, wilson
+from transfer_core.metrics.ranking import Ranking, orders, ranked
+from transfer_core.metrics.report import SCORES, log_loss, named_only, nested, report
+
+__all__ = [
+           "RESAMPLES",
+           "SCORES",
+           "Ranking",
+           "Reliability",
+           "Z",
+           "balanced_accuracy",
+           "best_temperature",
+           "calibration",
+           "compare",
+           "confusion_matrix",
+           "holm",
+           "intervals",
+           "log_loss",
+           "macro_f1",
+           "mcnemar",
+           "named_only",
+           "nested",
+           "orders",
+           "paired_difference",
+           "ranked",
+           "reliability",
+           "report",
+           "top_confusions",
+           "weighted_f1",
+           "wilson",
+]

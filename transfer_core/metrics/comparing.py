@@ -1,0 +1,55 @@
+"""Is one run better than another? Asked on the same images, or not at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from transfer_core.metrics.intervals import Z
+
+
+def mcnemar(first_right: Sequence[bool] | np.ndarray, second_right: Sequence[bool] | np.ndarray) -> dict[str, Any]:
+    """Is the second model better than the first on the same images? Exact two-sided McNemar test (McNemar 1947).
+
+    Only images on which the two differ count: under "no difference" each is a fair coin. `gained`: right only for the
+    second; `lost`: right only for the first; `different` is p < 0.05.
+    """
+    first, second = np.asarray(first_right, bool), np.asarray(second_right, bool)
+    if first.shape != second.shape:
+        raise ValueError("the two runs must be measured on the same images")
+    gained, lost, both = int((second & ~first).sum()), int((first & ~second).sum()), int((first & second).sum())
+    tosses, fewer = gained + lost, min(gained, lost)
+    # Whole numbers until the last division: exact for any count.
+    tail = sum(math.comb(tosses, heads) for heads in range(fewer + 1))
+    p = min(1.0, float((2 * tail) / (1 << tosses))) if tosses else 1.0
+    return {"n": len(first), "gained": gained, "lost": lost, "both": both, "p": p, "different": p < 0.05}
+
+
+def paired_difference(gained: int, lost: int, n: int) -> tuple[float, float]:
+    """95 % interval of the difference of two shares measured on the same n images: Wald's with one image added to each kind of
+    disagreement (Bonett & Price 2012, British Journal of Mathematical and Statistical Psychology 65, 430)."""
+    only_second, only_first = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    middle = only_second - only_first
+    half = Z * math.sqrt((only_second + only_first - middle * middle) / (n + 2))
+    return max(-1.0, middle - half), min(1.0, middle + half)
+
+
+def compare(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """`mcnemar` of two lists of prediction rows (as in predictions_test.jsonl), on the images that are in both with the same
+    label: what is in both test splits, neither has trained on. None where there are none."""
+    one, other = ({(row["sha256"], row["file"], row["label"]): row["predicted"] == row["label"] for row in rows}
+                  for rows in (first, second))
+    shared = [key for key in one if key in other]
+    return mcnemar([one[key] for key in shared], [other[key] for key in shared]) if shared else None
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p-values of several comparisons, adjusted so that the chance of a single false alarm among all stays 5 % (Holm 1979)."""
+    adjusted, least = [0.0] * len(values), 0.0
+    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        least = max(least, min(1.0, (len(values) - rank) * values[place]))
+        adjusted[place] = least
+    return adjusted

@@ -1,0 +1,70 @@
+"""Scores that need no more than the confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from transfer_core.metrics.intervals import RESAMPLES, percentiles
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts, classes × classes: row = true class, column = predicted class."""
+    cells = np.asarray(labels, np.int64) * classes + np.asarray(predicted, np.int64)
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def balanced_accuracy(right: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """Mean recall over the classes that have images. Last axis of `right` and `support` is the class."""
+    present = support > 0
+    return (right[..., present] / support[present]).mean(axis=-1)
+
+
+def macro_f1(right: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """Mean of F1 = 2 · right / (support + predicted) over the classes that have images."""
+    present = support > 0
+    return (2 * right[..., present] / (support + predicted)[..., present]).mean(axis=-1)
+
+
+def weighted_f1(right: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """The same mean, each class counting as often as it has images."""
+    return (2 * right * support / np.maximum(support + predicted, 1)).sum(axis=-1) / support.sum()
+
+
+def intervals(confusion: np.ndarray, seed: int = 0, draws: int = RESAMPLES) -> dict[str, tuple[float, float]]:
+    """95 % intervals of balanced accuracy, macro-F1 and weighted F1, around the values themselves.
+
+    Each row's shares are drawn from what its counts leave possible: a Dirichlet distribution with half a photo added to the right
+    answers and half a photo to all wrong ones (Caelen 2017; for one class this is the interval of Jeffreys). How far the draws
+    scatter around their mean is how far the score may be off. Resampling photos instead knows no mistake that has not been made:
+    of a class without any it says "always right", and its intervals held the true score in 92 % where these do in 95
+    (`bench/coverage.py`). With fewer than five photos in many classes these, too, are too narrow.
+    """
+    random, classes = np.random.default_rng(seed), len(confusion)
+    support, right, said = confusion.sum(axis=1), np.diag(confusion), confusion.sum(axis=0)
+    hits, given = np.zeros((draws, classes)), np.zeros((draws, classes))
+    for true in np.flatnonzero(support):
+        prior = np.full(classes, 0.5 / max(1, classes - 1))
+        prior[true] = 0.5
+        # What a share scatters, n + 1 photos scatter it less by: given back to small classes.
+        shares = random.dirichlet(confusion[true] + prior, draws)
+        shares = confusion[true] / support[true] + (shares - shares.mean(axis=0)) * np.sqrt(1 + 1 / support[true])
+        given += shares * support[true]
+        hits[:, true] = shares[:, true] * support[true]
+    drawn = {"balanced_accuracy": balanced_accuracy(hits, support), "macro_f1": macro_f1(hits, given, support),
+             "weighted_f1": weighted_f1(hits, given, support)}
+    value = {"balanced_accuracy": balanced_accuracy(right, support), "macro_f1": macro_f1(right, said, support),
+             "weighted_f1": weighted_f1(right, said, support)}
+    bounds = {name: percentiles(values) for name, values in drawn.items()}
+    return {name: (max(0.0, min(low, float(value[name]))), min(1.0, max(high, float(value[name]))))
+            for name, (low, high) in bounds.items()}
+
+
+def top_confusions(confusion: np.ndarray, classes: Sequence[str], most: int = 10) -> list[dict[str, Any]]:
+    """The commonest mistakes, most first: true class, what was said instead, how often, and of how many images."""
+    wrong = confusion - np.diag(np.diag(confusion))
+    cells = sorted(zip(*np.nonzero(wrong), strict=True), key=lambda cell: (-wrong[cell], cell))[:most]
+    return [{"label": classes[true], "predicted": classes[said], "count": int(wrong[true, said]),
+             "of": int(confusion[true].sum())} for true, said in cells]
