@@ -13,7 +13,7 @@ import pytest
 
 import transfer_core
 
-HEAVY = {"torch", "torchvision", "timm", "sklearn", "scipy", "streamlit", "pages"}
+HEAVY = {"torch", "torchvision", "timm", "sklearn", "cleanlab", "scipy", "streamlit", "pages"}
 LATER = {"pandas", "pyarrow", "onnx", "onnxruntime", "plotly"}
 """Allowed in the light half, but only inside functions: `transfer-studio runs` must not wait for them."""
 

@@ -30,7 +30,7 @@ from transfer_core.recipe import Recipe
 from transfer_core.source_losses import SOURCE_LOSSES
 from transfer_core.words import message
 
-COMMANDS = ("cache", "app", "import", "datasets", "guess", "models", "train", "runs", "show", "stop", "sweep", "blend",
+COMMANDS = ("cache", "check", "app", "import", "datasets", "guess", "models", "train", "runs", "show", "stop", "sweep", "blend",
             "soup", "evaluate", "compare", "predict", "explain", "background", "export", "import-project", "publish",
             "unpublish", "demos", "push")
 SCORE = {"n": 42, "accuracy": 0.9, "low": 0.8, "high": 0.95, "macro_f1": 0.9}
@@ -112,6 +112,43 @@ def test_every_setting_of_a_recipe_is_an_option(run, name, monkeypatch):
     helped = run("train", "--help").answer
     for flag in NAMES.get(name, ("--" + name.replace("_", "-"),)):
         assert flag in helped
+
+
+def test_a_check_tells_in_tables_what_its_job_found(run, store, dataset, task):
+    image = {"sha256": "a" * 64, "file": "cap/1.jpg", "label": "cap", "split": "train"}
+    group = {"how": "scene", "size": 2, "labels": ["cap"], "images": [image, {**image, "file": "cap/2.jpg", "split": "test"}]}
+    score = {"accuracy": 0.9, "low": 0.8, "high": 0.95, "n": 42, "groups": 30}
+    lists = {"leaks": [{"kind": "straddles", **group}], "odd": [{**image, "score": 4.5}] * 25,
+             "label_errors": [{**image, "suggested": "top", "confidence": 0.01}],
+             "quality": [{**image, "what": "blurred", "value": 12.0, "apart": 3.0}]}
+    found = {"images": 50, "looked_at": 42, **lists, "duplicates": {"groups": [group], "count": 1}, "notes": [], "seconds": 1.0,
+             "counts": {"duplicates": 1, **{part: len(entries) for part, entries in lists.items()}},
+             "scores": {"naive": score | {"accuracy": 0.99}, "honest": score, "p": 0.003, "differ": True}}
+
+    @task("check")
+    def finds(_job, _store):
+        yield Progressed(stage="comparing", done=0)
+        return found
+
+    answer = run("check", "--dataset", "Hats", "--json").answer
+    [job] = store.jobs("check")
+    assert answer == {"job": job.id, "dataset": dataset, "version": 1, **found}
+    assert job.result == found and job.payload == {"dataset": dataset, "version": 1}
+    said = run("check", "--dataset", "Hats").answer
+    assert "42 of 50" in said and "blurred" in said and "on both sides" in said and "p = 0.003" in said
+    assert said.count("4.500") == 20 and "5 more" in said
+
+
+def test_a_check_that_found_nothing_says_so(run, dataset, task):
+    @task("check")
+    def finds_nothing(_job, _store):
+        yield Progressed(stage="comparing", done=0)
+        return {"images": 2, "looked_at": 2, "duplicates": {"groups": [], "count": 0}, "scores": None, "notes": [],
+                **{part: [] for part in ("leaks", "label_errors", "odd", "quality")},
+                "counts": dict.fromkeys(("duplicates", "leaks", "label_errors", "odd", "quality"), 0)}
+
+    said = run("check", "--dataset", "Hats")
+    assert said.status == 0 and "No score" in said.answer
 
 
 def test_settings_are_read_as_people_type_them(run, store, dataset):

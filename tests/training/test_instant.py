@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from drawn_colours import drawn
+from hypothesis import given
+from hypothesis import strategies as st
 from timm.data import ImageNetInfo
 
 from transfer_core.datasets.manifest import Image, Manifest
@@ -75,6 +77,52 @@ def test_every_image_is_in_one_fold_and_classes_are_spread_over_them():
     assert np.bincount(folds, minlength=5).max() - np.bincount(folds, minlength=5).min() <= 1
 
 
+def dealt_out(labels: np.ndarray, seed: int) -> np.ndarray:
+    """How folds were made before there were groups: class by class in turn, each beginning where the one before ended."""
+    chance, found, first = np.random.default_rng(seed), np.zeros(len(labels), int), 0
+    for label in np.unique(labels):
+        places = chance.permutation(np.flatnonzero(labels == label))
+        found[places] = (first + np.arange(len(places))) % 5
+        first += len(places)
+    return found
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.integers(0, 9))
+def test_images_without_copies_are_dealt_out_in_turn(labels, seed):
+    labels = np.array(labels)
+    alone = np.random.default_rng(seed).permutation(1000)[:len(labels)]
+    assert (folds_of(labels, 5, seed) == dealt_out(labels, seed)).all()
+    assert (folds_of(labels, 5, seed, alone) == dealt_out(labels, seed)).all()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 15)), min_size=1, max_size=80), st.integers(0, 9))
+def test_no_group_is_ever_divided(images, seed):
+    labels, groups = np.array(images).T
+    folds = folds_of(labels, 5, seed, groups)
+    assert set(folds) <= set(range(5)) and (folds == folds_of(labels, 5, seed, groups)).all()
+    assert all(len(set(folds[groups == group])) == 1 for group in groups)
+
+
+def test_groups_are_spread_as_evenly_as_whole_ones_can_be():
+    """Of each class: a burst of 6, two of 3, and 8 single images make 20, 4 for each of 5 folds but for the burst's."""
+    sizes = [6, 3, 3, *[1] * 8]
+    groups = np.repeat(np.arange(3 * len(sizes)), sizes * 3)
+    labels = np.repeat([0, 1, 2], 20)
+    folds = folds_of(labels, 5, 1, groups)
+    for label in range(3):
+        assert sorted(np.bincount(folds[labels == label], minlength=5)) == [3, 3, 4, 4, 6]
+
+
+def test_copies_teach_nothing_about_their_own_photo():
+    """Random labels, every image five times: whoever divides a group has memorised the answer."""
+    points, _ = clouds(50, 2, 0.0, wide=60)
+    groups = np.repeat(np.arange(100), 5)
+    labels = np.random.default_rng(1).permutation([0, 1] * 50)[groups]
+    leaking = unseen_probabilities(points[groups], labels, 2).argmax(1) == labels
+    honest = unseen_probabilities(points[groups], labels, 2, groups=groups).argmax(1) == labels
+    assert leaking.mean() > 0.95 and 0.35 < honest.mean() < 0.65
+
+
 def test_unseen_answers_know_nothing_of_labels_that_mean_nothing():
     """With random labels a head that had seen its image would be right; one that had not is at chance."""
     features, _ = clouds(40, 2, 0.0, wide=60)
@@ -124,21 +172,6 @@ def run(manifest, home, out, **options):
             events.append(next(work))
         except StopIteration as end:
             return events, end.value
-
-
-@pytest.fixture
-def hub_free(monkeypatch):
-    """A tiny model with random weights that are the same each time: nothing is fetched."""
-    from transfer_core.training import models, weights
-
-    def tensors(_name):
-        import timm
-
-        torch.manual_seed(3)
-        return timm.create_model("test_resnet").state_dict()
-
-    monkeypatch.setattr(weights, "fetch", lambda _name: iter(()))
-    monkeypatch.setattr(models, "pretrained_state_dict", tensors)
 
 
 def test_from_photos_to_a_file_that_answers_as_was_measured(home, tmp_path, hub_free):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
-from transfer_core import measured
 from transfer_core.cli.answer import Answer, language, table
 from transfer_core.cli.command import argument, command, option
 from transfer_core.cli.results import finish, trained
 from transfer_core.errors import NotFound
-from transfer_core.metrics import nested
 from transfer_core.store import Job, Store
 from transfer_core.words import say
 
@@ -20,6 +19,9 @@ def evaluate(
     run: Annotated[str, argument("option_run")],
     split: Annotated[str, option("--split", words="option_split", metavar="test|validation")] = "test",
 ) -> Answer:
+    from transfer_core import measured  # with numpy: what other commands need not wait for
+    from transfer_core.metrics import nested
+
     store = Store()
     job = trained(store, run)
     folder = store.home.run(job.id)
@@ -43,6 +45,8 @@ def compare(
     first: Annotated[str, argument("option_first")],
     second: Annotated[str, argument("option_second")],
 ) -> Answer:
+    from transfer_core import measured
+
     store = Store()
     jobs = [trained(store, run) for run in (first, second)]
     found = measured.compare(*(_measured(store, job) for job in jobs))
@@ -56,9 +60,9 @@ def compare(
     return Answer({"runs": [job.id for job in jobs], **found, "settings": differing}, f"{text} {verdict}")
 
 
-def _measured(store: Store, job: Job):
+def _measured(store: Store, job: Job) -> Path:
     """The folder of a run, after it was measured."""
     folder = store.home.run(job.id)
-    if measured.report(folder, "test") is None:
+    if not (folder / "report.json").is_file():
         finish(store, job)
     return folder

@@ -156,6 +156,22 @@ def guess(job: Job, store: Store) -> Work:
     return found
 
 
+@TASKS.add("check", torch=True, stays=True)
+def check(job: Job, store: Store) -> Work:
+    """Look for what is wrong with a dataset: doubtful labels, like photos on both sides, odd and poor photos."""
+    from transfer_core.datasets.manifest import Manifest
+    from transfer_core.training.problems import find_problems
+
+    manifest = Manifest.read(store.home, job.payload["dataset"], job.payload["version"])
+    return (yield from find_problems(manifest, store.home, device=job.device))
+
+
+def last_check(store: Store, dataset: str, version: int | None = None) -> Job | None:
+    """The newest check of a dataset that has a result or is under way; of this version, where one is named."""
+    return next((job for job in store.jobs("check") if job.payload["dataset"] == dataset and (job.live or job.result)
+                 and version in (None, job.payload["version"])), None)
+
+
 def _is_waited_for(job: Job, store: Store) -> bool:
     return any(other.device == job.device and other.kind not in LAST for other in store.jobs(None, "queued"))
 

@@ -46,9 +46,9 @@ def ranked(labels: np.ndarray, probabilities: np.ndarray, seed: int = 0) -> Rank
     # Of k images, k resampled ones scatter as k − 1 would.
     errors = drawn_scores.std(axis=1) * math.sqrt(np.mean(sizes / np.maximum(sizes - 1, 1)))
     positives, negatives = float(sizes.mean()), float(n - sizes.mean())
-    if drawn_scores[0].min() == drawn_scores[0].max():
-        bounds = _perfect(positives, negatives)
-        return Ranking(auc, bounds, precision, bounds, _pairs(whole))
+    if drawn_scores[0].min() == drawn_scores[0].max():  # a perfect order, or one image a class: resampling sees no spread
+        bounds = _score_interval(auc, positives, negatives)
+        return Ranking(auc, bounds, precision, bounds if precision == 1 else (0.0, 1.0), _pairs(whole))
     return Ranking(auc, on_logits(auc, errors[0], 0.5 / (positives * negatives)),
                    precision, on_logits(precision, errors[1], 0.5 / n), _pairs(whole))
 
@@ -92,18 +92,21 @@ class _Order:
         return np.stack([auc, precision]).astype(np.float64)
 
 
-def _perfect(positives: float, negatives: float) -> Interval:
-    """95 % interval of an AUC of 1, where resampling sees no spread: the score interval of Newcombe 2006 (Statistics in Medicine
-    25, 559, method 5), whose variance is that at the bound and not at 1."""
-    def variance(auc: float) -> float:
+def _score_interval(value: float, positives: float, negatives: float) -> Interval:
+    """95 % interval of an AUC, where resampling sees no spread: the bounds A whose own standard error, after Hanley & McNeil, is
+    |A − value| / 1.96 (Newcombe 2006, Statistics in Medicine 25, 559, method 5)."""
+    def error(auc: float) -> float:
         middle = (positives + negatives) / 2 - 1
-        return auc * (1 - auc) / (positives * negatives) * (1 + middle * ((1 - auc) / (2 - auc) + auc / (1 + auc)))
+        return math.sqrt(auc * (1 - auc) / (positives * negatives) * (1 + middle * ((1 - auc) / (2 - auc) + auc / (1 + auc))))
 
-    low, high = 0.5, 1.0
-    for _ in range(50):
-        bound = (low + high) / 2
-        low, high = (low, bound) if 1 - bound < Z * math.sqrt(variance(bound)) else (bound, high)
-    return low, 1.0
+    def bound(end: float) -> float:
+        inside, outside = value, end
+        for _ in range(50):
+            between = (inside + outside) / 2
+            inside, outside = (between, outside) if abs(between - value) < Z * error(between) else (inside, between)
+        return inside
+
+    return bound(0.0), bound(1.0)
 
 
 @dataclass(frozen=True)

@@ -135,10 +135,11 @@ def _start(recipe: Recipe, manifest: Manifest, classes: list[str], home: Home,
         head.to(where)
     chosen = {"train": spread([image for image in manifest.of("train") if image.label in set(classes)], MOST_TRAINING)}
     labels = np.array([classes.index(image.label) for image in chosen["train"]], int)
+    groups = np.array([image.group for image in chosen["train"]], int)
     with tempfile.TemporaryDirectory() as out:
         features = yield from _progress_of(features_of(frozen, built, chosen, classes, home, Path(out), where))
     yield Progressed(stage="fitting_head", done=0)
-    take_head(heads[0], best_head(features["train"], labels, len(classes)))
+    take_head(heads[0], best_head(features["train"], labels, len(classes), groups=groups))
     return built
 
 

@@ -70,18 +70,19 @@ def guess(manifest: Manifest, home: Home, out: Path | str, *, name: str = "model
     chosen = {"train": spread(manifest.of("train"), MOST_TRAINING),
               "validation": spread(manifest.of("validation"), MOST_VALIDATION)}
     labels = {split: np.array([classes.index(image.label) for image in images], int) for split, images in chosen.items()}
+    groups = {split: np.array([image.group for image in images], int) for split, images in chosen.items()}
     if len(set(labels["train"].tolist())) < 2:
         raise BadRecipe("too_few_classes", count=1)
     features = yield from features_of(recipe, built, chosen, classes, home, out, where)
     yield Progressed(stage="fitting_head", done=0)
-    head = best_head(features["train"], labels["train"], len(classes))
+    head = best_head(features["train"], labels["train"], len(classes), groups=groups["train"])
     take_head(heads[0], head)
     checkpoint.save_best(out, built.model)
     found = {"model": recipe.model, "images": {split: len(images) for split, images in chosen.items()},
              "of": {split: len(manifest.of(split)) for split in chosen}, "strength": head.strength}
     yield Progressed(stage="evaluating", done=0)
     answered = head.probabilities(features["validation"]) if len(labels["validation"]) else np.zeros((0, len(classes)))
-    found["score"], report = _score(features, labels, answered, classes)
+    found["score"], report = _score(features, labels, groups, answered, classes)
     found["source"] = _source(built.source_head, features, labels, classes)
     write_json(out / REPORT, {"dataset": manifest.dataset, "version": manifest.version, "validation": report})
     write_predictions(predictions_file(out, "validation"), chosen["validation"], answered, classes)
@@ -133,19 +134,18 @@ def take_head(layer: nn.Linear, head: Head) -> None:
         layer.bias.copy_(torch.from_numpy(head.bias))
 
 
-def _score(features: dict[str, np.ndarray], labels: dict[str, np.ndarray], answered: np.ndarray,
-           classes: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _score(features: dict[str, np.ndarray], labels: dict[str, np.ndarray], groups: dict[str, np.ndarray],
+           answered: np.ndarray, classes: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The score to show, and the report of the validation split."""
     counts = {name: int((labels["train"] == index).sum()) for index, name in enumerate(classes)}
     report = metrics.report(labels["validation"], answered, classes, counts) if len(answered) else {}
     if len(answered) >= ENOUGH:
-        return _accuracy(labels["validation"], answered) | {"on": "validation"}, report
-    both = np.concatenate([features["train"], features["validation"]])
-    truth = np.concatenate([labels["train"], labels["validation"]])
-    return _accuracy(truth, unseen_probabilities(both, truth, len(classes))) | {"on": "folds"}, report
+        return accuracy(labels["validation"], answered) | {"on": "validation"}, report
+    both, truth, group = (np.concatenate([of["train"], of["validation"]]) for of in (features, labels, groups))
+    return accuracy(truth, unseen_probabilities(both, truth, len(classes), groups=group)) | {"on": "folds"}, report
 
 
-def _accuracy(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
     right = int((probabilities.argmax(1) == labels).sum())
     low, high = metrics.wilson(right, len(labels))
     most = int(np.bincount(labels).max())
@@ -162,7 +162,7 @@ def _source(source_head: list[nn.Module], features: dict[str, np.ndarray], label
         logits = {split: source_head[0].cpu()(torch.from_numpy(rows)).numpy() for split, rows in features.items()}
     source = {split: softmax(rows) for split, rows in logits.items()}
     answers = source["validation"] @ source_classifier(source["train"], labels["train"], len(classes))
-    score = _accuracy(labels["validation"], answers) if len(answers) else None
+    score = accuracy(labels["validation"], answers) if len(answers) else None
     return {"score": score, "looks_like": looks_like(source["train"], labels["train"], classes)}
 
 

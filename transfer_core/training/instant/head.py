@@ -37,9 +37,10 @@ class Head:
         return softmax(features @ self.weight.T + self.bias)
 
 
-def best_head(features: np.ndarray, labels: np.ndarray, classes: int, seed: int = 0) -> Head:
-    """Choose λ, then fit all images. `features` float N × D, `labels` int N in [0, classes), at least two of them different."""
-    folds = folds_of(labels, FOLDS, seed)
+def best_head(features: np.ndarray, labels: np.ndarray, classes: int, seed: int = 0, groups: np.ndarray | None = None) -> Head:
+    """Choose λ, then fit all images. `features` float N × D, `labels` int N in [0, classes), at least two of them different;
+    `groups` int N: λ is chosen on images that no copy of theirs was fitted with."""
+    folds = folds_of(labels, FOLDS, seed, groups)
     parts = [(folds != number, folds == number) for number in range(FOLDS if len(labels) < FEW else 1)]
     parts = [(kept, out) for kept, out in parts if out.any() and len(np.unique(labels[kept])) > 1]
     best = (np.inf, STRENGTHS[0])
@@ -53,25 +54,46 @@ def best_head(features: np.ndarray, labels: np.ndarray, classes: int, seed: int 
     return next(_path(features, labels, classes, (best[1],)))
 
 
-def unseen_probabilities(features: np.ndarray, labels: np.ndarray, classes: int, seed: int = 0) -> np.ndarray:
-    """Each image answered by a head that saw neither it nor, in choosing λ, its fold: N × classes. For few images."""
-    folds, found = folds_of(labels, FOLDS, seed), np.zeros((len(labels), classes))
+def unseen_probabilities(features: np.ndarray, labels: np.ndarray, classes: int, seed: int = 0,
+                         groups: np.ndarray | None = None) -> np.ndarray:
+    """Each image answered by a head that saw neither it, nor any image of its group, nor, in choosing λ, its fold: N × classes.
+    For few images."""
+    groups = np.arange(len(labels)) if groups is None else groups
+    folds, found = folds_of(labels, FOLDS, seed, groups), np.zeros((len(labels), classes))
     for number in np.unique(folds):
         kept, out = folds != number, folds == number
         if len(np.unique(labels[kept])) < 2:
             found[out] = np.bincount(labels[kept], minlength=classes) / max(1, kept.sum())
         else:
-            found[out] = best_head(features[kept], labels[kept], classes, seed + 1).probabilities(features[out])
+            head = best_head(features[kept], labels[kept], classes, seed + 1, groups[kept])
+            found[out] = head.probabilities(features[out])
     return found
 
 
-def folds_of(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """The fold of each image: every class is spread as evenly as it can be, each beginning where the one before ended."""
-    chance, found, next_fold = np.random.default_rng(seed), np.zeros(len(labels), int), 0
+def folds_of(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
+    """The fold of each image. A group lies in one fold as a whole; every class is spread as evenly as its groups allow.
+
+    `groups`: int N, equal for images that must not be divided (None: every image by itself). The largest groups of a class go
+    first, each to the fold with the fewest images of that class, of these to the one with the fewest images: for groups of one
+    image that is to deal them out in turn.
+    """
+    chance, found = np.random.default_rng(seed), np.full(len(labels), -1)
+    _, group = np.unique(np.arange(len(labels)) if groups is None else groups, return_inverse=True)
+    members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    filled = np.zeros(folds, int)
     for label in np.unique(labels):
-        places = chance.permutation(np.flatnonzero(labels == label))
-        found[places] = (next_fold + np.arange(len(places))) % folds
-        next_fold += len(places)
+        own = labels == label
+        here = np.bincount(found[own & (found >= 0)], minlength=folds)  # with groups of earlier classes
+        places = chance.permutation(np.flatnonzero(own))
+        size = np.bincount(group[own], minlength=len(members))
+        for place in places[np.argsort(-size[group[places]], kind="stable")]:
+            if found[place] >= 0:
+                continue
+            whole = members[group[place]]
+            fold = min(range(folds), key=lambda number: (here[number], filled[number]))
+            found[whole] = fold
+            here[fold] += size[group[place]]
+            filled[fold] += len(whole)
     return found
 
 
