@@ -80,15 +80,15 @@ def report(labels: Sequence[int] | np.ndarray, probabilities: np.ndarray, classe
 
 
 def _of_mean(losses: np.ndarray, labels: np.ndarray) -> tuple[float, float] | None:
-    """95 % interval of a mean loss, each class keeping its size: on the logarithm, since losses have a long upper tail.
-    None where no class has two images."""
-    sizes = np.bincount(labels)
-    if sizes.max() < 2:
+    """95 % interval of a mean loss: on the logarithm, since losses have a long upper tail. Each class keeps its size where one
+    has several images; None of a single image."""
+    n = len(losses)
+    if n < 2:
         return None
-    spreads = [losses[labels == label].var(ddof=1 if sizes[label] > 1 else 0) for label in range(len(sizes)) if sizes[label]]
-    mean, n = float(losses.mean()), len(losses)
-    error = math.sqrt(sum(size * spread for size, spread in zip(sizes[sizes > 0], spreads, strict=True))) / n
-    factor = math.exp(student(n - len(spreads)) * error / max(mean, 1e-12))
+    sizes = np.bincount(labels)
+    parts = [losses] if sizes.max() < 2 else [losses[labels == label] for label in np.flatnonzero(sizes)]
+    mean, error = float(losses.mean()), math.sqrt(sum(len(part) * part.var(ddof=min(1, len(part) - 1)) for part in parts)) / n
+    factor = math.exp(min(50.0, student(n - len(parts)) * error / max(mean, 1e-12)))
     return mean / factor, mean * factor
 
 
