@@ -20,8 +20,8 @@ if run is not None:
         if run.payload.get("claimed"):
             st.warning(t("evaluate.claimed"), icon=":material/inventory_2:")
         score.show(results)
-        if (looks := len(follow(run.id).tested)) > 1:
-            st.warning(t("evaluate.looked", count=looks), icon=":material/visibility:")
+        if (times := len(follow(run.id).tested)) > 1:
+            st.warning(t("evaluate.looked", count=times), icon=":material/visibility:")
         confusions.show(results)
         score.per_class(results)
         confusions.worst(results)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.shared import backend, navigation, place
-from pages.shared.data import classes, counts, first_look, pictures, report, versions
+from pages.shared.data import classes, counts, first_look, pictures, problems, report, versions
 from pages.shared.home.recent import ago
 from pages.shared.text import plain, t
 from transfer_core.store import Dataset
@@ -35,6 +35,7 @@ def show(dataset: Dataset) -> None:
         report.show(latest.summary)
     first_look.show(dataset)
     report.conflicts(latest.summary)
+    problems.show(dataset)
     st.subheader(t("data.view.pictures"))
     st.fragment(pictures.show, key="pictures")(dataset)
     with st.expander(t("data.classes.title"), icon=":material/label:", key="edit-classes"):

@@ -1,5 +1,5 @@
 // A grid of thumbnails. Click or Space selects, Shift selects a range, Enter or a double click looks closer.
-// What is selected stays in the browser; only "move" and "delete" go to Python, so that a click answers at once.
+// What is selected stays in the browser; only "move", "keep" and "delete" go to Python, so that a click answers at once.
 
 export default function ({ parentElement, data, setTriggerValue }) {
   const root = parentElement.querySelector("#gallery");
@@ -72,6 +72,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       to.onchange = () => to.value && act("move", to.value);
       bar.append(to);
     }
+    if (data.can_keep) bar.append(button(words.keep, () => act("keep")));
     bar.append(button(words.delete, () => act("delete")), button(words.clear, () => { view.chosen.clear(); show(); cells[view.at]?.focus(); }, "bare"));
   }
 
