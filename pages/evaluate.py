@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.shared import averages, needs
-from pages.shared.evaluate import confusions, kept, looks, mixture, score, thresholds, trust
+from pages.shared.evaluate import confusions, folds, kept, looks, mixture, score, thresholds, trust
 from pages.shared.evaluate.results import load
 from pages.shared.text import t
 from pages.shared.train.again import again
@@ -22,6 +22,7 @@ if run is not None:
         score.show(results)
         if (times := len(follow(run.id).tested)) > 1:
             st.warning(t("evaluate.looked", count=times), icon=":material/visibility:")
+        folds.show(run)
         confusions.show(results)
         score.per_class(results)
         confusions.worst(results)

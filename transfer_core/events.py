@@ -199,6 +199,18 @@ class Swept(_Fact):
     run: str
 
 
+class Folded(_Fact):
+    """One training of a cross-validation has ended: how many of its test images it named rightly."""
+
+    type: Literal["folded"] = "folded"
+    repeat: int
+    fold: int
+    """Both counted from 0."""
+    n: int
+    correct: int
+    accuracy: float
+
+
 class Transferred(_Fact):
     """A training starts from another run: how many tensors were taken over, left behind, and made anew."""
 
@@ -261,8 +273,8 @@ class Failed(_Fact):
 
 
 Event = Annotated[
-    Started | Progressed | Step | Epoch | Note | Evaluated | Exported | Imported | Cached | Transferred | Swept | Averaged
-    | Finished | Stopped | Failed,
+    Started | Progressed | Step | Epoch | Note | Evaluated | Exported | Imported | Cached | Transferred | Swept | Folded
+    | Averaged | Finished | Stopped | Failed,
     Field(discriminator="type"),
 ]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)

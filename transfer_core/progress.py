@@ -14,6 +14,7 @@ from transfer_core.events import (
     Exported,
     Failed,
     Finished,
+    Folded,
     Imported,
     Note,
     Progressed,
@@ -41,6 +42,7 @@ class Progress:
     cached: Cached | None = None
     transferred: Transferred | None = None
     swept: tuple[Swept, ...] = ()
+    folded: tuple[Folded, ...] = ()
     averaged: Averaged | None = None
     ended: Finished | Stopped | Failed | None = None
     tested: frozenset[int] = frozenset()
@@ -104,6 +106,8 @@ def _after(progress: Progress, event: Event) -> Progress:
             return replace(progress, cached=event, stage=None)
         case Swept():
             return replace(progress, swept=(*progress.swept, event))
+        case Folded():
+            return replace(progress, folded=(*progress.folded, event))
         case Transferred():
             return replace(progress, transferred=event)
         case Averaged():

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from transfer_core.cli import averages, cache, check, data, evaluation, explaining, guess, publishing, results, runs, serve, sweep
+from transfer_core.cli import (
+    averages,
+    cache,
+    check,
+    crossvalidate,
+    data,
+    evaluation,
+    explaining,
+    guess,
+    publishing,
+    results,
+    runs,
+    serve,
+    sweep,
+)
 from transfer_core.cli.command import app
 
-__all__ = ["app", "averages", "cache", "check", "data", "evaluation", "explaining", "guess", "publishing", "results", "runs",
-           "serve", "sweep"]
+__all__ = ["app", "averages", "cache", "check", "crossvalidate", "data", "evaluation", "explaining", "guess", "publishing",
+           "results", "runs", "serve", "sweep"]

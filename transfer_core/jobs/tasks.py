@@ -217,6 +217,14 @@ def sweep(job: Job, store: Store) -> Work:
     return (yield from sweep(job, store))
 
 
+@TASKS.add("crossvalidate", torch=True)
+def crossvalidate(job: Job, store: Store) -> Work:
+    """Train a recipe several times, so that every photo is a test photo once. Goes on after an interruption."""
+    from transfer_core.jobs.crossvalidating import crossvalidate
+
+    return (yield from crossvalidate(job, store))
+
+
 @TASKS.add("blend", torch=True, stays=True)
 def blend(job: Job, store: Store) -> Work:
     """Mix a run's model with the one it began as, from one end to the other, and measure each mixture."""

@@ -1,0 +1,139 @@
+"""Cross-validation: a recipe trained several times, so that every photo is a test photo once. It measures a recipe, not a model.
+
+With few photos a single split is a matter of luck: which 40 of 250 are the test decides over ten points.
+"""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+
+from transfer_core import metrics
+from transfer_core.datasets.manifest import Image, Manifest
+from transfer_core.errors import BadRecipe
+from transfer_core.events import Epoch, Event, Folded, Progressed
+from transfer_core.measured import predictions, predictions_file
+from transfer_core.recipe import Recipe
+from transfer_core.store import Job, Store
+
+EVERY = 1.0
+"""Seconds between two signs of life; a wish to stop is heard at each."""
+VALIDATION = 6
+"""One in so many of the images that are not tested chooses the epoch."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    repeat: int
+    fold: int
+
+    @property
+    def name(self) -> str:
+        return f"fold-{self.repeat}-{self.fold}"
+
+
+def crossvalidate(job: Job, store: Store) -> Generator[Event, None, dict[str, Any]]:
+    """Train `payload["recipe"]` `folds` × `repeats` times. Folds keep the share of every class, and no group of like images lies
+    in two of them. What an interrupted one has reported is not trained again. Returns what `summary` says.
+
+    Raises `BadRecipe` (`too_few_to_fold`) where a class has fewer groups of like images than there are folds.
+    """
+    recipe, folds, repeats = Recipe(**job.payload["recipe"]), job.payload["folds"], job.payload["repeats"]
+    manifest = Manifest.read(store.home, recipe.dataset, recipe.version)
+    images = [image for image in manifest.images if image.split != "left_out"]
+    check(images, folds)
+    done = {Turn(event.repeat, event.fold) for _, event in store.events(job.id, kinds=("folded",))}
+    turns = [Turn(repeat, fold) for repeat in range(repeats) for fold in range(folds)]
+    out = store.home.job(job.id)
+    for number, turn in enumerate(turns):
+        if turn in done and predictions_file(out / turn.name, "test").is_file():
+            continue
+        divided = division(images, folds, turn, recipe.seed)
+        yield from _train(job, store, recipe, replace(manifest, images=tuple(divided)), turn, (number, len(turns)))
+        rows = predictions(out / turn.name, "test")
+        right = sum(row["predicted"] == row["label"] for row in rows)
+        yield Folded(repeat=turn.repeat, fold=turn.fold, n=len(rows), correct=right, accuracy=right / len(rows))
+    return summary(manifest.classes, {turn: predictions(out / turn.name, "test") for turn in turns},
+                   len({image.group for image in images}))
+
+
+def check(images: list[Image], folds: int) -> None:
+    groups: dict[str, set[int]] = {}
+    for image in images:
+        groups.setdefault(image.label, set()).add(image.group)
+    label = min(groups, key=lambda name: len(groups[name]), default=None)
+    if label is None or len(groups[label]) < folds:
+        raise BadRecipe("too_few_to_fold", name=label or "–", count=len(groups.get(label, ())), folds=folds)
+
+
+def division(images: list[Image], folds: int, turn: Turn, seed: int) -> list[Image]:
+    """The images with this turn's fold as the test, and a sixth of the others as validation."""
+    from transfer_core.training.instant.head import folds_of
+
+    names = sorted({image.label for image in images})
+    labels, groups = np.array([names.index(image.label) for image in images]), np.array([image.group for image in images])
+    test = folds_of(labels, folds, seed + turn.repeat, groups) == turn.fold
+    rest = np.flatnonzero(~test)
+    validation = set(rest[folds_of(labels[rest], VALIDATION, seed + turn.repeat, groups[rest]) == 0].tolist())
+    return [image.but(split="test" if test[place] else "validation" if place in validation else "train")
+            for place, image in enumerate(images)]
+
+
+def _train(job: Job, store: Store, recipe: Recipe, manifest: Manifest, turn: Turn,
+           place: tuple[int, int]) -> Generator[Event, None, None]:
+    """One training in a folder of its own, of which only the answers to its test images stay."""
+    from transfer_core.training.evaluate import evaluate
+    from transfer_core.training.fit import choose_device, fit
+    from transfer_core.training.models import load_run
+
+    folder = store.home.job(job.id) / turn.name
+    shutil.rmtree(folder, ignore_errors=True)
+    recipe, said, spoken = recipe.but(seed=(recipe.seed + turn.repeat) % 2**31), 0.0, 0.0
+    with closing(fit(recipe, manifest, store.home, folder, device=job.device)) as events:
+        for event in events:
+            said = event.epoch / recipe.epochs if isinstance(event, Epoch) else said
+            if isinstance(event, Epoch) or time.monotonic() - spoken > EVERY:
+                spoken = time.monotonic()
+                yield Progressed(stage="folding", done=int(100 * (place[0] + min(said, 0.99))), total=100 * place[1])
+    model, classes, how = load_run(folder)
+    for _ in evaluate(model, classes, how, manifest, "test", store.home, folder, choose_device(job.device)):
+        pass
+    kept = predictions_file(folder, "test").name
+    for file in folder.iterdir():
+        if file.name != kept:
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+    del model
+    gc.collect()  # a frozen model refers to itself: without this it would still hold its memory when the next one is made
+
+
+def summary(classes: list[str], answers: dict[Turn, list[dict[str, Any]]], groups: int) -> dict[str, Any]:
+    """`{"n", "groups", "folds": [{"repeat", "fold", "n", "accuracy"}], "accuracy": {"value", "low", "high"}, "spread",
+    "baseline", "repeats": [accuracy of each], "first": scores of the first repeat}`.
+
+    Every image is tested once a repeat. The interval is Wilson's over as many images as there are groups of like ones: more
+    repeats make the value steadier, but no more photos. `spread`, the standard deviation over folds, says how much one split is a
+    matter of luck; divided by the root of their number it would be far too small an error, since folds share what they learn
+    from (Bengio & Grandvalet 2004).
+    """
+    folds = [{"repeat": turn.repeat, "fold": turn.fold, "n": len(rows),
+              "accuracy": sum(row["predicted"] == row["label"] for row in rows) / len(rows)} for turn, rows in answers.items()]
+    pooled: dict[int, list[dict[str, Any]]] = {}
+    for turn, rows in answers.items():
+        pooled.setdefault(turn.repeat, []).extend(rows)
+    shares = [sum(row["predicted"] == row["label"] for row in rows) / len(rows) for rows in pooled.values()]
+    first, value = pooled[0], fmean(shares)
+    low, high = metrics.wilson(value * groups, groups)
+    labels = np.array([classes.index(row["label"]) for row in first])
+    counts = dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+    told = metrics.nested(metrics.report(labels, np.array([row["probabilities"] for row in first]), classes, counts))
+    return {"n": len(first), "groups": groups, "folds": folds, "accuracy": {"value": value, "low": low, "high": high},
+            "spread": stdev(each["accuracy"] for each in folds) if len(folds) > 1 else None,
+            "baseline": told["baseline"], "repeats": shares, "first": told}
