@@ -67,5 +67,5 @@ def _show(job: Job) -> None:
         cards.append(f'<figure><a href="/heat/{job.id}/{number}.webp" target="_blank" rel="noopener">'
                      f'<img loading="lazy" src="/heat/{job.id}/{number}.webp" alt="{alt}"></a>'
                      f"<figcaption>{escape(t('heat.speaks_for'))} <b>{escape(found['label'])}</b></figcaption></figure>")
-    st.html(f'<div class="photos">{"".join(cards)}</div>')
+    st.html(f'<div class="photos heat">{"".join(cards)}</div>')
     st.caption(t("heat.legend"))

@@ -34,7 +34,7 @@ def test_it_is_offered_begun_once_and_told(visit, store, run, language):
     store.end(job.id, "finished", FOUND)
     app = visit("evaluate", run=run.id, lang=language)
     assert not app.exception and "folds-start" not in {button.key for button in app.button}
-    assert say("folds.found", language, n=24, repeats=1, value="75", low="55", high="88", baseline="58") in texts(app)
+    assert say("folds.found", language, n=24, count=1, value="75", low="55", high="88", baseline="58") in texts(app)
     assert say("folds.spread", language, worst="60", best="100", count=5, spread="10") in texts(app)
 
 

@@ -105,7 +105,7 @@ def _watch(job_id: str) -> None:
 
 def _tell(found: dict[str, Any], asked: dict[str, Any]) -> None:
     shares = {name: f"{100 * found['accuracy'][name]:.0f}" for name in ("value", "low", "high")}
-    st.markdown(t("folds.found", n=found["n"], repeats=asked["repeats"], baseline=f"{100 * found['baseline']:.0f}", **shares))
+    st.markdown(t("folds.found", n=found["n"], count=asked["repeats"], baseline=f"{100 * found['baseline']:.0f}", **shares))
     drawing(picture(found), key="folds-picture")
     worst, best = (f"{100 * pick(each['accuracy'] for each in found['folds']):.0f}" for pick in (min, max))
     st.caption(t("folds.spread", worst=worst, best=best, count=len(found["folds"]), spread=f"{100 * (found['spread'] or 0):.0f}"))
