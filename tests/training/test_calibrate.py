@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from safetensors.torch import load_file, save_file
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -65,7 +66,8 @@ def test_the_last_layer_takes_it_in_every_family(tmp_path, name):
         photos = torch.randn(3, 3, *how.size)
         before = model(photos)
         logits, labels = overconfident(400, 2.5)
-        found = calibrate.settle(tmp_path, model, how, logits, labels)
+        found = calibrate.settle(model, how, logits, labels)
+        calibrate.save(tmp_path / checkpoint.BEST, model, found["value"])
         assert found["value"] == pytest.approx(2.5, rel=0.2)
         assert torch.allclose(model(photos) * found["value"], before, rtol=1e-3, atol=1e-4 * float(before.abs().max()))
     assert calibrate.temperature_of(tmp_path / checkpoint.BEST) == found["value"]
@@ -90,13 +92,36 @@ class Squashed(torch.nn.Module):
 def test_what_cannot_take_it_is_left_as_it_was(tmp_path):
     model = Squashed()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert calibrate.settle(tmp_path, model, HOW, *overconfident(400, 2.5))["value"] == 1
+    found = calibrate.settle(model, HOW, *overconfident(400, 2.5))
+    assert (found["value"], found["fitted"]) == (1, False)
+    calibrate.save(tmp_path / checkpoint.BEST, model, 1.0)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert calibrate.temperature_of(tmp_path / checkpoint.BEST) == 1, "it was looked at, and is not looked at again"
 
 
-def test_few_images_settle_nothing(tmp_path):
+def test_few_images_settle_nothing():
     model = timm.create_model("resnet10t", num_classes=4).eval()
-    found = calibrate.settle(tmp_path, model, HOW, *overconfident(calibrate.FEWEST - 1, 4.0))
-    assert found["value"] == 1
+    found = calibrate.settle(model, HOW, *overconfident(calibrate.FEWEST - 1, 4.0))
+    assert (found["value"], found["fitted"]) == (1, False)
     assert found["ece_before"] == found["ece_after"]
+
+
+def test_what_was_trained_is_there_again(tmp_path):
+    """An average of runs is one of what they learned, not of what they were divided by."""
+    torch.manual_seed(0)
+    model = timm.create_model("deit_tiny_distilled_patch16_224", num_classes=4).eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    how = Preprocessing(**{**HOW.__dict__, "size": (224, 224)})
+    found = calibrate.settle(model, how, *overconfident(400, 2.5))
+    calibrate.save(tmp_path / "model.safetensors", model, found["value"])
+    again, saved = calibrate.undivided(tmp_path / "model.safetensors"), load_file(tmp_path / "model.safetensors")
+    assert all(torch.allclose(again[name], before[name], rtol=1e-6, atol=0) for name in before)
+    assert {name for name in before if not torch.equal(saved[name], before[name])} == {
+        f"{head}.{part}" for head in ("head", "head_dist") for part in ("weight", "bias") if before[f"{head}.{part}"].any()}
+
+
+@pytest.mark.parametrize("said", ["x", "nan", "inf", "-3", "0", "1e9", ""])
+def test_a_strangers_nonsense_is_no_temperature(tmp_path, said):
+    save_file({"fc.weight": torch.ones(2, 2)}, tmp_path / "m.safetensors", {"temperature": f"{said} fc.weight"})
+    assert calibrate.temperature_of(tmp_path / "m.safetensors") is None
+    assert torch.equal(calibrate.undivided(tmp_path / "m.safetensors")["fc.weight"], torch.ones(2, 2))

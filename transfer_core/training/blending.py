@@ -26,6 +26,8 @@ from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training import weights
 from transfer_core.training.averaging import ESTIMATED, State, answers, as_part, at_part, leave, mixed, moved, put_into
+from transfer_core.training.calibrate import undivided
+from transfer_core.training.checkpoint import BEST
 from transfer_core.training.export.replay import read_json
 from transfer_core.training.fit import choose_device
 from transfer_core.training.instant.first_model import MOST_TRAINING, features_of, spread, take_head
@@ -116,7 +118,7 @@ def _ends(folder: Path, manifest: Manifest, home: Home, where: torch.device) -> 
     recipe = Recipe(**read_json(folder / "recipe.json"))
     built = yield from _start(recipe, manifest, classes, home, where, folder / KEPT)
     before = {name: tensor.detach().cpu().clone() for name, tensor in built.model.state_dict().items()}
-    after = {name: tensor.detach().clone() for name, tensor in end.state_dict().items()}
+    after = undivided(folder / BEST)
     train = ImageInputs.of(spread(manifest.of("train"), ESTIMATED), classes, home, how)
     return Ends(end, before, after, built.source_head, classes, how, train, where)
 

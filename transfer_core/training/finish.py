@@ -49,7 +49,10 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
     weights = sha256_of(run_folder / BEST)
     report = read_json(run_folder / REPORT)
     if (report.get("weights"), report.get("dataset"), report.get("version")) != (weights, manifest.dataset, manifest.version):
+        settled = report.get("temperature")  # it died after the weights were settled, and before it had measured them
         report = {"weights": weights, "dataset": manifest.dataset, "version": manifest.version}
+        if settled and settled["value"] == temperature_of(run_folder / BEST):
+            report["temperature"] = settled
     report["images"] = {split: len(manifest.of(split)) for split in ("train", "validation", "test")}
     report["counts"] = manifest.counts()
     where = choose_device(device)
@@ -81,9 +84,13 @@ def _settling(run: Run, report: dict[str, Any]) -> Callable[[np.ndarray, np.ndar
         return None
 
     def settle(logits: np.ndarray, labels: np.ndarray) -> float:
-        report["temperature"] = calibrate.settle(run.folder, run.model, run.how, logits, labels)
+        report["temperature"] = settled = calibrate.settle(run.model, run.how, logits, labels)
+        for measured in ("test", "source"):  # with weights that are no more
+            report.pop(measured, None)
+        write_json(run.folder / REPORT, report)
+        calibrate.save(weights, run.model, settled["value"])
         report["weights"] = sha256_of(weights)
-        return report["temperature"]["value"]
+        return settled["value"]
 
     return settle
 

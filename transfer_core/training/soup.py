@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from transfer_core.datasets.manifest import Manifest
@@ -19,6 +18,7 @@ from transfer_core.errors import BadRecipe
 from transfer_core.events import Averaged, Event
 from transfer_core.paths import Home
 from transfer_core.training.averaging import ESTIMATED, State, Sum, answers, as_part, at_part, leave, put_into
+from transfer_core.training.calibrate import undivided
 from transfer_core.training.checkpoint import BEST
 from transfer_core.training.export.replay import read_json
 from transfer_core.training.fit import choose_device
@@ -105,7 +105,7 @@ class _Pot:
         return float(np.mean(answered.argmax(1) == self._inputs.labels.numpy()))
 
     def _weights(self, name: str) -> State:
-        return load_file(self._folders[name] / BEST)
+        return undivided(self._folders[name] / BEST)
 
     def _summed(self, names: list[str]) -> Sum:
         if self._sum and self._sum[0] == names[:len(self._sum[0])]:
