@@ -28,7 +28,8 @@ def report(folder: Path, split: str) -> dict[str, Any] | None:
         return found
     rows, classes = predictions(folder, split), _json(folder / "classes.json")
     if not rows:
-        return metrics.named_only(found)
+        return metrics.named_only(np.array(found["confusion"]), classes, {}) | {
+            name: found.get(name) for name in ("baseline", "baseline_class", "log_loss")}
     labels = np.array([classes.index(row["label"]) for row in rows])
     again = metrics.report(labels, np.array([row["probabilities"] for row in rows]), classes, {})
     return again | {name: found[name] for name in ("baseline", "baseline_class")}
@@ -74,6 +75,8 @@ def compare(first: Path, second: Path) -> dict[str, Any] | None:
     n, gained, lost = found["n"], found["gained"], found["lost"]
     low, high = metrics.paired_difference(gained, lost, n)
     verdict = "no_difference_shown" if not found["different"] else "second" if gained > lost else "first"
+    if not found["different"]:  # the exact test decides; the interval is the rougher of the two
+        low, high = min(low, 0.0), max(high, 0.0)
     return {"n": n, "first": (found["both"] + lost) / n, "second": (found["both"] + gained) / n,
             "difference": (gained - lost) / n, "low": low, "high": high, "p_value": found["p"],
             "only_first": lost, "only_second": gained, "verdict": verdict}

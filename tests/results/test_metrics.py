@@ -231,7 +231,7 @@ def test_scores_nested_for_machines():
     assert given["macro_f1"] == {"value": found["macro_f1"], "low": found["macro_f1_low"], "high": found["macro_f1_high"]}
     assert set(metrics.SCORES) <= set(given) and given["ece"]["floor"] == found["ece_floor"]
     assert json.loads(json.dumps(given, allow_nan=False)) == given
-    named = metrics.named_only(found)
+    named = metrics.named_only(np.array(found["confusion"]), ["a", "b"], {"a": 3})
     assert metrics.nested(named)["auc"] is metrics.nested(named)["ece"] is None and named["accuracy"] == found["accuracy"]
 
 

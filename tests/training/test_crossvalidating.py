@@ -56,6 +56,15 @@ def test_a_class_of_few_different_photos_is_refused():
     assert refused.value.values == {"name": "b", "count": 2, "folds": 3}
 
 
+def test_a_class_of_two_bursts_is_always_learned_from():
+    """Two folds: one burst is the test, and the other must not go into validation."""
+    all_images = images({"a": [1] * 5 + [2] * 5, "b": list(range(10, 40))})
+    for repeat in range(10):
+        for fold in range(2):
+            divided = division(all_images, 2, Turn(repeat, fold), 0)
+            assert {image.split for image in divided if image.label == "a"} == {"train", "test"}
+
+
 def rows(said: list[str], labels: list[str]) -> list[dict]:
     return [{"label": label, "predicted": guess, "probabilities": [float(name == guess) for name in "ab"]}
             for guess, label in zip(said, labels, strict=True)]
@@ -74,6 +83,7 @@ def test_the_summary_by_hand():
     share, z2 = 0.75, 1.96**2  # Wilson of 2.25 in 3, not of 4.5 in 6
     assert (low + high) / 2 == pytest.approx((share + z2 / 6) / (1 + z2 / 3), abs=1e-3)
     assert found["baseline"] == pytest.approx(4 / 6) and found["first"]["accuracy"]["value"] == pytest.approx(5 / 6)
+    assert found["first"]["ece"] is None, "their percentages were not settled"
 
 
 # The job
@@ -113,6 +123,24 @@ def test_every_photo_is_tested_and_an_interruption_costs_no_fold(store, job):
     assert [each["accuracy"] for each in found["folds"]] == told
     assert found["accuracy"]["low"] <= found["accuracy"]["value"] <= found["accuracy"]["high"]
     assert not list(store.home.job(job.id).rglob("*.safetensors")), "only the answers stay"
+
+
+@pytest.mark.parametrize("seen", [{"weights": "run", "start_from": "train-1"},
+                                  {"source_loss": "replay", "source_dataset": "other"}])
+def test_what_may_have_seen_the_photos_is_refused(store, recipe, seen):
+    payload = {"recipe": recipe.but(**seen).model_dump(mode="json"), "folds": 3, "repeats": 1}
+    with pytest.raises(BadRecipe) as refused:
+        run(store, store.submit("crossvalidate", payload, "cpu"))
+    assert refused.value.code == "folds_seen"
+
+
+def test_a_broken_off_fold_leaves_no_weights(store, job):
+    work = TASKS["crossvalidate"](job, store)
+    for event in work:
+        if event.type == "progressed":
+            break
+    work.close()
+    assert not list(store.home.job(job.id).rglob("*.pt")) and not list(store.home.job(job.id).rglob("*.safetensors"))
 
 
 def test_with_labels_dealt_out_by_chance_it_is_chance(store, recipe, home):

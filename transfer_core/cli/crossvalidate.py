@@ -10,6 +10,7 @@ from transfer_core.cli.command import command, option
 from transfer_core.cli.foreground import run_here
 from transfer_core.cli.runs import recipe_of
 from transfer_core.cli.settings import read, with_settings
+from transfer_core.errors import NotFound
 from transfer_core.jobs import devices
 from transfer_core.store import Job, Store
 from transfer_core.words import say
@@ -28,6 +29,8 @@ def crossvalidate(
 ) -> Answer:
     store = Store()
     if resume:
+        if store.job(resume).kind != "crossvalidate":
+            raise NotFound("no_run", name=resume)
         store.requeue(store.job(resume).id)
         return _ended(store, store.job(resume))
     recipe = recipe_of(store, dataset, preset, read(settings))

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from transfer_core.errors import NotFound
 from transfer_core.http.errors import plainly
-from transfer_core.jobs.heat import picture
+from transfer_core.jobs.heat import MOST, picture
 from transfer_core.paths import Home, replacing
 from transfer_core.store import Store
 
@@ -41,7 +41,7 @@ def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
 
     async def heat(request: Request) -> Response:
         job, number = request.path_params["job"], request.path_params["number"]
-        path = await run_in_threadpool(_heat_map, store, job, number)
+        path = await run_in_threadpool(_heat_map, store, job, int(number) if re.fullmatch(r"\d{1,2}", number) else MOST)
         return FileResponse(path, media_type="image/webp", headers={"cache-control": "private, max-age=86400"})
 
     async def file(request: Request) -> Response:
@@ -54,7 +54,7 @@ def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
     return [
         Route("/thumbnails/{sha256}.webp", plainly(thumbnail)),
         Route("/images/{sha256}", plainly(image)),
-        Route("/heat/{job}/{number:int}.webp", plainly(heat)),
+        Route("/heat/{job}/{number}.webp", plainly(heat)),
         Route("/files/{run}/{name}", plainly(file)),
         Route("/vendor/plotly.min.js", _plotly),
         health(),
@@ -103,7 +103,7 @@ def _exported(store: Store, run: str, name: str) -> Path:
 def _heat_map(store: Store, job: str, number: int) -> Path:
     """Of a job that there is, which makes such pictures: its id is only compared, never joined to a path as it came."""
     made = store.job(job)
-    if made.kind != "explain":
+    if made.kind != "explain" or number >= MOST:
         raise NotFound("no_file", file=job[:64])
     return _there(picture(store.home, made.id, number))
 

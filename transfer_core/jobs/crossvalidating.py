@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -44,9 +45,12 @@ def crossvalidate(job: Job, store: Store) -> Generator[Event, None, dict[str, An
     """Train `payload["recipe"]` `folds` × `repeats` times. Folds keep the share of every class, and no group of like images lies
     in two of them. What an interrupted one has reported is not trained again. Returns what `summary` says.
 
-    Raises `BadRecipe` (`too_few_to_fold`) where a class has fewer groups of like images than there are folds.
+    Raises `BadRecipe`: `too_few_to_fold` where a class has fewer groups of like images than there are folds, `folds_seen` where
+    the model begins with another run, or learns a second dataset, which may have seen what is to be unseen.
     """
     recipe, folds, repeats = Recipe(**job.payload["recipe"]), job.payload["folds"], job.payload["repeats"]
+    if recipe.weights == "run" or recipe.source_dataset:
+        raise BadRecipe("folds_seen")
     manifest = Manifest.read(store.home, recipe.dataset, recipe.version)
     images = [image for image in manifest.images if image.split != "left_out"]
     check(images, folds)
@@ -83,6 +87,9 @@ def division(images: list[Image], folds: int, turn: Turn, seed: int) -> list[Ima
     test = folds_of(labels, folds, seed + turn.repeat, groups) == turn.fold
     rest = np.flatnonzero(~test)
     validation = set(rest[folds_of(labels[rest], VALIDATION, seed + turn.repeat, groups[rest]) == 0].tolist())
+    for label in np.unique(labels[rest]):
+        if not any(labels[place] == label and place not in validation for place in rest):  # its last group is to learn from
+            validation -= {place for place in rest.tolist() if groups[place] in set(groups[rest][labels[rest] == label].tolist())}
     return [image.but(split="test" if test[place] else "validation" if place in validation else "train")
             for place, image in enumerate(images)]
 
@@ -90,13 +97,26 @@ def division(images: list[Image], folds: int, turn: Turn, seed: int) -> list[Ima
 def _train(job: Job, store: Store, recipe: Recipe, manifest: Manifest, turn: Turn,
            place: tuple[int, int]) -> Generator[Event, None, None]:
     """One training in a folder of its own, of which only the answers to its test images stay."""
+    folder = store.home.job(job.id) / turn.name
+    shutil.rmtree(folder, ignore_errors=True)
+    recipe = recipe.but(seed=(recipe.seed + turn.repeat) % 2**31)
+    try:
+        yield from _answers(job, store, recipe, manifest, folder, place)
+    finally:
+        kept = predictions_file(folder, "test").name
+        for file in folder.iterdir() if folder.is_dir() else ():
+            if file.name != kept:
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
+        gc.collect()  # a frozen model refers to itself: without this it would still hold its memory when the next one is made
+
+
+def _answers(job: Job, store: Store, recipe: Recipe, manifest: Manifest, folder: Path,
+             place: tuple[int, int]) -> Generator[Event, None, None]:
     from transfer_core.training.evaluate import evaluate
     from transfer_core.training.fit import choose_device, fit
     from transfer_core.training.models import load_run
 
-    folder = store.home.job(job.id) / turn.name
-    shutil.rmtree(folder, ignore_errors=True)
-    recipe, said, spoken = recipe.but(seed=(recipe.seed + turn.repeat) % 2**31), 0.0, 0.0
+    said = spoken = 0.0
     with closing(fit(recipe, manifest, store.home, folder, device=job.device)) as events:
         for event in events:
             said = event.epoch / recipe.epochs if isinstance(event, Epoch) else said
@@ -106,12 +126,6 @@ def _train(job: Job, store: Store, recipe: Recipe, manifest: Manifest, turn: Tur
     model, classes, how = load_run(folder)
     for _ in evaluate(model, classes, how, manifest, "test", store.home, folder, choose_device(job.device)):
         pass
-    kept = predictions_file(folder, "test").name
-    for file in folder.iterdir():
-        if file.name != kept:
-            shutil.rmtree(file) if file.is_dir() else file.unlink()
-    del model
-    gc.collect()  # a frozen model refers to itself: without this it would still hold its memory when the next one is made
 
 
 def summary(classes: list[str], answers: dict[Turn, list[dict[str, Any]]], groups: int) -> dict[str, Any]:
@@ -134,6 +148,7 @@ def summary(classes: list[str], answers: dict[Turn, list[dict[str, Any]]], group
     labels = np.array([classes.index(row["label"]) for row in first])
     counts = dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
     told = metrics.nested(metrics.report(labels, np.array([row["probabilities"] for row in first]), classes, counts))
+    told |= {"log_loss": None, "ece": None}  # these models' percentages were not settled, as those of a training are
     return {"n": len(first), "groups": groups, "folds": folds, "accuracy": {"value": value, "low": low, "high": high},
             "spread": stdev(each["accuracy"] for each in folds) if len(folds) > 1 else None,
             "baseline": told["baseline"], "repeats": shares, "first": told}

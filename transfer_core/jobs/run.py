@@ -105,7 +105,7 @@ def resumable(store: Store, job: Job) -> bool:
     """Whether a checkpoint is there to go on from, or none is needed. What was thrown away has an empty result."""
     if job.kind == "train" and job.is_average:
         return job.result is None
-    return job.kind == "sweep" or (job.kind == "train" and (store.home.run(job.id) / "last.pt").is_file())
+    return job.kind in ("sweep", "crossvalidate") or (job.kind == "train" and (store.home.run(job.id) / "last.pt").is_file())
 
 
 Wish = Literal["keep", "discard"]

@@ -44,15 +44,21 @@ def intervals(confusion: np.ndarray, seed: int = 0, draws: int = RESAMPLES) -> d
     """
     random, classes = np.random.default_rng(seed), len(confusion)
     support, right, said = confusion.sum(axis=1), np.diag(confusion), confusion.sum(axis=0)
-    hits, given = np.zeros((draws, classes)), np.zeros((draws, classes))
+    hits, given, astray = (np.zeros((draws, classes)) for _ in range(3))
     for true in np.flatnonzero(support):
-        prior = np.full(classes, 0.5 / max(1, classes - 1))
-        prior[true] = 0.5
+        wrong = np.flatnonzero(confusion[true] * (np.arange(classes) != true))
+        # Only the mistakes that were made, or one of no class in particular: a thousand classes would be 10⁹ draws.
+        counts = np.r_[confusion[true, true], confusion[true, wrong] if len(wrong) else 0]
+        shares = random.dirichlet(counts + np.r_[0.5, np.full(len(counts) - 1, 0.5 / (len(counts) - 1))], draws)
         # What a share scatters, n + 1 photos scatter it less by: given back to small classes.
-        shares = random.dirichlet(confusion[true] + prior, draws)
-        shares = confusion[true] / support[true] + (shares - shares.mean(axis=0)) * np.sqrt(1 + 1 / support[true])
-        given += shares * support[true]
-        hits[:, true] = shares[:, true] * support[true]
+        shares = counts / support[true] + (shares - shares.mean(axis=0)) * np.sqrt(1 + 1 / support[true])
+        hits[:, true] = shares[:, 0] * support[true]
+        given[:, true] += hits[:, true]
+        if len(wrong):
+            given[:, wrong] += shares[:, 1:] * support[true]
+        else:
+            astray[:, true] = shares[:, 1] * support[true]
+    given += (astray.sum(axis=1, keepdims=True) - astray) / max(1, classes - 1)
     drawn = {"balanced_accuracy": balanced_accuracy(hits, support), "macro_f1": macro_f1(hits, given, support),
              "weighted_f1": weighted_f1(hits, given, support)}
     value = {"balanced_accuracy": balanced_accuracy(right, support), "macro_f1": macro_f1(right, said, support),

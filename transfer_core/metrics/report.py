@@ -46,15 +46,27 @@ def report(labels: Sequence[int] | np.ndarray, probabilities: np.ndarray, classe
     if n == 0 or probabilities.shape != (n, count):
         raise ValueError(f"{n} labels, {count} classes and probabilities of shape {probabilities.shape}")
     said, losses = probabilities.argmax(axis=1), _losses(labels, probabilities)
-    confusion = confusion_matrix(labels, said, count)
-    support, predicted, right = confusion.sum(axis=1), confusion.sum(axis=0), np.diag(confusion)
-    correct = int(right.sum())
-    low, high = wilson(correct, n)
-    largest = max(range(count), key=lambda index: (train_counts.get(classes[index], 0), -index))
-    bounds = intervals(confusion, seed)
     order = ranked(labels, probabilities, seed)
-    orders = order.per_class if order else [None] * count
     trust = calibration(probabilities.max(axis=1), said == labels, seed)
+    found = named_only(confusion_matrix(labels, said, count), classes, train_counts, seed)
+    for row, pair in zip(found["per_class"], order.per_class if order else (), strict=False):
+        row["auc"], row["average_precision"] = pair or (None, None)
+    return found | {
+        **_with_bounds("auc", order and order.auc, order and order.auc_interval),
+        **_with_bounds("average_precision", order and order.average_precision, order and order.average_precision_interval),
+        **_with_bounds("log_loss", float(losses.mean()), _of_mean(losses, labels)),
+        "ece": trust["ece"], "ece_expected": trust["expected"], "ece_floor": trust["floor"],
+    }
+
+
+def named_only(confusion: np.ndarray, classes: Sequence[str], train_counts: Mapping[str, int], seed: int = 0) -> dict[str, Any]:
+    """The same of a model of which only the confusion matrix is known: what needs probabilities is None."""
+    support, predicted, right = confusion.sum(axis=1), confusion.sum(axis=0), np.diag(confusion)
+    n, correct = int(support.sum()), int(right.sum())
+    low, high = wilson(correct, n)
+    largest = max(range(len(classes)), key=lambda index: (train_counts.get(classes[index], 0), -index))
+    bounds = intervals(confusion, seed)
+    unknown = [f"{name}{end}" for name in ("auc", "average_precision", "log_loss") for end in ("", "_low", "_high")]
     return {
         "n": n,
         "correct": correct,
@@ -66,14 +78,8 @@ def report(labels: Sequence[int] | np.ndarray, probabilities: np.ndarray, classe
         **_with_bounds("balanced_accuracy", float(balanced_accuracy(right, support)), bounds["balanced_accuracy"]),
         **_with_bounds("macro_f1", float(macro_f1(right, predicted, support)), bounds["macro_f1"]),
         **_with_bounds("weighted_f1", float(weighted_f1(right, predicted, support)), bounds["weighted_f1"]),
-        **_with_bounds("auc", order and order.auc, order and order.auc_interval),
-        **_with_bounds("average_precision", order and order.average_precision, order and order.average_precision_interval),
-        **_with_bounds("log_loss", float(losses.mean()), _of_mean(losses, labels)),
-        "ece": trust["ece"],
-        "ece_expected": trust["expected"],
-        "ece_floor": trust["floor"],
-        "per_class": [_of_class(name, int(right[i]), int(support[i]), int(predicted[i]), orders[i])
-                      for i, name in enumerate(classes)],
+        **dict.fromkeys([*unknown, "ece", "ece_expected", "ece_floor"]),
+        "per_class": [_of_class(name, int(right[i]), int(support[i]), int(predicted[i])) for i, name in enumerate(classes)],
         "confusion": confusion.tolist(),
         "confusions": top_confusions(confusion, classes),
     }
@@ -97,7 +103,7 @@ def _with_bounds(name: str, value: float | None, interval: tuple[float, float] |
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
-def _of_class(name: str, right: int, support: int, predicted: int, order: tuple[float, float] | None) -> dict[str, Any]:
+def _of_class(name: str, right: int, support: int, predicted: int) -> dict[str, Any]:
     said = predicted and support
     return {
         "label": name,
@@ -106,16 +112,9 @@ def _of_class(name: str, right: int, support: int, predicted: int, order: tuple[
         **_with_bounds("precision", right / predicted if said else None, wilson(right, predicted) if said else None),
         **_with_bounds("recall", right / support if support else None, wilson(right, support) if support else None),
         "f1": 2 * right / (support + predicted) if support else None,
-        "auc": order[0] if order else None,
-        "average_precision": order[1] if order else None,
+        "auc": None,
+        "average_precision": None,
     }
-
-
-def named_only(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of a model of which only the named classes are known: what needs probabilities is None."""
-    unknown = [f"{name}{end}" for name in ("auc", "average_precision", "log_loss") for end in ("", "_low", "_high")]
-    rows = [{**row, "auc": None, "average_precision": None} for row in report["per_class"]]
-    return {**report, **dict.fromkeys([*unknown, "ece", "ece_expected", "ece_floor"]), "per_class": rows}
 
 
 def nested(report: Mapping[str, Any]) -> dict[str, Any]:

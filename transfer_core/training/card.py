@@ -104,7 +104,8 @@ def _numbers(report: dict[str, Any], words: Any) -> list[str]:
         words("baseline", percent=percent["baseline"], label=plain(scores["baseline_class"])),
         _table([words("score"), words("value"), "95 %"], [
             [words(name), f"{scores[name]:.3f}", f"{scores[f'{name}_low']:.3f} – {scores[f'{name}_high']:.3f}"]
-            for name in ("balanced_accuracy", "macro_f1")] + [[words("log_loss"), f"{scores['log_loss']:.3f}", ""]]),
+            for name in ("balanced_accuracy", "macro_f1")] + (
+                [] if scores["log_loss"] is None else [[words("log_loss"), f"{scores['log_loss']:.3f}", ""]])),
     ]
 
 

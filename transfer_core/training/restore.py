@@ -211,7 +211,7 @@ def claimed_scores(project: Project, out: Path) -> Iterator[Event]:
             continue
         given = _scores(confusion, project.classes, counts)
         loss = scores.get("log_loss")
-        report[split] = {**given, "log_loss": float(loss) if isinstance(loss, int | float) and math.isfinite(loss) else 0.0}
+        report[split] = {**given, "log_loss": float(loss) if isinstance(loss, int | float) and math.isfinite(loss) else None}
         yield Evaluated(split=split, report=report[split])
     write_json(out / "report.json", report)
 
@@ -226,5 +226,4 @@ def _matrix(given: Any, count: int) -> np.ndarray | None:
 
 
 def _scores(confusion: np.ndarray, classes: Sequence[str], counts: dict[str, int]) -> dict[str, Any]:
-    labels, said = (np.repeat(places, confusion.ravel()) for places in np.indices(confusion.shape).reshape(2, -1))
-    return metrics.named_only(metrics.report(labels, np.eye(len(classes))[said], classes, counts))
+    return metrics.named_only(confusion, classes, counts)

@@ -17,6 +17,7 @@ from transfer_core.store import Job
 
 KEY = "runs"
 FEWEST, MOST = 2, len(PALETTE)
+_LOOKED_AT = 20
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def _report(run: str, written: int) -> dict[str, Any] | None:
 def runs() -> list[Chosen]:
     """Those there are; what the URL names besides is left out."""
     found: list[Job] = []
-    for name in dict.fromkeys((place.get(KEY) or "").split(",")):
+    for name in list(dict.fromkeys((place.get(KEY) or "").split(",")))[:_LOOKED_AT]:
         try:
             job = backend.store().job(name)
         except NotFound:

@@ -32,7 +32,7 @@ _MOST_MINUTES = 30
 def show(run: Job) -> None:
     """Nothing for an average, or where the photos are not here."""
     recipe = Recipe(**run.payload["recipe"])
-    if run.is_average or run.payload.get("claimed") or recipe.weights == "run":
+    if run.is_average or run.payload.get("claimed") or recipe.weights == "run" or recipe.source_dataset:
         return
     try:
         manifest = backend.manifest(recipe.dataset, recipe.version)

@@ -30,8 +30,10 @@ def show(results: Results) -> None:
     st.subheader(t("trust.title"), anchor="trust")
     confidence = np.array([max(row["probabilities"]) for row in results.predictions])
     right = np.array([row["label"] == row["predicted"] for row in results.predictions])
-    st.markdown(verdict(report, float(confidence.mean() - right.mean())))
-    if settled := measured.temperature(backend.home().run(results.run)):
+    settled = measured.temperature(backend.home().run(results.run))
+    if results.split == "test" or not settled:
+        st.markdown(verdict(report, float(confidence.mean() - right.mean())))
+    if settled:
         st.caption(f":material/tune: {told(settled)}")
     bins = reliability(confidence, right, max(1, min(10, len(right) // _FEWEST)))
     drawing(picture(bins), key="trust-picture")
@@ -51,6 +53,8 @@ def told(settled: dict[str, Any]) -> str:
     value = settled["value"]
     if "n" not in settled:
         return t("trust.settled_elsewhere", value=f"{value:.2f}")
+    if not settled.get("fitted", True):
+        return t("trust.unfitted", n=settled["n"])
     if value == _LEFT_ALONE:
         return t("trust.left", n=settled["n"])
     return t("trust.milder" if value > 1 else "trust.bolder", value=f"{value:.2f}", n=settled["n"])

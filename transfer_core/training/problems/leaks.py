@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,4 +62,14 @@ def _group(members: Sequence[Image]) -> dict[str, Any]:
     how = "copy" if len({image.sha256 for image in members}) == 1 else "near" if len({image.group for image in members}) == 1 \
         else "scene"
     return {"how": how, "size": len(members), "labels": sorted({image.label for image in members}),
-            "images": [row(image) for image in members[:SHOWN]]}
+            "images": [row(image) for image in _mixed(members)[:SHOWN]]}
+
+
+def _mixed(members: Sequence[Image]) -> list[Image]:
+    """In turn from each split, so that both sides of a large group are among the first."""
+    turns: Counter[str] = Counter()
+    ranked = []
+    for place, image in enumerate(members):
+        ranked.append((turns[image.split], place, image))
+        turns[image.split] += 1
+    return [image for _, _, image in sorted(ranked, key=lambda each: each[:2])]

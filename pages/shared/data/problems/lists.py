@@ -57,10 +57,15 @@ def _there(kind: str, found: dict[str, Any], images: dict[tuple[str, str, str], 
     flat = rows if kind not in ("duplicates", "leaks") else [
         {**image, "group": number, "size": group["size"], "how": group["how"]} for number, group in enumerate(rows, 1)
         for image in group["images"]]
-    for entry in flat:
-        image = images.get((entry["file"], entry["sha256"], entry["label"]))
-        if image and _mark(entry) not in settled:
-            yield {**entry, "image": image}
+    there = [{**entry, "image": image} for entry in flat if _mark(entry) not in settled
+             and (image := images.get((entry["file"], entry["sha256"], entry["label"])))]
+    if kind in ("duplicates", "leaks"):  # one alone is like nothing, and on one side nothing leaks
+        sides: dict[int, list[str]] = {}
+        for entry in there:
+            sides.setdefault(entry["group"], []).append(entry["image"].split)
+        there = [entry for entry in there if len(found_in := sides[entry["group"]]) > 1
+                 and (kind == "duplicates" or ("train" in found_in and len(set(found_in)) > 1))]
+    yield from there
 
 
 def _mark(entry: dict[str, Any]) -> str:
