@@ -7,7 +7,7 @@ from PIL import Image
 from test_averages_cli import SMALL, ask, store  # noqa: F401 (fixtures)
 
 from transfer_core.cli import main
-from transfer_core.training.evaluate import predictions_file, read_predictions
+from transfer_core.measured import predictions
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_photo_is_explained(ask, trained, photo, tmp_path):  # noqa: F811
 
 def test_it_says_what_was_measured_and_explains_the_class_that_is_asked_for(ask, store, trained, tmp_path):  # noqa: F811
     out = ("--out", str(tmp_path / "heat.png"))
-    row = read_predictions(predictions_file(store.home.run(trained), "test"))[0]
+    row = predictions(store.home.run(trained), "test")[0]
     photo = str(store.home.image(row["sha256"]))
     found = ask("explain", trained, photo, *out)
     assert list(found["probabilities"].values()) == pytest.approx(row["probabilities"], abs=1e-5)
