@@ -12,7 +12,7 @@ from pages.shared import backend, working
 from pages.shared.text import plain, t, told
 from pages.shared.undisturbed import undisturbed
 from transfer_core.errors import NotFound
-from transfer_core.jobs.heat import reason
+from transfer_core.jobs.heat import picture, reason
 from transfer_core.store import Job
 
 Photos = Sequence[Mapping[str, Any]]
@@ -37,7 +37,14 @@ def offer(run: Job, photos: Photos, key: str) -> None:
 def _made(run: Job, asked: dict[str, Any]) -> Job | None:
     """The newest job that was asked for just this. What was made before the run was resumed is of another model."""
     return next((job for job in backend.store().jobs("explain")
-                 if job.payload == asked and job.created >= (run.ended or 0.0)), None)
+                 if job.payload == asked and job.created >= (run.ended or 0.0) and _has_pictures(job)), None)
+
+
+def _has_pictures(job: Job) -> bool:
+    """They go after a day."""
+    told = (job.result or {}).get("photos", ())
+    return not told or all("error" in each for each in told) or any(
+        picture(backend.home(), job.id, number).is_file() for number in range(len(told)))
 
 
 @undisturbed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ from transfer_core.datasets import read_entries
 from transfer_core.errors import BadInput
 from transfer_core.http import arrivals, uploads
 from transfer_core.http.arrivals import Upload
-from transfer_core.http.uploads import Desk, Limits, sweep
+from transfer_core.http.uploads import KEPT, Desk, Limits, sweep
 
 
 def index(store, upload):
@@ -173,7 +174,12 @@ def test_the_janitor_removes_what_is_a_day_old_and_not_needed(client, store):
     old, new, busy = (client.post("/api/uploads").json()["upload"] for _ in range(3))
     for upload in (old, busy):
         os.utime(store.home.uploads / upload, (1, 1))
+    yesterday, today = (store.home.job(name) / "heat-0.webp" for name in ("explain-1", "explain-2"))
+    for drawn, age in ((yesterday, KEPT + 60), (today, 0)):
+        drawn.write_bytes(b"a picture")
+        os.utime(drawn, (time.time() - age,) * 2)
     assert sweep(store.home, busy=frozenset({busy})) == [old]
+    assert today.is_file() and not yesterday.exists(), "what was drawn of a tried photo goes with it"
     assert {folder.name for folder in store.home.uploads.iterdir()} == {new, busy}
     assert client.get(f"/api/uploads/{old}").status_code == 404
 

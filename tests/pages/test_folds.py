@@ -38,6 +38,17 @@ def test_it_is_offered_begun_once_and_told(visit, store, run, language):
     assert say("folds.spread", language, worst="60", best="100", count=5, spread="10") in texts(app)
 
 
+def test_one_that_failed_goes_on_where_it_was(visit, store, run):
+    app = visit("evaluate", run=run.id)
+    app.button(key="folds-start").click().run()
+    (job,) = store.jobs("crossvalidate")
+    store.end(job.id, "failed")
+    app = visit("evaluate", run=run.id)
+    app.button(key="folds-start").click().run()
+    (again,) = store.jobs("crossvalidate")
+    assert (again.id, again.state) == (job.id, "queued") and not app.exception
+
+
 def test_too_few_photos_are_said_to_be_too_few(visit, store, tmp_path):
     made = dataset(store, tmp_path / "photos", {"oak": 14, "maple": 4})
     run = stories.ended(store, stories.running(store, dataset=made.id))

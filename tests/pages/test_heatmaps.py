@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import stories
 
+from transfer_core.jobs.heat import picture
 from transfer_core.words import languages, message, say
 
 LOOKED = {"split": "test", "n": 40, "few": 30, "centre": 0.7, "baseline": 0.5, "baseline_class": "red",
@@ -38,6 +39,8 @@ def test_mistakes_are_asked_about_once_and_then_shown(visit, store, language):
     assert len(store.jobs("explain")) == 1 and "mistakes-heat" not in {button.key for button in app.button}
     store.end(job.id, "finished", {"photos": [{"label": "<b>red", "probability": 0.9},
                                               {"error": message("errors.no_file.text", file="x").model_dump()}]})
+    assert "mistakes-heat" in {button.key for button in visit("evaluate", run=run.id).button}, "no picture is there (any more)"
+    picture(store.home, job.id, 0).write_bytes(b"a picture")
     app = visit("evaluate", run=run.id, lang=language)
     assert not app.exception and f'src="/heat/{job.id}/0.webp"' in html(app) and "&lt;b&gt;red" in html(app)
     assert f"/heat/{job.id}/1.webp" not in html(app)

@@ -15,6 +15,7 @@ from transfer_core.errors import BadRecipe
 from transfer_core.events import Folded
 from transfer_core.jobs import TASKS
 from transfer_core.jobs.crossvalidating import Turn, check, division, summary
+from transfer_core.jobs.discard import discard
 from transfer_core.store import Store
 
 
@@ -141,6 +142,13 @@ def test_a_broken_off_fold_leaves_no_weights(store, job):
             break
     work.close()
     assert not list(store.home.job(job.id).rglob("*.pt")) and not list(store.home.job(job.id).rglob("*.safetensors"))
+
+
+def test_thrown_away_it_leaves_nothing(store, job):
+    run(store, job, most=1)
+    assert list(store.home.job(job.id).glob("fold-*"))
+    discard(store, store.job(job.id))
+    assert not list(store.home.job(job.id).glob("fold-*"))
 
 
 def test_with_labels_dealt_out_by_chance_it_is_chance(store, recipe, home):

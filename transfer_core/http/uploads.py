@@ -164,4 +164,7 @@ def sweep(home: Home, now: float | None = None, busy: frozenset[str] = frozenset
         if folder.name not in busy and folder.stat().st_mtime < limit:
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder.name)
+    for picture in (home.root / "jobs").glob("*/heat-*.webp"):  # whatever was tried is gone after a day, and what was drawn of it
+        if picture.stat().st_mtime < limit:
+            picture.unlink(missing_ok=True)
     return removed

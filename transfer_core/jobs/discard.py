@@ -35,4 +35,7 @@ def discard(store: Store, job: Job) -> None:
         shutil.rmtree(store.home.run(job.id), ignore_errors=True)
     elif job.kind == "sweep":
         discard_points(store, job.id)
+    elif job.kind == "crossvalidate":
+        for fold in store.home.job(job.id).glob("fold-*"):
+            shutil.rmtree(fold, ignore_errors=True)
     store.append(job.id, Stopped(kept=False))

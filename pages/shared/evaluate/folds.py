@@ -86,7 +86,9 @@ def _repeats(recipe: Recipe, count: int, classes: int) -> tuple[int, str]:
 @undisturbed()
 def _start(run: Job, repeats: int) -> None:
     known = _made(run)
-    if known is None or not (known.live or known.result):  # two quick clicks call this twice
+    if known is not None and known.state == "failed":  # what it had reported is not trained again
+        backend.store().requeue(known.id)
+    elif known is None or not (known.live or known.result):  # two quick clicks call this twice
         payload = {"recipe": run.payload["recipe"], "folds": FOLDS, "repeats": repeats}
         backend.store().submit("crossvalidate", payload, backend.device())
 
