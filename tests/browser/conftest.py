@@ -145,7 +145,7 @@ def page(chromium: Browser) -> Iterator[Page]:
     visitor = context.new_page()
     thrown: list[str] = []
     visitor.on("pageerror", lambda error: thrown.append(str(error)))
-    visitor.set_default_timeout(30_000)
+    visitor.set_default_timeout(60_000)
     yield visitor
     context.close()
     assert not thrown, thrown
