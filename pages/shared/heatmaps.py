@@ -11,7 +11,6 @@ import streamlit as st
 from pages.shared import backend, working
 from pages.shared.text import plain, t, told
 from pages.shared.undisturbed import undisturbed
-from transfer_core.errors import NotFound
 from transfer_core.jobs.heat import picture, reason
 from transfer_core.store import Job
 
@@ -29,7 +28,7 @@ def offer(run: Job, photos: Photos, key: str) -> None:
         st.button(t("heat.ask" if len(photos) == 1 else "heat.ask_many"), icon=":material/thermostat:", key=f"{key}-heat",
                   on_click=_ask, args=(run, asked), help=t("heat.help"))
     elif job.live:
-        st.fragment(_watch, run_every=0.7, key=f"{key}-heat-watch")(job.id)
+        st.fragment(working.watch, run_every=0.7, key=f"{key}-heat-watch")(job.id)
     else:
         _show(job)
 
@@ -52,16 +51,6 @@ def _ask(run: Job, asked: dict[str, Any]) -> None:
     known = _made(run, asked)
     if known is None or not (known.live or known.result):  # two quick clicks call this twice
         backend.store().submit("explain", asked, backend.device())
-
-
-def _watch(job_id: str) -> None:
-    try:
-        job = backend.store().job(job_id)
-    except NotFound:
-        st.rerun()
-    if not job.live:
-        st.rerun()
-    working.bar(job)
 
 
 def _show(job: Job) -> None:

@@ -16,7 +16,8 @@ _NUMBERS = 4_000_000
 _PRIOR = 0.5
 """Standard deviation of ln T before anything is seen. With 24 validation images all named rightly the likelihood alone would make
 the model infinitely sure; from a hundred images on, the prior moves T by less than its own standard error."""
-_RANGE = (0.05, 20.0)
+TEMPERATURES = (0.05, 20.0)
+"""Between which one is looked for."""
 
 
 @dataclass(frozen=True)
@@ -82,5 +83,5 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         total = highest + np.log(np.exp(scaled - highest[:, None]).sum(axis=1))
         return float((total - scaled[np.arange(n), labels]).mean())
 
-    found = minimize_scalar(lambda x: n * loss(x) + x * x / (2 * _PRIOR**2), bounds=np.log(_RANGE), method="bounded")
+    found = minimize_scalar(lambda x: n * loss(x) + x * x / (2 * _PRIOR**2), bounds=np.log(TEMPERATURES), method="bounded")
     return {"value": float(np.exp(found.x)), "n": n, "log_loss_before": loss(0.0), "log_loss_after": loss(found.x)}

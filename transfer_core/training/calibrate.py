@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from transfer_core.images import Preprocessing
 from transfer_core.metrics import best_temperature, calibration, log_loss
+from transfer_core.metrics.calibration import TEMPERATURES
 from transfer_core.predictor import softmax
 from transfer_core.training import checkpoint
 from transfer_core.training.evaluate import full_float32
@@ -27,7 +28,6 @@ FEWEST = 20
 _NOTE = "temperature"
 """The number, and the names of what was divided by it. (One note only: safetensors writes several in any order, and equal models
 would be unequal files.)"""
-_RANGE = (0.05, 20.0)
 _SAME = 0.01
 """|ln T| below which the model is left as it is."""
 
@@ -56,7 +56,7 @@ def _told(file: Path) -> tuple[float | None, list[str]]:
         value = float(value)
     except (KeyError, ValueError):
         return None, []
-    return (value, names) if _RANGE[0] <= value <= _RANGE[1] else (None, [])
+    return (value, names) if TEMPERATURES[0] <= value <= TEMPERATURES[1] else (None, [])
 
 
 def settle(model: nn.Module, how: Preprocessing, logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

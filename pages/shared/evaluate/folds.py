@@ -46,7 +46,7 @@ def show(run: Job) -> None:
             working.failure(job)
         _offer(run, recipe, manifest, count)
     elif job.live:
-        st.fragment(_watch, run_every=1.0, key="folds-watch")(job.id)
+        st.fragment(working.watch, run_every=1.0, key="folds-watch")(job.id, "folds-stop")
     else:
         _tell(job.result, job.payload)
 
@@ -91,18 +91,6 @@ def _start(run: Job, repeats: int) -> None:
     elif known is None or not (known.live or known.result):  # two quick clicks call this twice
         payload = {"recipe": run.payload["recipe"], "folds": FOLDS, "repeats": repeats}
         backend.store().submit("crossvalidate", payload, backend.device())
-
-
-def _watch(job_id: str) -> None:
-    try:
-        job = backend.store().job(job_id)
-    except NotFound:
-        st.rerun()
-    if not job.live:
-        st.rerun()
-    working.bar(job)
-    st.button(t("train.stop"), icon=":material/stop:", key="folds-stop", disabled=bool(job.stop),
-              on_click=backend.store().ask_stop, args=(job.id, "discard"))
 
 
 def _tell(found: dict[str, Any], asked: dict[str, Any]) -> None:

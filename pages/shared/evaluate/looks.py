@@ -12,7 +12,6 @@ from pages.shared.learn.parts import bars
 from pages.shared.text import t
 from pages.shared.undisturbed import undisturbed
 from transfer_core.charts import PALETTE
-from transfer_core.errors import NotFound
 from transfer_core.store import Job
 
 _SHOWN = 8
@@ -28,7 +27,7 @@ def show(run: Job, results: Results) -> None:
         st.markdown(t("looks.text"))
         st.button(t("looks.check"), icon=":material/center_focus_strong:", key="looks-check", on_click=_check, args=(run,))
     elif job.live:
-        st.fragment(_watch, run_every=1.0, key="looks-watch")(job.id)
+        st.fragment(working.watch, run_every=1.0, key="looks-watch")(job.id)
     else:
         _tell(job.result)
     wrong = sorted(results.wrong, key=lambda image: -max(image["probabilities"]))
@@ -47,16 +46,6 @@ def _check(run: Job) -> None:
     known = _measured(run)
     if known is None or not (known.live or known.result):  # two quick clicks call this twice
         backend.store().submit("background", {"run": run.id}, backend.device())
-
-
-def _watch(job_id: str) -> None:
-    try:
-        job = backend.store().job(job_id)
-    except NotFound:
-        st.rerun()
-    if not job.live:
-        st.rerun()
-    working.bar(job)
 
 
 def _tell(found: dict[str, Any]) -> None:

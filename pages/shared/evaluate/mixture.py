@@ -35,7 +35,7 @@ def show(run: Job) -> None:
     if job is None or not (job.live or job.result):
         _offer(run, job)
     elif job.live:
-        st.fragment(_watch, run_every=1.0, key="mixture-watch")(job.id)
+        st.fragment(working.watch, run_every=1.0, key="mixture-watch")(job.id, "mixture-stop", t("mixture.waiting"))
     else:
         st.fragment(_choose, key="mixture-choose")(run, job.result)
 
@@ -92,20 +92,6 @@ def _measure(run: Job) -> None:
     known = _measured(run)
     if known is None or not (known.live or known.result):  # two quick clicks call this twice
         backend.store().submit("blend", {"run": run.id}, backend.device())
-
-
-def _watch(job_id: str) -> None:
-    """The part that is looked at every second; when it ends, the whole page follows."""
-    try:
-        job = backend.store().job(job_id)
-    except NotFound:
-        st.rerun()
-    if not job.live:
-        st.rerun()
-    working.bar(job)
-    st.caption(t("mixture.waiting"))
-    st.button(t("train.stop"), icon=":material/stop:", key="mixture-stop", disabled=bool(job.stop),
-              on_click=backend.store().ask_stop, args=(job.id, "discard"))
 
 
 def _choose(run: Job, found: dict[str, Any]) -> None:

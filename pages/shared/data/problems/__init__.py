@@ -8,7 +8,6 @@ from pages.shared import backend, working
 from pages.shared.data.problems import lists, score
 from pages.shared.text import plain, t, told
 from pages.shared.undisturbed import undisturbed
-from transfer_core.errors import NotFound
 from transfer_core.jobs.tasks import last_check
 from transfer_core.store import Dataset, Job
 from transfer_core.words import Message
@@ -24,7 +23,7 @@ def show(dataset: Dataset) -> None:
         st.markdown(t("problems.text"))
         _offer(dataset, "problems.look")
     elif job.live:
-        st.fragment(_watch, run_every=1.0, key="problems-watch")(job.id)
+        st.fragment(working.watch, run_every=1.0, key="problems-watch")(job.id, "problems-stop")
     else:
         _found(dataset, job)
 
@@ -39,18 +38,6 @@ def _look(dataset: Dataset) -> None:
     known = last_check(backend.store(), dataset.id, version)
     if known is None or not known.live:  # two quick clicks call this twice
         backend.store().submit("check", {"dataset": dataset.id, "version": version}, backend.device())
-
-
-def _watch(job_id: str) -> None:
-    try:
-        job = backend.store().job(job_id)
-    except NotFound:
-        st.rerun()
-    if not job.live:
-        st.rerun()
-    working.bar(job)
-    st.button(t("train.stop"), icon=":material/stop:", key="problems-stop", disabled=bool(job.stop),
-              on_click=backend.store().ask_stop, args=(job.id, "discard"))
 
 
 def _found(dataset: Dataset, job: Job) -> None:
