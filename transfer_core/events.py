@@ -115,6 +115,8 @@ class Epoch(_Fact):
     seconds: float
     seconds_left: float | None = None
     kept: Kept | None = None
+    right: str | None = None
+    """Which validation images were named rightly, in their order: bits, see `metrics.packed`."""
 
 
 class Note(_Fact):
@@ -196,6 +198,8 @@ class Swept(_Fact):
     """See `Kept`: right answers on source images, else unchanged answers, else similarity."""
     kept_images: int = 0
     drift: float = 0.0
+    right: str | None = None
+    """As in `Epoch`: two trainings can be told apart image by image, which says more than their scores."""
     run: str
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from transfer_core.errors import BadRecipe
 from transfer_core.events import Swept
+from transfer_core.metrics import paired_error, unpacked
 from transfer_core.recipe import Recipe
 from transfer_core.regularizers import REGULARIZERS
 from transfer_core.words import Message, message
@@ -22,7 +25,7 @@ SOURCE_GRID = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 OMEGA_STEPS = (0.0, 0.01, 0.1, 1.0, 10.0, 100.0)
 """λ_Ω as multiples of what is taken when Ω is chosen, up to the end of its slider."""
 HOPELESS = 2.0
-"""Standard errors behind the best, after which a λ gets no further training."""
+"""Standard errors (see `Tried.behind`) behind the best, after which a λ gets no further training."""
 
 
 def setting_of(recipe: Recipe) -> str | None:
@@ -61,11 +64,20 @@ class Tried:
     seeds: int
     n: int
     """Validation images."""
+    right: np.ndarray | None = field(default=None, repr=False, compare=False)
+    """Of each of them, the share of seeds that named it rightly. Unknown of what was measured before this was noted."""
 
     @property
     def error(self) -> float:
         """Standard error of the accuracy over images like these. More seeds do not make more images."""
         return math.sqrt(max(self.accuracy * (1 - self.accuracy), 0.25 / max(self.n, 1)) / max(self.n, 1))
+
+    def behind(self, best: Tried) -> tuple[float, float]:
+        """How much less it learned than `best`, and the standard error of that. Image by image where that is known: both have
+        seen the same images, and what is hard for both says nothing of their difference."""
+        if self.right is None or best.right is None or len(self.right) != len(best.right):
+            return best.accuracy - self.accuracy, best.error
+        return best.accuracy - self.accuracy, paired_error(best.right - self.right)
 
 
 def tried(points: Sequence[Swept]) -> list[Tried]:
@@ -74,8 +86,13 @@ def tried(points: Sequence[Swept]) -> list[Tried]:
     for value in sorted({point.value for point in points}):
         same = [point for point in points if point.value == value]
         kept = [point.kept for point in same if point.kept is not None]
-        found.append(Tried(value, fmean(point.accuracy for point in same), fmean(kept) if kept else None, len(same), same[0].n))
+        found.append(Tried(value, fmean(point.accuracy for point in same), fmean(kept) if kept else None, len(same), same[0].n,
+                           _right([point.right for point in same], same[0].n)))
     return found
+
+
+def _right(each: Sequence[str | None], n: int) -> np.ndarray | None:
+    return None if None in each else np.mean([unpacked(bits, n) for bits in each], axis=0)
 
 
 def best_of(value: float, points: Sequence[Swept]) -> Swept:
@@ -89,16 +106,22 @@ def hopeless(points: Sequence[Swept]) -> set[float]:
     if not known:
         return set()
     best = max(known, key=lambda each: each.accuracy)
-    return {each.value for each in known if each.accuracy < best.accuracy - HOPELESS * best.error}
+    return {each.value for each in known if _lags(each, best, HOPELESS)}
+
+
+def _lags(each: Tried, best: Tried, errors: float) -> bool:
+    gap, error = each.behind(best)
+    return gap > errors * error
 
 
 def choose(known: Sequence[Tried]) -> tuple[Tried, Tried, bool]:
-    """The one that keeps most among those as good as the best (within its standard error); the best; whether that is alone.
+    """The one that keeps most among those as good as the best; the best; whether that is alone.
 
-    The one-standard-error rule (Breiman et al. 1984, §3.4.3), leaning towards what keeps more.
+    The one-standard-error rule (Breiman et al. 1984, §3.4.3), leaning towards what keeps more. The error is that of the
+    difference, which is smaller than that of one score (docs/decisions.md says what the latter cost).
     """
     best = max(known, key=lambda each: (each.accuracy, each.kept or 0.0))
-    as_good = [each for each in known if each.accuracy >= best.accuracy - best.error]
+    as_good = [each for each in known if not _lags(each, best, 1.0)]
     chosen = max(as_good, key=lambda each: (each.kept if each.kept is not None else -1.0, each.accuracy))
     return chosen, best, len(as_good) == 1
 
@@ -116,13 +139,15 @@ def recommend(points: Sequence[Swept]) -> tuple[Tried, Message] | None:
     if alone or chosen.value == best.value:
         return chosen, message("sweep.why_best", **facts)
     return chosen, message("sweep.why_keeps", **facts, best=f"{100 * best.accuracy:.0f}", best_value=f"{best.value:g}",
-                           best_kept=f"{100 * (best.kept or 0):.0f}", error=f"{100 * best.error:.0f}")
+                           best_kept=f"{100 * (best.kept or 0):.0f}", error=f"{100 * chosen.behind(best)[1]:.0f}")
 
 
 def mixtures(found: Mapping[str, Any]) -> list[Tried]:
     """The points of what `blend` found, from the start to the trained model."""
     kept = found["kept"] or [None] * len(found["alpha"])
-    return [Tried(*point, 1, found["n"]) for point in zip(found["alpha"], found["accuracy"], kept, strict=True)]
+    right = [_right([bits], found["n"]) for bits in found.get("right") or [None] * len(found["alpha"])]
+    return [Tried(alpha, learned, keeps, 1, found["n"], each)
+            for alpha, learned, keeps, each in zip(found["alpha"], found["accuracy"], kept, right, strict=True)]
 
 
 def recommend_mixture(found: Mapping[str, Any]) -> tuple[Tried, Message]:
@@ -143,4 +168,4 @@ def recommend_mixture(found: Mapping[str, Any]) -> tuple[Tried, Message]:
     if chosen.accuracy >= best.accuracy:
         return chosen, message("mixture.why_best", **facts)
     return chosen, message("mixture.why_keeps", **facts, best=f"{100 * best.accuracy:.0f}", best_share=f"{100 * best.value:.0f}",
-                           best_kept=f"{100 * (best.kept or 0):.0f}", error=f"{100 * best.error:.0f}")
+                           best_kept=f"{100 * (best.kept or 0):.0f}", error=f"{100 * chosen.behind(best)[1]:.0f}")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from drawn_colours import drawn
 
 from transfer_core.errors import BadRecipe
-from transfer_core.events import Finished, Note, Swept
+from transfer_core.events import Epoch, Finished, Note, Swept
 from transfer_core.jobs import TASKS, StopAsked
 from transfer_core.jobs.discard import discard_queued
 from transfer_core.jobs.run import resumable
 from transfer_core.jobs.sweeps import answer
+from transfer_core.metrics import packed, unpacked
 from transfer_core.recipe import Recipe
 from transfer_core.regularizers import REGULARIZERS
 from transfer_core.store import Store
@@ -29,6 +31,46 @@ def test_what_is_as_good_and_keeps_more_is_taken():
     found, why = recommend(points)
     assert (found.value, why.key) == (1.0, "sweep.why_keeps")
     assert (why.values["best_value"], why.values["kept"], why.values["error"]) == ("10", "80", "3")
+
+
+def seen(value: float, wrong: range, kept: float, turn: int = 0, n: int = 60) -> Swept:
+    """A point of which is known which images it named rightly: all but those."""
+    right = ~np.isin(np.arange(n), wrong)
+    return point(value, right.mean(), kept, turn, n).model_copy(update={"right": packed(right)})
+
+
+def test_what_is_never_better_is_worse_though_the_scores_alone_would_forgive_it():
+    """47 of 60 and 44 of 60: one standard error of a score is 5 points, of the difference 4 where they agree on 57 images."""
+    best, less = seen(1.0, range(13), 0.5), seen(10.0, range(16), 0.9)
+    alone = [each.model_copy(update={"right": None}) for each in (best, less)]
+    assert recommend(alone)[0].value == 10.0 and recommend([best, less])[0].value == 1.0
+    elsewhere = seen(10.0, range(10, 26), 0.9)  # wrong on 13 others, right on 10 that the best does not know
+    found, why = recommend([best, elsewhere])
+    assert (found.value, why.values["error"]) == (10.0, "8")
+
+
+def test_one_image_of_difference_says_nothing():
+    assert recommend([seen(1.0, range(3), 0.5), seen(10.0, range(4), 0.9)])[0].value == 10.0
+
+
+def test_hopeless_image_by_image():
+    points = [seen(1.0, range(13), 0.5), seen(10.0, range(19), 0.5)]
+    assert hopeless(points) == {10.0}
+    assert hopeless([point.model_copy(update={"right": None}) for point in points]) == set()
+
+
+def test_images_are_compared_over_all_seeds():
+    """What two seeds name rightly in turn is half right in each of them."""
+    found, = tried([seen(1.0, range(10), 0.5, 0), seen(1.0, range(10, 20), 0.5, 1)])
+    assert found.right.tolist() == [0.5] * 20 + [1.0] * 40 and found.accuracy == pytest.approx(found.right.mean())
+
+
+@pytest.mark.parametrize("n", [0, 1, 8, 61])
+def test_bits_survive(n):
+    right = np.arange(n) % 3 == 0
+    assert unpacked(packed(right), n).tolist() == right.tolist()
+    with pytest.raises(ValueError, match="bits"):
+        unpacked(packed(right), n + 9)
 
 
 def test_the_best_that_keeps_most_needs_no_excuse():
@@ -108,6 +150,9 @@ def test_each_point_is_a_run_that_can_be_gone_on_with(store, sweep, monkeypatch)
     assert [(row["lambda"], row["seed"]) for row in rows] == [(0.0, 0), (1e5, 0), (0.0, 1), (1e5, 1)]
     assert [event.run for event in events if isinstance(event, Swept)] == [row["run"] for row in rows]
     assert rows[1]["drift"] < 0.2 * rows[0]["drift"]
+    for event in (event for event in events if isinstance(event, Swept)):
+        best = [epoch for _, epoch in store.events(event.run) if isinstance(epoch, Epoch) and epoch.best][-1]
+        assert unpacked(event.right, event.n).sum() == round(event.accuracy * event.n) and event.right == best.right
     assert answered["recommended"]["lambda"] in (0.0, 1e5) and answered["split"] == "validation"
     chosen = store.job(answered["recommended"]["run"])
     assert chosen.state == "stopped" and chosen.result is None

@@ -36,6 +36,7 @@ def blend(
              "kept": None if share is None else _percent(share)}
             for alpha, accuracy, low, high, share in zip(*(found[key] for key in _MIXTURE), kept, strict=True)]
     told = why.say(language())
+    found = {name: value for name, value in found.items() if name != "right"}
     return Answer({**found, "recommended": {"alpha": chosen.value, "why": told}}, f"{table(rows)}\n{told}")
 
 

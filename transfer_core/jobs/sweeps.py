@@ -63,7 +63,7 @@ def sweep(job: Job, store: Store) -> Generator[Event, None, dict | None]:
 
 def answer(points: list[Swept]) -> dict:
     """`{"points": [{"lambda", "seed", "accuracy", …}], "recommended": {"lambda", "why"}, "split": "validation"}`."""
-    rows = [{"lambda": point.value, **point.model_dump(exclude={"type", "value", "turn"})} for point in points]
+    rows = [{"lambda": point.value, **point.model_dump(exclude={"type", "value", "turn", "right"})} for point in points]
     found = recommend(points)
     chosen = None
     if found:
@@ -106,7 +106,7 @@ def _one(job: Job, store: Store, base: Recipe, value: float, turn: int,
     n, kept = sum(map(sum, best.confusion)), best.kept
     low, high = wilson(round(best.validation_accuracy * n), n)
     return Swept(value=value, seed=recipe.seed, turn=turn, accuracy=best.validation_accuracy, low=low, high=high, n=n,
-                 kept=kept.share, kept_images=kept.source_images or kept.images, drift=kept.moved, run=run)
+                 kept=kept.share, kept_images=kept.source_images or kept.images, drift=kept.moved, right=best.right, run=run)
 
 
 @contextmanager

@@ -30,6 +30,27 @@ def mcnemar(first_right: Sequence[bool] | np.ndarray, second_right: Sequence[boo
     return {"n": len(first), "gained": gained, "lost": lost, "both": both, "p": p, "different": p < 0.05}
 
 
+def packed(right: np.ndarray) -> str:
+    """Yes and no of many images as text, four in a letter. `unpacked` is its inverse."""
+    return np.packbits(np.asarray(right, bool)).tobytes().hex()
+
+
+def unpacked(text: str, n: int) -> np.ndarray:
+    """The first `n` of what was packed, boolean. Raises `ValueError` where there are fewer."""
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8))
+    if not n <= len(bits) < n + 8:
+        raise ValueError(f"{len(bits)} bits are not those of {n} images")
+    return bits[:n].astype(bool)
+
+
+def paired_error(differences: np.ndarray) -> float:
+    """Standard error of the mean of `differences`, each that of two models on one image, between −1 and 1. One image is added to
+    each kind of disagreement, as in `paired_difference`: two models that agree on the few images there are need not be equal."""
+    n = len(differences) + 2
+    mean, square = differences.sum() / n, ((differences**2).sum() + 2) / n
+    return math.sqrt((square - mean * mean) / n)
+
+
 def paired_difference(gained: int, lost: int, n: int, pairs: int = 1) -> tuple[float, float]:
     """95 % interval of the difference of two shares measured on the same n images: Wald's with one image added to each kind of
     disagreement (Bonett & Price 2012, British Journal of Mathematical and Statistical Psychology 65, 430). Of several `pairs` all

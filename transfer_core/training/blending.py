@@ -21,7 +21,7 @@ from transfer_core.datasets.manifest import Manifest
 from transfer_core.errors import BadRecipe, Unavailable
 from transfer_core.events import Averaged, Event, Progressed
 from transfer_core.images import Preprocessing
-from transfer_core.metrics import wilson
+from transfer_core.metrics import packed, wilson
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training import weights
@@ -64,8 +64,9 @@ def blend(run_folder: Path | str, manifest: Manifest, home: Home, *,
           device: str = "auto") -> Generator[Event, None, dict[str, Any]]:
     """Measure every mixture on the validation images, from stored activations where the run has them.
 
-    Returns `{"alpha": […], "accuracy": […], "low": […], "high": […], "kept": […] | None, "n", "split": "validation"}`: intervals
-    are Wilson's, 95 %; `kept` is the share of images of which the original classifier says what it said at the start.
+    Returns `{"alpha": […], "accuracy": […], "low": […], "high": […], "kept": […] | None, "right": […], "n",
+    "split": "validation"}`: intervals are Wilson's, 95 %; `kept` is the share of images of which the original classifier says
+    what it said at the start; `right` says of each image whether it was named rightly (see `metrics.packed`).
     The run's folder is not changed. Raises `NotFound` (no trained model), `BadRecipe` (it began from random weights, or there is
     nothing to measure with) and `Unavailable` (a head of more than one layer).
     """
@@ -83,14 +84,14 @@ def blend(run_folder: Path | str, manifest: Manifest, home: Home, *,
         mixture = ends.at(alpha)
         with _watched(mixture, ends.source_head, len(known)) as heard:
             answered = yield from as_part(answers(folder, mixture, inputs, home, where), _STAGE, done, len(ALPHAS))
-        right.append(int((answered.argmax(1) == inputs.labels.numpy()).sum()))
+        right.append(answered.argmax(1) == inputs.labels.numpy())
         said.append(heard())
     yield at_part(_STAGE, len(ALPHAS), len(ALPHAS))
-    n = len(known)
-    low, high = zip(*(wilson(count, n) for count in right), strict=True)
+    n, counts = len(known), [int(each.sum()) for each in right]
+    low, high = zip(*(wilson(count, n) for count in counts), strict=True)
     kept = None if said[0] is None else [float((answers == said[0]).mean()) for answers in said]
-    return {"alpha": list(ALPHAS), "accuracy": [count / n for count in right], "low": list(low), "high": list(high), "kept": kept,
-            "n": n, "split": "validation"}
+    return {"alpha": list(ALPHAS), "accuracy": [count / n for count in counts], "low": list(low), "high": list(high),
+            "kept": kept, "right": [packed(each) for each in right], "n": n, "split": "validation"}
 
 
 def take(run: str, run_folder: Path | str, alpha: float, manifest: Manifest, home: Home, out: Path | str, *,

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from transfer_core.errors import TrainingFailed
 from transfer_core.events import Epoch, Event, Finished, Kept, Note, Started, Step
+from transfer_core.metrics import packed
 from transfer_core.recipe import Recipe
 from transfer_core.training import checkpoint
 from transfer_core.training.checkpoint import State
@@ -210,6 +211,7 @@ def _epoch(training: Training, out: Path, state: State) -> Generator[Event, None
     training.save(out, state)
     yield Epoch(epoch=number, step=step, train=train.losses, train_accuracy=train.accuracy, validation=losses,
                 validation_accuracy=validation.accuracy, confusion=validation.confusion.tolist(), best=best,
+                right=packed(validation.right) if validated else None,
                 seconds=seconds, seconds_left=seconds * (recipe.epochs - number), kept=kept)
     return state
 

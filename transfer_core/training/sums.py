@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ class Sums:
         self.values: dict[str, Tensor] = {}
         self.count = 0
         self.confusion = torch.zeros(num_classes, num_classes, dtype=torch.long, device=device)
+        self._right: list[Tensor] = []
 
     def add(self, parts: Parts, labels: Tensor) -> None:
         self.count += len(labels)
@@ -23,6 +25,7 @@ class Sums:
             if (value := getattr(parts, name)) is not None:
                 self.values[name] = self.values.get(name, 0) + value.detach().float() * len(labels)
         guess = parts.logits.detach().argmax(-1)
+        self._right.append(guess == labels)
         size = len(self.confusion)
         self.confusion += torch.bincount(labels * size + guess, minlength=size * size).view(size, size)
 
@@ -37,6 +40,11 @@ class Sums:
     @property
     def losses(self) -> Losses:
         return Losses(**{name: float(value) / self.count for name, value in self.values.items()})
+
+    @property
+    def right(self) -> np.ndarray:
+        """Of each image, in the order they came: was it named rightly?"""
+        return torch.cat(self._right).cpu().numpy() if self._right else np.zeros(0, bool)
 
     @property
     def accuracy(self) -> float:
