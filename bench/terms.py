@@ -78,7 +78,7 @@ class Trial:
 def main() -> None:
     asked = _asked()
     if asked.table:
-        PAGE.write_text(page(_read(asked.log), asked.freeze), "utf-8")
+        PAGE.write_text(page(read_log(asked.log), asked.freeze), "utf-8")
         return
     os.environ.setdefault("TRANSFER_STUDIO_CACHE_BYTES", str(60_000_000_000))
     with tempfile.TemporaryDirectory() as place:
@@ -88,7 +88,7 @@ def main() -> None:
         study = Study(home, known, {photos.stem: manifest for photos, manifest in zip(asked.zips, manifests, strict=True)},
                       asked.log, asked.freeze, asked.size, imported(asked.second, home) if asked.second else None)
         study.all(asked.tries, asked.seeds)
-    print(table(_read(asked.log)))
+    print(table(read_log(asked.log)))
 
 
 def _asked() -> argparse.Namespace:
@@ -134,7 +134,7 @@ class Study:
         self.home, self.known, self.manifests, self.log, self.size = home, known, manifests, log, size
         self.common = {"model": DEFAULT_MODEL, "freeze": freeze, "image_size": size, "augmentation": "none", "patience": 0,
                        "batch_size": BATCH, "learning_rate": 3e-3, "precision": "float32"}
-        rows = _read(log)
+        rows = read_log(log)
         if others := {(row.get("freeze", freeze), row["size"]) for row in rows} - {(freeze, size)}:
             raise SystemExit(f"{log} holds trainings with other layers frozen or other sizes: {others}")
         self.done = {row["key"] for row in rows}
@@ -143,15 +143,15 @@ class Study:
         for dataset in self.manifests:
             for term in self.terms:
                 for value in values(term):
-                    self._each(Trial("grid", dataset, term, value, MIDDLE, seed) for seed in range(tries))
-        rows = _read(self.log)
+                    self.every(Trial("grid", dataset, term, value, MIDDLE, seed) for seed in range(tries))
+        rows = read_log(self.log)
         chosen = {term: choose(rows, term) for term in self.terms}
         for seed in range(seeds):  # seed by seed, so that what is broken off is a whole study with fewer seeds
             for dataset in self.manifests:
                 for each in SIZES:
-                    self._each(Trial("study", dataset, term, chosen[term], each, seed) for term in self.terms)
+                    self.every(Trial("study", dataset, term, chosen[term], each, seed) for term in self.terms)
 
-    def _each(self, trials: Iterable[Trial]) -> None:
+    def every(self, trials: Iterable[Trial]) -> None:
         for trial in trials:
             if trial.key in self.done:
                 continue
@@ -178,10 +178,10 @@ class Study:
         finally:
             shutil.rmtree(folder)
         same = said == first_words(self)
-        return {"validation": best.validation_accuracy, "validated": len(manifest.of("validation")), "drift": drift,
-                "kept_here": best.kept.agreement, "accuracy": float(right.mean()), "agreement": float(same.mean()),
-                "source": float(called(self.known, said).mean()), "right": _bits(right), "same": _bits(same),
-                "called": _bits(called(self.known, said))}
+        return {"validation": best.validation_accuracy, "validated": len(manifest.of("validation")), "named": best.right,
+                "drift": drift, "kept_here": best.kept.agreement, "accuracy": float(right.mean()),
+                "agreement": float(same.mean()), "source": float(called(self.known, said).mean()), "right": _bits(right),
+                "same": _bits(same), "called": _bits(called(self.known, said))}
 
     def _asked(self, folder: Path, manifest: Manifest) -> tuple[np.ndarray, np.ndarray, float]:
         """Whether each test photo is right, what the original classifier says of each known one, and how far the weights went."""
@@ -278,7 +278,7 @@ def _bits(values: np.ndarray) -> str:
     return "".join("1" if value else "0" for value in values)
 
 
-def _read(log: Path) -> list[dict]:
+def read_log(log: Path) -> list[dict]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from transfer_core.metrics import packed
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 
@@ -236,6 +239,24 @@ def test_training_photos_are_drawn_and_the_others_stay(study):
     assert one.of("test") == other.of("test") and one.of("validation") == other.of("validation")
 
 
+def test_rules_are_judged_by_what_their_choice_costs_on_test_photos():
+    """One λ names three validation photos of 60 less and none more: a score's error forgives that, the difference's does not."""
+    import sweep_rule
+
+    def row(value, wrong, kept, accuracy):
+        right = np.arange(60) >= wrong
+        return {"stage": "rule", "dataset": "d", "term": "lwf", "each": 5, "seed": 0, "value": value, "validation": right.mean(),
+                "validated": 60, "kept_here": kept, "named": packed(right), "accuracy": accuracy, "agreement": kept}
+
+    rows = [row(1.0, 13, 0.5, 0.8), row(10.0, 16, 0.9, 0.6)]
+    table = sweep_rule.table([*rows, {**rows[0], "seed": 1}])  # the second sweep is not whole: it does not count
+    assert "**1 sweeps: d; 5 photos a class; 1 seeds**" in table
+    of = {line.split(" | ")[1]: line for line in table.splitlines() if line.startswith("| lwf | ")}
+    assert "| 60.0 % | +20.0 (+20.0 to +20.0) | 20.0 | +40.0" in of["within a score's error"]
+    for rule in ("most right", "within the difference's error"):
+        assert "| 80.0 % | +0.0 (+0.0 to +0.0) | 0.0 | +0.0" in of[rule]
+
+
 def test_what_is_in_the_log_is_not_made_again(study, monkeypatch):
     import terms
 
@@ -250,14 +271,14 @@ def test_what_is_in_the_log_is_not_made_again(study, monkeypatch):
     study.all(1, 2)
     count = len(made)
     assert count == sum(len(terms.values(term)) for term in study.terms) + 2 * 3 * len(study.terms)
-    study.done = {row["key"] for row in terms._read(study.log)}
+    study.done = {row["key"] for row in terms.read_log(study.log)}
     study.all(1, 2)
     assert len(made) == count
-    table = terms.table(terms._read(study.log))
+    table = terms.table(terms.read_log(study.log))
     assert table.count("colours, ") == 3 and "2 seeds, 2 test photos" in table
     (plain,) = {line for line in table.splitlines() if line.startswith(f"| {terms.PLAIN} ")}
     assert "| 50.0 % |" in plain
-    page = terms.page(terms._read(study.log), 7)
+    page = terms.page(terms.read_log(study.log), 7)
     assert "about 80 steps of 16 photos; 5, 10, 20 training photos" in page
     assert "replay learned `second` at the same time." in page and "| replay |" in page
     assert "| lwf | 10 | 100.0 % | +50.0 (" in table
