@@ -101,7 +101,7 @@ def table(rows: Sequence[dict]) -> str:
     lines = [f"**{len(found)} sweeps: {what}**", "",
              "| term | rule | right on test photos | price, points (95 %) | dearest sweep | keeps more, points (95 %) |",
              "|---|---|---|---|---|---|"]
-    for term in ("all", *TERMS):
+    for term in ("all", *(term for term in TERMS if any(key[1] == term for key in found))):
         own = [each for key, each in found.items() if term in ("all", key[1])]
         first = [taken(each, RULES["most right"]) for each in own]
         for name, rule in RULES.items():
