@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.shared import averages, needs
-from pages.shared.evaluate import confusions, folds, kept, looks, mixture, score, thresholds, trust
+from pages.shared.evaluate import confusions, folds, kept, looks, mixture, score, thresholds, trust, unknown
 from pages.shared.evaluate.results import load
 from pages.shared.text import t
 from pages.shared.train.again import again
@@ -28,6 +28,7 @@ if run is not None:
         confusions.worst(results)
         looks.show(run, results)
         trust.show(results)
+        unknown.show(run, results)
         thresholds.show(results)
         kept.show(run.id)
         mixture.show(run)

@@ -40,6 +40,11 @@ def temperature(folder: Path) -> dict[str, Any] | None:
     return _json(folder / "report.json").get("temperature")
 
 
+def none_below(folder: Path) -> dict[str, Any] | None:
+    """Below which confidence the model's files say “perhaps none of these” (see `metrics.none_below`); None where they do not."""
+    return _json(folder / "report.json").get("none_below")
+
+
 def predictions_file(folder: Path, split: str) -> Path:
     return folder / f"predictions_{split}.jsonl"
 

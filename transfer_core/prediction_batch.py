@@ -37,6 +37,8 @@ class BatchState:
     running: bool
     labels: dict[str, int] = field(default_factory=dict)
     """Of those done: photos of each label; labels that no photo got are not in it."""
+    none: int = 0
+    """Of those done: photos that may be of none of the classes."""
 
     @property
     def good(self) -> int:
@@ -54,7 +56,7 @@ class PredictionBatch:
         batch.start()          # harmless when it runs already or is done
         batch.state()          # poll this: it reads only what was written since the last look
         batch.good(0, 48)      # a page of rows; batch.bad(0, 5) likewise
-        batch.rows()           # {"n", "file", "label", "probabilities"} or {"n", "file", "error", "hint"}
+        batch.rows()           # {"n", "file", "label", "none_of_these", "probabilities"} or {"n", "file", "error", "hint"}
 
     `error` and `hint` are Messages as data. Another model, or the same file trained anew, has its own results.
     """
@@ -91,7 +93,7 @@ class PredictionBatch:
             raise failed.with_traceback(None)  # it is raised at every look
         with _counting:
             now = self._counted()
-            return BatchState(now.total, len(now.good) + len(now.bad), len(now.bad), running, dict(now.labels))
+            return BatchState(now.total, len(now.good) + len(now.bad), len(now.bad), running, dict(now.labels), now.none)
 
     def _counted(self) -> _Counts:
         """What is on disk by now. Called with `_counting` held."""
@@ -161,6 +163,7 @@ class _Counts:
     """Places in the file where the rows with an answer begin."""
     bad: list[int] = field(default_factory=list)
     labels: Counter[str] = field(default_factory=Counter)
+    none: int = 0
 
     def grown(self) -> _Counts:
         """With what was written since."""
@@ -168,7 +171,7 @@ class _Counts:
             self.index.place = self.total = 0
         if self.answers.cut():
             self.answers.place = 0
-            self.good, self.bad, self.labels = [], [], Counter()
+            self.good, self.bad, self.labels, self.none = [], [], Counter(), 0
         self.total += sum(1 for _ in self.index.new())
         for place, row in self.answers.new():
             if "error" in row:
@@ -176,6 +179,7 @@ class _Counts:
             else:
                 self.good.append(place)
                 self.labels[row["label"]] += 1
+                self.none += bool(row.get("none_of_these"))
         return self
 
 

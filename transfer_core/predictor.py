@@ -38,14 +38,17 @@ class Prediction:
     label: str | None = None
     probabilities: tuple[float, ...] = ()
     """In the order of `Predictor.classes`; they sum to 1."""
+    none_of_these: bool | None = None
+    """Whether it is so unsure that the photo may be of none of its classes; None where the file has no threshold for that."""
     error: Message | None = None
     hint: Message | None = None
 
     def to_dict(self, classes: Sequence[str]) -> dict[str, Any]:
-        """As the command line prints it: `{"file", "label", "probabilities": {class: p}}` or `{"file", "error"}`."""
+        """As the command line prints it: `{"file", "label", "none_of_these", "probabilities": {class: p}}` or
+        `{"file", "error", "hint"}`."""
         if self.error:
             return {"file": self.file, "error": self.error.say(), "hint": self.hint.say() if self.hint else ""}
-        return {"file": self.file, "label": self.label,
+        return {"file": self.file, "label": self.label, "none_of_these": self.none_of_these,
                 "probabilities": dict(zip(classes, self.probabilities, strict=True))}
 
 
@@ -74,6 +77,8 @@ class Predictor:
         """Everything the file says of itself: classes, preprocessing, architecture, run, …"""
         self.classes: list[str] = facts["classes"]
         self.preprocessing = Preprocessing.from_dict(facts["preprocessing"])
+        self.none_below: float | None = facts.get("none_below")
+        """The largest probability below which a photo may be of none of the classes; None in a file without that."""
 
     def predict(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Upright RGB images (from `open_image`) → float32 probabilities, images × classes."""
@@ -106,7 +111,8 @@ class Predictor:
                     yield refused(name, one)
                 else:
                     given = next(answers)
-                    yield Prediction(name, self.classes[int(given.argmax())], tuple(map(float, given)))
+                    below = None if self.none_below is None else bool(given.max() < self.none_below)
+                    yield Prediction(name, self.classes[int(given.argmax())], tuple(map(float, given)), below)
 
 
 def _input(source: Source, how: Preprocessing) -> np.ndarray | BadImage:
@@ -131,6 +137,8 @@ def read_facts(metadata: dict[str, str]) -> dict[str, Any]:
     facts = {name: json.loads(text) for name, text in metadata.items() if name != "format"}
     for needed in ("classes", "preprocessing", "temperature", "input", "output"):
         facts[needed]
+    if not isinstance(facts.get("none_below"), float | None):
+        raise ValueError("a threshold that is no number")
     return facts
 
 

@@ -99,7 +99,8 @@
     const ranked = facts.classes.map((label, place) => ({ label, share: shares[place] })).sort((a, b) => b.share - a.share);
     const [first] = ranked;
     at("answer").hidden = false;
-    tell("verdict", first.share < UNSURE ? "unsure" : "sure", { label: first.label });
+    const none = facts.none_below !== null && first.share < facts.none_below;
+    tell("verdict", none ? "none" : first.share < UNSURE ? "unsure" : "sure", { label: first.label });
     at("bars").replaceChildren(...ranked.slice(0, SHOWN).map(({ label, share }) => {
       const row = document.createElement("li"), name = document.createElement("span");
       const bar = document.createElement("i"), number = document.createElement("b");

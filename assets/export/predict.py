@@ -30,6 +30,7 @@ class Model:
         self.classes: list[str] = json.loads(facts["classes"])
         self.preprocessing = Preprocessing.from_dict(json.loads(facts["preprocessing"]))
         self.temperature = np.float32(json.loads(facts["temperature"]))
+        self.none_below = json.loads(facts.get("none_below", "null"))
         self.input, self.output = json.loads(facts["input"]), json.loads(facts["output"])
 
     def probabilities(self, path: Path) -> np.ndarray:
@@ -55,7 +56,8 @@ def main() -> int:
         except (BadImage, OSError) as error:
             answers.append({"file": str(path), "error": str(error)})
             continue
-        answers.append({"file": str(path), "label": model.classes[int(given.argmax())],
+        none = None if model.none_below is None else bool(given.max() < model.none_below)
+        answers.append({"file": str(path), "label": model.classes[int(given.argmax())], "none_of_these": none,
                         "probabilities": dict(zip(model.classes, map(float, given), strict=True))})
     if chosen.json:
         print(json.dumps({"predictions": answers}, ensure_ascii=False))  # noqa: T201
@@ -63,7 +65,8 @@ def main() -> int:
         for answer in answers:
             best = sorted(answer.get("probabilities", {}).items(), key=lambda pair: -pair[1])[: chosen.top]
             said = ", ".join(f"{label!r} {share:.1%}" for label, share in best)
-            print(f"{answer['file']}: {said or 'not a picture: ' + answer['error']}")  # noqa: T201
+            unsure = "perhaps none of these; " if answer.get("none_of_these") else ""
+            print(f"{answer['file']}: {unsure}{said or 'not a picture: ' + answer['error']}")  # noqa: T201
     return int(any("error" in answer for answer in answers))
 
 

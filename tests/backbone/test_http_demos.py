@@ -53,7 +53,7 @@ def ask(stranger, published):
     return send
 
 
-RED = {"probabilities": dict(zip(stories.CLASSES, stories.share(1, 0, 0), strict=True)), "label": "red"}
+RED = {"probabilities": dict(zip(stories.CLASSES, stories.share(1, 0, 0), strict=True)), "label": "red", "none_of_these": None}
 
 
 def test_a_form_json_and_a_bare_photo_get_the_same_answer(ask, store, published):
@@ -221,7 +221,7 @@ class Dying(PredictorProcess):
         self.asked += 1
         if self.asked == 1 or what["names"] == ["bad.png"]:
             raise Died(-11)
-        return [{"file": name, "label": "red", "probabilities": [1.0, 0.0, 0.0]} for name in what["names"]]
+        return [{"file": name, "label": "red", "none_of_these": None, "probabilities": [1.0, 0.0, 0.0]} for name in what["names"]]
 
 
 def test_a_photo_that_ends_the_process_is_an_answer_and_the_others_go_on(store, published, tmp_path):
@@ -241,7 +241,7 @@ def test_when_too_many_wait_the_next_is_asked_to_come_again(store, published, in
 
         def held(*_given):
             asyncio.run_coroutine_threadsafe(go.wait(), loop).result()
-            return [{"file": "x", "label": "red", "probabilities": [1.0, 0.0, 0.0]}]
+            return [{"file": "x", "label": "red", "none_of_these": None, "probabilities": [1.0, 0.0, 0.0]}]
 
         made._ask = held
         app = Starlette(routes=[Route("/api/demos/{demo}/predict", desk.openly(made.predict), methods=["POST"])])

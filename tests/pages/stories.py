@@ -171,7 +171,7 @@ def thrown_away(store: Store) -> Job:
     return store.job(run.id)
 
 
-def color_model(file: Path) -> None:
+def color_model(file: Path, none_below: float | None = None) -> None:
     """An ONNX file as we export them: 10 × the mean of each colour channel."""
     import onnx
     from onnx import TensorProto, helper
@@ -184,7 +184,8 @@ def color_model(file: Path) -> None:
         [helper.make_tensor("ten", TensorProto.FLOAT, [1], [10.0])])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     how = Preprocessing(size=(8, 8), crop_share=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    facts = {"classes": CLASSES, "preprocessing": how.to_dict(), "temperature": 1.0, "input": "input", "output": "logits"}
+    facts = {"classes": CLASSES, "preprocessing": how.to_dict(), "temperature": 1.0, "none_below": none_below,
+             "input": "input", "output": "logits"}
     helper.set_model_props(model, {"format": "transfer-studio/1", **{name: json.dumps(value) for name, value in facts.items()}})
     onnx.save(model, file)
 

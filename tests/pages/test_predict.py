@@ -121,8 +121,8 @@ def test_the_table_opens_in_a_spreadsheet_and_runs_nothing_there():
     body = answers._csv(rows, ["+red", "苹果"])
     assert body.startswith(b"\xef\xbb\xbf")
     header, row = csv.reader(io.StringIO(body.decode("utf-8-sig")))
-    assert header == ["file", "label", "probability", "'+red", "苹果"]
-    assert row == ["'=cmd().jpg", "'+red", "0.750000", "0.750000", "0.250000"]
+    assert header == ["file", "label", "probability", "none_of_these", "'+red", "苹果"]
+    assert row == ["'=cmd().jpg", "'+red", "0.750000", "", "0.750000", "0.250000"]
 
 
 @pytest.mark.parametrize("language", languages())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from transfer_core.cli.answer import Answer, language, table
 from transfer_core.cli.command import argument, command, option
+from transfer_core.cli.foreground import run_here
 from transfer_core.cli.results import finish, trained
 from transfer_core.errors import NotFound
+from transfer_core.jobs import devices
 from transfer_core.store import Job, Store
 from transfer_core.words import say
 
@@ -18,6 +20,7 @@ from transfer_core.words import say
 def evaluate(
     run: Annotated[str, argument("option_run")],
     split: Annotated[str, option("--split", words="option_split", metavar="test|validation")] = "test",
+    unrelated: Annotated[str | None, option("--unrelated", words="option_unrelated", metavar="DATASET|FOLDER")] = None,
 ) -> Answer:
     from transfer_core import measured  # with numpy: what other commands need not wait for
     from transfer_core.metrics import nested
@@ -36,8 +39,24 @@ def evaluate(
     scores = ("accuracy", "low", "high", "baseline", "balanced_accuracy", "macro_f1")
     score = {name: f"{100 * report[name]:.1f}" for name in scores}
     text = say("cli.report", language(), split=say(f"cli.{split}", language()), n=report["n"], **score)
-    return Answer({"run": job.id, "split": split, "classes": classes, "temperature": settled, **nested(report)},
-                  f"{text}\n\n{table(report['per_class'])}")
+    text = f"{text}\n\n{table(report['per_class'])}"
+    more = {"none_below": measured.none_below(folder)}
+    if unrelated:
+        found = _strangers(store, job, unrelated)
+        more["unrelated"] = found
+        shares = {name: f"{100 * found['unknown'][name]:.1f}" for name in ("share", "low", "high")}
+        text += "\n" + say("cli.strangers", language(), n=found["unknown"]["n"], **shares)
+    return Answer({"run": job.id, "split": split, "classes": classes, "temperature": settled, **nested(report), **more}, text)
+
+
+def _strangers(store: Store, job: Job, unrelated: str) -> dict[str, Any]:
+    """Photos of something else: a folder, or a dataset of the studio."""
+    if Path(unrelated).is_dir():
+        asked = {"path": str(Path(unrelated).resolve())}
+    else:
+        dataset = store.dataset(unrelated)
+        asked = {"dataset": dataset.id, "version": dataset.latest.version}
+    return run_here(store, store.submit("strangers", {"run": job.id, **asked}, devices()[0])).result
 
 
 @command("compare")

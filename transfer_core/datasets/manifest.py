@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
@@ -136,3 +136,15 @@ def _keep(path: Path, manifest: Manifest) -> None:
         _memory.move_to_end(path)
         while len(_memory) > 1 and sum(len(kept.images) for _, kept in _memory.values()) > _MOST_IMAGES:
             _memory.popitem(last=False)
+
+
+def spread(images: Sequence[Image], most: int) -> list[Image]:
+    """At most so many images, every class in its proportion, those with the smallest content hash: the same in each version."""
+    if len(images) <= most:
+        return list(images)
+    counts, ranks = Counter(image.label for image in images), Counter()
+    placed = []
+    for image in sorted(images, key=lambda image: image.sha256):
+        placed.append(((ranks[image.label] + 0.5) / counts[image.label], image.sha256, image))
+        ranks[image.label] += 1
+    return [image for _, _, image in sorted(placed, key=lambda entry: entry[:2])[:most]]

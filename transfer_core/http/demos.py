@@ -199,7 +199,8 @@ def told(row: dict[str, Any], classes: list[str], said: str) -> dict[str, Any]:
     if "error" in row:
         hint = Message(**row["hint"]).say(said) if row["hint"] else ""
         return {"file": row["file"], "error": Message(**row["error"]).say(said), "hint": hint}
-    return {"file": row["file"], "label": row["label"], "probabilities": dict(zip(classes, row["probabilities"], strict=True))}
+    return {"file": row["file"], "label": row["label"], "none_of_these": row["none_of_these"],
+            "probabilities": dict(zip(classes, row["probabilities"], strict=True))}
 
 
 def _address(request: Request) -> str:

@@ -9,6 +9,8 @@ from transfer_core.paths import studio_version
 
 _TEXT = {"type": "string"}
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_NONE = {"type": ["boolean", "null"], "description": "Is it so unsure that the photo may be of none of the classes? "
+                                                     "null: this model has no threshold for that"}
 
 
 def _object(needed: dict[str, Any], others: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -23,7 +25,8 @@ _SCHEMAS = {
     "Error": _object({"error": {**_TEXT, "description": "What happened"}, "hint": {**_TEXT, "description": "What to do"},
                       "code": {**_TEXT, "description": "Its name, which never changes"}}),
     "Prediction": {"oneOf": [
-        _object({"file": _TEXT, "label": _TEXT, "probabilities": {"type": "object", "additionalProperties": _SHARE}}),
+        _object({"file": _TEXT, "label": _TEXT, "none_of_these": _NONE,
+                 "probabilities": {"type": "object", "additionalProperties": _SHARE}}),
         _object({"file": _TEXT, "error": _TEXT, "hint": _TEXT})]},
     "Predictions": _object({"model": _TEXT, "predictions": _list({"$ref": "#/components/schemas/Prediction"})}),
     "Demo": _object({

@@ -258,6 +258,14 @@ def background(job: Job, store: Store) -> Work:
     return (yield from background(store.home.run(run.id), manifest, store.home, device=job.device))
 
 
+@TASKS.add("strangers", torch=False)
+def strangers(job: Job, store: Store) -> Work:
+    """Show a run photos of something else, to see how many it calls “perhaps none of these”."""
+    from transfer_core.jobs.strangers import ask_strangers
+
+    return (yield from ask_strangers(job, store))
+
+
 @TASKS.add("export", torch=True, stays=True)
 def export(job: Job, store: Store) -> Work:
     """Make one more format of a trained run. That it is there now, the run itself tells."""

@@ -10,6 +10,7 @@ from transfer_core.metrics.counts import balanced_accuracy, confusion_matrix, in
 from transfer_core.metrics.intervals import RESAMPLES, Z, wilson
 from transfer_core.metrics.ranking import Ranking, Tradeoff, orders, ranked, tradeoff
 from transfer_core.metrics.report import SCORES, log_loss, named_only, nested, report
+from transfer_core.metrics.unknown import none_below, strangers
 
 __all__ = [
            "RESAMPLES",
@@ -29,6 +30,7 @@ __all__ = [
            "mcnemar",
            "named_only",
            "nested",
+           "none_below",
            "orders",
            "packed",
            "paired_difference",
@@ -36,6 +38,7 @@ __all__ = [
            "ranked",
            "reliability",
            "report",
+           "strangers",
            "top_confusions", "tradeoff",
            "unpacked",
            "weighted_f1",

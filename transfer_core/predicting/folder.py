@@ -53,7 +53,8 @@ def _write(rows: BinaryIO, number: int, found: Prediction) -> None:
 
 
 def row_of(found: Prediction) -> dict[str, Any]:
-    """`{"file", "label", "probabilities"}`, or `{"file", "error", "hint"}` with the messages as data."""
+    """`{"file", "label", "none_of_these", "probabilities"}`, or `{"file", "error", "hint"}` with the messages as data."""
     if found.error:
         return {"file": found.file, "error": found.error.model_dump(), "hint": found.hint.model_dump() if found.hint else None}
-    return {"file": found.file, "label": found.label, "probabilities": [round(p, 6) for p in found.probabilities]}
+    return {"file": found.file, "label": found.label, "none_of_these": found.none_of_these,
+            "probabilities": [round(p, 6) for p in found.probabilities]}

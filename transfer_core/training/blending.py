@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transfer_core.datasets.manifest import Manifest
+from transfer_core.datasets.manifest import Manifest, spread
 from transfer_core.errors import BadRecipe, Unavailable
 from transfer_core.events import Averaged, Event, Progressed
 from transfer_core.images import Preprocessing
@@ -30,7 +30,7 @@ from transfer_core.training.calibrate import undivided
 from transfer_core.training.checkpoint import BEST
 from transfer_core.training.export.replay import read_json
 from transfer_core.training.fit import choose_device
-from transfer_core.training.instant.first_model import MOST_TRAINING, features_of, spread, take_head
+from transfer_core.training.instant.first_model import MOST_TRAINING, features_of, take_head
 from transfer_core.training.instant.head import best_head
 from transfer_core.training.models import Built, build, classifiers, load_run
 from transfer_core.training.pipeline import ImageInputs

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from transfer_core import metrics
 from transfer_core.datasets.manifest import Manifest
 from transfer_core.events import Evaluated, Event, Note
-from transfer_core.measured import predictions_file
+from transfer_core.measured import predictions, predictions_file
 from transfer_core.paths import Home, write_json
 from transfer_core.recipe import Recipe
 from transfer_core.training import calibrate
@@ -38,9 +39,9 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
 
     The model is made as sure as it is right by its validation images first, see `calibrate`.
 
-    Writes `predictions_<split>.jsonl`, `report.json` (`{split: report, "weights": sha256, "temperature": {"value", …}, …}`),
-    `config.json`, `model.onnx`, `<name>.zip`. Safe to run again: what was measured or made of the same weights is only reported
-    again.
+    Writes `predictions_<split>.jsonl`, `report.json` (`{split: report, "weights": sha256, "temperature": {"value", …},
+    "none_below": {"value", …}, …}`), `config.json`, `model.onnx`, `<name>.zip`. Safe to run again: what was measured or made of
+    the same weights is only reported again.
     A split without images is a `Note`; so is a format that could not be made, since the others still can.
     Raises `NotFound` when the folder holds no trained model.
     """
@@ -72,6 +73,8 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
                 yield event
     if known := temperature_of(run_folder / BEST):  # settled elsewhere: this model came in a zip
         report.setdefault("temperature", {"value": known})
+    # As the file gives them: what a page or a stranger's program says of a photo must be what is said here.
+    report["none_below"] = metrics.none_below([max(row["probabilities"]) for row in predictions(run_folder, "validation")])
     yield from _second(run, manifest, report, where)
     write_json(run_folder / REPORT, report)
     yield from export(run_folder, home, "zip", name=name)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from transfer_core.datasets.manifest import Manifest
+from transfer_core.datasets.manifest import Manifest, spread
 from transfer_core.errors import BadRecipe
 from transfer_core.events import Averaged, Event
 from transfer_core.paths import Home
@@ -22,7 +22,6 @@ from transfer_core.training.calibrate import undivided
 from transfer_core.training.checkpoint import BEST
 from transfer_core.training.export.replay import read_json
 from transfer_core.training.fit import choose_device
-from transfer_core.training.instant.first_model import spread
 from transfer_core.training.models import load_run
 from transfer_core.training.pipeline import ImageInputs
 

@@ -29,6 +29,7 @@ MOMENT = 0.8
 _BAD = 5
 """Broken files that are named; the others are counted."""
 _ID = re.compile(r"[0-9a-f]{32}")
+_NONE = {True: "yes", False: "no", None: ""}
 
 
 def get_ready(run: Job) -> None:
@@ -97,13 +98,14 @@ def _one(row: dict, classes: list[str], upload: str, run: Job) -> None:
     with picture:
         st.html(f'<img class="tried" src="/api/uploads/{upload}/{row["n"]}/preview.webp" alt="{escape(_name(row))}">')
     with says, st.container(key="answer"):
-        st.subheader(plain(label) if share >= UNSURE else t("predict.unsure", label=plain(label)), anchor=False)
+        doubt = "none" if row.get("none_of_these") else "unsure" if share < UNSURE else None
+        st.subheader(t(f"predict.{doubt}", label=plain(label)) if doubt else plain(label), anchor=False)
         bars = "".join(
             f'<li><span class="name">{escape(name)}</span>'
             f'<span class="track"><span style="width:{100 * value:.1f}%"></span></span>'
             f"<b>{escape(percent(value, 1))}</b></li>" for value, name in ranked[:10])
         st.html(f'<ol class="bars">{bars}</ol>')
-        st.caption(t("predict.always_a_class"))
+        st.caption(t("predict.none_help" if doubt == "none" else "predict.always_a_class"))
     if run.kind == "train":  # a first look keeps no weights
         heatmaps.offer(run, [{"upload": upload, "number": row["n"]}], "tried")
 
@@ -112,6 +114,8 @@ def _many(batch: PredictionBatch, state: BatchState, classes: list[str], upload:
     counts = sorted(((label, state.labels.get(label, 0)) for label in classes), key=lambda item: -item[1])
     st.markdown(t("predict.many", count=state.good) + " " + ", ".join(
         f"{plain(label)} {count}" for label, count in counts[:8] if count))
+    if state.none:
+        st.markdown(t("predict.none_many", count=state.none))
     table = None
     if state.finished:  # not while more is coming: 20,000 rows take seconds
         table, spreadsheet = _whole(str(batch.file), batch.file.stat().st_mtime_ns, classes, batch)
@@ -140,7 +144,7 @@ def _card(row: dict, classes: list[str], upload: str) -> str:
     ranked = _ranked(row, classes)[:3]
     bars = "".join(f'<li><span class="bar" style="width:{100 * value:.0f}%"></span><span>{escape(name)}</span>'
                    f"<b>{escape(percent(value))}</b></li>" for value, name in ranked)
-    unsure = "" if ranked[0][0] >= UNSURE else "? "
+    unsure = "∅ " if row.get("none_of_these") else "" if ranked[0][0] >= UNSURE else "? "
     return (f'<figure><img loading="lazy" src="/api/uploads/{upload}/{row["n"]}/preview.webp" alt="{escape(_name(row))}" '
             f'title="{escape(_name(row))}"><figcaption>{unsure}<b>{escape(row["label"])}</b></figcaption><ol>{bars}</ol></figure>')
 
@@ -149,10 +153,11 @@ def _csv(rows: list[dict], classes: list[str]) -> bytes:
     """A table for spreadsheets: byte-order mark for Chinese names in Excel; no cell that a spreadsheet would run."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(["file", "label", "probability", *map(_cell, classes)])
+    writer.writerow(["file", "label", "probability", "none_of_these", *map(_cell, classes)])
     for row in rows:
         shares = row["probabilities"]
-        writer.writerow([_cell(_name(row)), _cell(row["label"]), f"{max(shares):.6f}", *(f"{share:.6f}" for share in shares)])
+        writer.writerow([_cell(_name(row)), _cell(row["label"]), f"{max(shares):.6f}", _NONE[row.get("none_of_these")],
+                         *(f"{share:.6f}" for share in shares)])
     return out.getvalue().encode("utf-8-sig")
 
 

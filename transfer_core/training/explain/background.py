@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transfer_core.datasets.manifest import Image, Manifest, Split
+from transfer_core.datasets.manifest import Image, Manifest, Split, spread
 from transfer_core.errors import NotFound
 from transfer_core.events import Event, Progressed
 from transfer_core.metrics import mcnemar, wilson
 from transfer_core.paths import Home
 from transfer_core.training.evaluate import BATCH, full_float32
 from transfer_core.training.fit import choose_device
-from transfer_core.training.instant.first_model import spread
 from transfer_core.training.models import load_run
 from transfer_core.training.pipeline import ImageInputs, in_order
 

@@ -61,7 +61,8 @@ def export(folder: Path | str, home: Home, format: str, *, name: str = "model", 
 
 
 def _export(folder: Path, home: Home, choice: Any, name: str) -> Generator[Event, None, Exported]:
-    key = f"{sha256_of(folder / 'model.safetensors')} {name if choice.facts.get('named') else ''} {studio_version()}"
+    known = (read_json(folder / "report.json").get("none_below") or {}).get("value")  # the files say it, too
+    key = f"{sha256_of(folder / 'model.safetensors')} {name if choice.facts.get('named') else ''} {studio_version()} {known}"
     record = read_json(folder / RECORDS).get(choice.name, {})
     if record.get("key") != key or not (folder / record["file"]).is_file():
         yield Progressed(stage="exporting", done=0)

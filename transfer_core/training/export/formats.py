@@ -34,9 +34,9 @@ def timm_folder(run: Run) -> Path:
     """
     if not Structure.from_dict(read_json(run.folder / "info.json").get("structure")).usual:
         raise Unavailable("export_structure")
-    how = run.how
+    how, known = run.how, {"label_names": run.classes, "none_below": facts_of(run)["none_below"]}
     with replacing(run.folder / "config.json") as part:
-        save_config_for_hf(run.model, str(part), model_config={"label_names": run.classes}, data_config={
+        save_config_for_hf(run.model, str(part), model_config=known, data_config={
             "input_size": (3, *how.size), "crop_pct": how.crop_share, "crop_mode": how.crop_mode,
             "interpolation": how.interpolation, "mean": how.mean, "std": how.std})
     return run.folder / "model.safetensors"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 
 from transfer_core import metrics
-from transfer_core.datasets.manifest import Image, Manifest
+from transfer_core.datasets.manifest import Image, Manifest, spread
 from transfer_core.errors import BadRecipe, Unavailable
 from transfer_core.events import Evaluated, Event, Exported, Progressed
 from transfer_core.measured import predictions_file, write_predictions
@@ -90,18 +89,6 @@ def guess(manifest: Manifest, home: Home, out: Path | str, *, name: str = "model
     yield from _file(out, home, name)
     found["seconds"] = round(time.monotonic() - began, 2)
     return found
-
-
-def spread(images: Sequence[Image], most: int) -> list[Image]:
-    """At most so many images, every class in its proportion, those with the smallest content hash: the same in each version."""
-    if len(images) <= most:
-        return list(images)
-    counts, ranks = Counter(image.label for image in images), Counter()
-    placed = []
-    for image in sorted(images, key=lambda image: image.sha256):
-        placed.append(((ranks[image.label] + 0.5) / counts[image.label], image.sha256, image))
-        ranks[image.label] += 1
-    return [image for _, _, image in sorted(placed, key=lambda entry: entry[:2])[:most]]
 
 
 def features_of(recipe: Recipe, built: Built, chosen: dict[str, list[Image]], classes: Sequence[str], home: Home, out: Path,

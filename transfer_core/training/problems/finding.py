@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from transfer_core.datasets.manifest import Image, Manifest
+from transfer_core.datasets.manifest import Image, Manifest, spread
 from transfer_core.events import Event, Note, Progressed
 from transfer_core.paths import Home
 from transfer_core.recipe import DEFAULT_MODEL
-from transfer_core.training.instant.first_model import spread
 from transfer_core.training.problems.leaks import alike, leaks, row
 from transfer_core.training.problems.looking import look
 from transfer_core.training.problems.mislabelled import Suspects, suspects

@@ -77,7 +77,8 @@ function shown(file, row, words, unsure) {
   } else {
     const ranked = Object.entries(row.probabilities).sort((one, other) => other[1] - one[1]).slice(0, 5);
     const [label, share] = ranked[0];
-    says.append(make("h3", {}, share < unsure ? words.unsure.replace("{label}", () => label) : label));
+    const doubt = row.none_of_these ? words.none : share < unsure ? words.unsure : "{label}";
+    says.append(make("h3", {}, doubt.replace("{label}", () => label)));
     const bars = make("ol");
     for (const [name, value] of ranked) {
       const bar = make("li");
