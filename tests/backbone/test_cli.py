@@ -454,6 +454,8 @@ def test_the_whole_way_without_a_browser(run, tmp_path):
     assert report["accuracy"] == {"value": score["accuracy"], "low": score["low"], "high": score["high"]}
     assert report["ece"]["floor"] > 0 and report["temperature"] > 0 and report["classes"] == list("0123456789")
     assert all(report[name]["low"] <= report[name]["value"] <= report[name]["high"] for name in metrics.SCORES)
+    assert report["none_below"] is None  # a dozen validation photos promise nothing
+    assert run("evaluate", name, "--unrelated", str(tmp_path), "--json").answer["error"]["code"] == "no_threshold"
     same = run("compare", name, name, "--json").answer
     assert (same["verdict"], same["difference"], same["p_value"]) == ("no_difference_shown", 0, 1)
     Image.new("RGB", (32, 32), "white").save(tmp_path / "new.png")
