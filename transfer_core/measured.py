@@ -41,7 +41,7 @@ def temperature(folder: Path) -> dict[str, Any] | None:
 
 
 def none_below(folder: Path) -> dict[str, Any] | None:
-    """Below which confidence the model's files say “perhaps none of these” (see `metrics.none_below`); None where they do not."""
+    """Below which likeness the model's file says “perhaps none of these” (see `metrics.none_below`); None where it does not."""
     return _json(folder / "report.json").get("none_below")
 
 
@@ -49,17 +49,21 @@ def predictions_file(folder: Path, split: str) -> Path:
     return folder / f"predictions_{split}.jsonl"
 
 
-def write_predictions(file: Path, images: Sequence[Image], found: np.ndarray, classes: Sequence[str]) -> None:
-    """`found`: probabilities, images × classes. They are kept to seven digits, as many as float32 has."""
+def write_predictions(file: Path, images: Sequence[Image], found: np.ndarray, classes: Sequence[str],
+                      likeness: np.ndarray | None = None) -> None:
+    """`found`: probabilities, images × classes. They are kept to seven digits, as many as float32 has. `likeness`: of each image
+    to those the model learned from, where that is known (see `training.likeness`)."""
     with replacing(file) as part, part.open("w", encoding="utf-8") as lines:
-        for image, given in zip(images, found, strict=True):
+        for place, (image, given) in enumerate(zip(images, found, strict=True)):
             row = {"sha256": image.sha256, "file": image.file, "label": image.label,
                    "predicted": classes[int(given.argmax())], "probabilities": [float(f"{p:.7g}") for p in given]}
+            if likeness is not None:
+                row["likeness"] = float(f"{likeness[place]:.7g}")
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def predictions(folder: Path, split: str) -> list[dict[str, Any]]:
-    """One row per image: sha256, file, label, predicted, probabilities. Empty before they were measured."""
+    """One row per image: sha256, file, label, predicted, probabilities, maybe likeness. Empty before they were measured."""
     file = predictions_file(folder, split)
     if not file.is_file():
         return []

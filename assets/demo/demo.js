@@ -64,7 +64,10 @@
     const answer = await (await session).run({ [facts.input]: tensor });
     const logits = Array.from(answer[facts.output].data, (logit) => logit / facts.temperature), most = Math.max(...logits);
     const powers = logits.map((logit) => Math.exp(logit - most)), sum = powers.reduce((total, power) => total + power, 0);
-    return powers.map((power) => power / sum);
+    const shares = powers.map((power) => power / sum);
+    // Is it so unlike the photos the model learned from that it may be none of its classes?
+    shares.none = facts.none_below !== null && answer[facts.likeness].data[0] < facts.none_below;
+    return shares;
   }
 
   let line = Promise.resolve(); // one question at a time
@@ -99,8 +102,7 @@
     const ranked = facts.classes.map((label, place) => ({ label, share: shares[place] })).sort((a, b) => b.share - a.share);
     const [first] = ranked;
     at("answer").hidden = false;
-    const none = facts.none_below !== null && first.share < facts.none_below;
-    tell("verdict", none ? "none" : first.share < UNSURE ? "unsure" : "sure", { label: first.label });
+    tell("verdict", shares.none ? "none" : first.share < UNSURE ? "unsure" : "sure", { label: first.label });
     at("bars").replaceChildren(...ranked.slice(0, SHOWN).map(({ label, share }) => {
       const row = document.createElement("li"), name = document.createElement("span");
       const bar = document.createElement("i"), number = document.createElement("b");

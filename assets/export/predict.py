@@ -31,14 +31,17 @@ class Model:
         self.preprocessing = Preprocessing.from_dict(json.loads(facts["preprocessing"]))
         self.temperature = np.float32(json.loads(facts["temperature"]))
         self.none_below = json.loads(facts.get("none_below", "null"))
+        self.likeness = json.loads(facts.get("likeness", "null"))
         self.input, self.output = json.loads(facts["input"]), json.loads(facts["output"])
 
-    def probabilities(self, path: Path) -> np.ndarray:
-        """One picture file → the probability of each class, in the order of `classes`. Raises BadImage, OSError."""
+    def probabilities(self, path: Path) -> tuple[np.ndarray, bool | None]:
+        """One picture file → the probability of each class, in the order of `classes`; and whether it is so unlike the photos
+        the model learned from that it may be none of them (None: cannot tell). Raises BadImage, OSError."""
         image = preprocess(open_image(path), self.preprocessing)[None]
-        logits = self.session.run([self.output], {self.input: image})[0][0] / self.temperature
-        powers = np.exp(logits - logits.max())
-        return powers / powers.sum()
+        wanted = [self.output] if self.none_below is None else [self.output, self.likeness]
+        logits, *likeness = (given[0] for given in self.session.run(wanted, {self.input: image}))
+        powers = np.exp((logits - logits.max()) / self.temperature)
+        return powers / powers.sum(), bool(likeness[0] < self.none_below) if likeness else None
 
 
 def main() -> int:
@@ -52,11 +55,10 @@ def main() -> int:
     model, answers = Model(chosen.model), []
     for path in chosen.images:
         try:
-            given = model.probabilities(path)
+            given, none = model.probabilities(path)
         except (BadImage, OSError) as error:
             answers.append({"file": str(path), "error": str(error)})
             continue
-        none = None if model.none_below is None else bool(given.max() < model.none_below)
         answers.append({"file": str(path), "label": model.classes[int(given.argmax())], "none_of_these": none,
                         "probabilities": dict(zip(model.classes, map(float, given), strict=True))})
     if chosen.json:

@@ -126,7 +126,7 @@ def measured(store: Store, run: Job, split: str = "test") -> dict:
     report = metrics.report(truth, probabilities, CLASSES, dict.fromkeys(CLASSES, 28))
     folder = store.home.run(run.id)
     rows = [{"sha256": f"{number:064x}", "file": f"{CLASSES[label]}/{number}.jpg", "label": CLASSES[label],
-             "predicted": CLASSES[guess], "probabilities": list(map(float, given))}
+             "predicted": CLASSES[guess], "probabilities": list(map(float, given)), "likeness": float(given.max())}
             for number, (label, guess, given) in enumerate(zip(truth, said, probabilities, strict=True))]
     (folder / f"predictions_{split}.jsonl").write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
     (folder / "classes.json").write_text(json.dumps(CLASSES), "utf-8")
@@ -172,20 +172,22 @@ def thrown_away(store: Store) -> Job:
 
 
 def color_model(file: Path, none_below: float | None = None) -> None:
-    """An ONNX file as we export them: 10 × the mean of each colour channel."""
+    """An ONNX file as we export them: 10 × the mean of each colour channel; and the largest of these means as the likeness."""
     import onnx
     from onnx import TensorProto, helper
 
     graph = helper.make_graph(
         [helper.make_node("ReduceMean", ["input"], ["mean"], axes=[2, 3], keepdims=0),
-         helper.make_node("Mul", ["mean", "ten"], ["logits"])],
+         helper.make_node("Mul", ["mean", "ten"], ["logits"]),
+         helper.make_node("ReduceMax", ["mean"], ["likeness"], axes=[1], keepdims=0)],
         "colours", [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, 8, 8])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3]),
+         helper.make_tensor_value_info("likeness", TensorProto.FLOAT, ["n"])],
         [helper.make_tensor("ten", TensorProto.FLOAT, [1], [10.0])])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     how = Preprocessing(size=(8, 8), crop_share=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     facts = {"classes": CLASSES, "preprocessing": how.to_dict(), "temperature": 1.0, "none_below": none_below,
-             "input": "input", "output": "logits"}
+             "input": "input", "output": "logits", "likeness": "likeness"}
     helper.set_model_props(model, {"format": "transfer-studio/1", **{name: json.dumps(value) for name, value in facts.items()}})
     onnx.save(model, file)
 

@@ -44,7 +44,7 @@ def run(store):
 
 @pytest.fixture
 def others(store, tmp_path):
-    """Greys, which the model is not sure of, six blues, and a class it knows."""
+    """Greys, which are like nothing it learned from, six blues, and a class it knows."""
     colors = {"grey": [(90 + 9 * n, 90 + 9 * n, 90 + 9 * n) for n in range(14)], "sky": [(0, 0, 249 + n) for n in range(6)],
               "red": [(250 + n, 0, 0) for n in range(5)]}
     for label, own in colors.items():
@@ -113,7 +113,7 @@ def test_a_file_with_nonsense_for_a_threshold_is_not_ours(tmp_path):
 @pytest.mark.parametrize("language", languages())
 def test_it_is_offered_asked_once_and_told(visit, store, run, others, language):
     app = visit("evaluate", run=run.id, lang=language)
-    assert not app.exception and say("unknown.text", language, threshold="90", n=40) in texts(app)
+    assert not app.exception and say("unknown.text", language, n=40) in texts(app)
     assert say("unknown.own", language, n=18, below=17, share="94", low="74", high="99") in texts(app)
     app.button(key="unknown-button").click().run()
     (job,) = store.jobs("strangers")

@@ -13,6 +13,7 @@ from trained_run import odd_pictures, trained
 
 from transfer_core.metrics import none_below, strangers, unknown
 from transfer_core.predictor import Predictor
+from transfer_core.training import knowing
 from transfer_core.training.export import export
 from transfer_core.training.finish import finish
 
@@ -53,9 +54,10 @@ def test_strangers_are_counted_and_ties_are_half_a_win():
 
 @pytest.fixture(scope="module")
 def settled(tmp_path_factory):
-    """A finished run whose second least sure validation photo of eight is the threshold."""
+    """A finished run whose second least familiar validation photo of eight is the threshold."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(unknown, "REFUSED", 0.3)
+        patch.setattr(knowing, "MOST", 5)  # else every photo is like one the model learned from: itself
         run = trained(tmp_path_factory.mktemp("settled"))
         list(finish(run.folder, run.manifest, run.home, name="x", device="cpu"))
     return run
@@ -64,13 +66,12 @@ def settled(tmp_path_factory):
 def test_every_file_says_the_same(settled, tmp_path):
     threshold = json.loads((settled.folder / "report.json").read_text("utf-8"))["none_below"]["value"]
     rows = [json.loads(line) for line in (settled.folder / "predictions_validation.jsonl").read_text("utf-8").splitlines()]
-    assert sum(max(row["probabilities"]) < threshold for row in rows) == 1
+    assert sum(row["likeness"] < threshold for row in rows) == 1
     predictor = Predictor(settled.folder / "model.onnx")
     assert predictor.none_below == threshold
     answers = predictor.predict_files(list(odd_pictures().values()))
     assert [answer.none_of_these for answer in answers].count(True) == 1
-    assert all(answer.none_of_these == (max(answer.probabilities) < threshold) for answer in answers)
-    assert json.loads((settled.folder / "config.json").read_text("utf-8"))["none_below"] == threshold
+    assert [answer.likeness for answer in answers] == pytest.approx([row["likeness"] for row in rows], abs=1e-4)
     for event in export(settled.folder, settled.home, "python", name="x", out=tmp_path):
         assert event
     for name, content in odd_pictures().items():

@@ -22,8 +22,9 @@ def ask_strangers(job: Job, store: Store) -> Generator[Event, None, dict[str, An
     those of a class that it knows, are left out.
 
     Returns what `metrics.strangers` says of its test photos (validation, where there are none) and these, with `"threshold"`,
-    `"split"`, `"skipped"` (no usable photos), `"left_out"`, and `"taken": [{"file", "sha256", "label", "probability"}]`, the
-    surest of those above the threshold. Raises `BadInput` `no_threshold` for a file without one, and `no_strangers`.
+    `"split"`, `"skipped"` (no usable photos), `"left_out"`, and `"taken": [{"file", "sha256", "label", "likeness",
+    "probability"}]`, those above the threshold, the likest first. Raises `BadInput` `no_threshold` for a file without one, and
+    `no_strangers`.
     """
     from transfer_core import metrics
     from transfer_core.predictor import BATCH, Predictor
@@ -36,7 +37,7 @@ def ask_strangers(job: Job, store: Store) -> Generator[Event, None, dict[str, An
     split = next((split for split in SPLITS if predictions(folder, split)), None)
     if split is None:
         raise NotFound("no_split", split="test")
-    known = [max(row["probabilities"]) for row in predictions(folder, split)]
+    known = [row["likeness"] for row in predictions(folder, split)]
     photos, left_out = _photos(job, store, predictor.classes, {
         row["sha256"] for each in SPLITS for row in predictions(folder, each)} | _learned(run, store))
     asked, skipped = [], 0
@@ -47,12 +48,12 @@ def ask_strangers(job: Job, store: Store) -> Generator[Event, None, dict[str, An
             if answer.error:
                 skipped += 1
             else:
-                asked.append({"file": photo[1], "sha256": photo[2], "label": answer.label,
+                asked.append({"file": photo[1], "sha256": photo[2], "label": answer.label, "likeness": answer.likeness,
                               "probability": max(answer.probabilities)})
     if not asked:
         raise BadInput("no_strangers", count=left_out)
-    found = metrics.strangers(known, [each["probability"] for each in asked], predictor.none_below)
-    taken = sorted((each for each in asked if each["probability"] >= predictor.none_below), key=lambda each: -each["probability"])
+    found = metrics.strangers(known, [each["likeness"] for each in asked], predictor.none_below)
+    taken = sorted((each for each in asked if each["likeness"] >= predictor.none_below), key=lambda each: -each["likeness"])
     return {**found, "threshold": predictor.none_below, "split": split, "skipped": skipped, "left_out": left_out,
             "taken": taken[:SHOWN]}
 

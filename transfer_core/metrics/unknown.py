@@ -1,4 +1,4 @@
-"""“None of these”: below which confidence a photo may be of none of the classes a model knows."""
+"""“None of these”: below which likeness a photo may be of none of the classes a model knows."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ FEWEST = math.ceil(1 / REFUSED) - 1
 """Images below which no threshold keeps that promise."""
 
 
-def none_below(confidence: Sequence[float] | np.ndarray) -> dict[str, Any] | None:
-    """The threshold for the largest probability of an image (Hendrycks & Gimpel 2017, arXiv:1610.02136), from the confidences of
-    validation images of the known classes: `{"value", "share", "n"}`; None for fewer than `FEWEST`.
+def none_below(likeness: Sequence[float] | np.ndarray) -> dict[str, Any] | None:
+    """The threshold from the likeness (see `training.likeness`) of validation images of the known classes: `{"value", "share",
+    "n"}`; None for fewer than `FEWEST`.
 
     A new image of the known classes lies below it with a probability of at most `share`, whatever the model (split conformal
     prediction: Vovk et al. 2005; Angelopoulos & Bates 2023, arXiv:2107.07511, §1). That much is promised of images drawn like
     these; how many strangers it finds is not, and can only be measured (`strangers`).
     """
-    given = np.sort(np.asarray(confidence, float))
+    given = np.sort(np.asarray(likeness, float))
     rank = math.floor(REFUSED * (len(given) + 1) + 1e-9)
     if rank < 1:
         return None
@@ -41,8 +41,8 @@ def share_below(below: int, n: int) -> dict[str, Any]:
 
 
 def strangers(known: Sequence[float] | np.ndarray, unknown: Sequence[float] | np.ndarray, threshold: float) -> dict[str, Any]:
-    """How well confidence parts images of the known classes from others: of both the share below the threshold with its 95 %
-    interval (Wilson), and the chance that a known image is the surer of two, 0.5 being luck (area under the ROC curve).
+    """How well likeness parts images of the known classes from others: of both the share below the threshold with its 95 %
+    interval (Wilson), and the chance that a known image has the larger one of two, 0.5 being luck (area under the ROC curve).
 
     Returns `{"known": {"n", "below", "share", "low", "high"}, "unknown": {…}, "auc"}`. Raises `ValueError` when either is empty.
     """

@@ -60,12 +60,14 @@ def full_float32() -> Iterator[None]:
 
 def evaluate(model: nn.Module, classes: Sequence[str], how: Preprocessing, manifest: Manifest, split: Split, home: Home,
              out: Path, device: torch.device | str = "cpu", stored: StoredAnswers | None = None,
-             settle: Callable[[np.ndarray, np.ndarray], float] | None = None) -> Iterator[Event]:
+             settle: Callable[[np.ndarray, np.ndarray], float] | None = None,
+             alike: Callable[[int], np.ndarray | None] | None = None) -> Iterator[Event]:
     """Measure one split that has images; last event: `Evaluated`. Writes `predictions_<split>.jsonl` into `out`.
 
     `stored` answers from stored activations where it can, the same to 1e-6. `settle` is told the logits and labels, and gives the
-    temperature by which the model's logits are divided from then on. The report counts the classes of `classes`;
-    images of a class the model does not know are not among the split.
+    temperature by which the model's logits are divided from then on. `alike` is asked afterwards how like the images just seen,
+    so many, are to those the model learned from (see `likeness`). The report counts the classes of `classes`; images of a class
+    the model does not know are not among the split.
     """
     known = set(classes)
     images = [image for image in manifest.of(split) if image.label in known]
@@ -75,6 +77,6 @@ def evaluate(model: nn.Module, classes: Sequence[str], how: Preprocessing, manif
     if not np.isfinite(logits).all():
         raise TrainingFailed("model_gives_nan")
     found = softmax(logits / np.float32(settle(logits, inputs.labels.numpy()) if settle else 1.0))
-    write_predictions(predictions_file(out, split), images, found, classes)
+    write_predictions(predictions_file(out, split), images, found, classes, alike(len(images)) if alike else None)
     counts = Counter(image.label for image in manifest.of("train"))
     yield Evaluated(split=split, report=metrics.report(inputs.labels.numpy(), found, classes, counts))

@@ -18,13 +18,14 @@ from transfer_core.events import Evaluated, Event, Note
 from transfer_core.measured import predictions, predictions_file
 from transfer_core.paths import Home, write_json
 from transfer_core.recipe import Recipe
-from transfer_core.training import calibrate
+from transfer_core.training import calibrate, knowing
 from transfer_core.training.calibrate import temperature_of
 from transfer_core.training.checkpoint import BEST, SOURCE_HEAD
 from transfer_core.training.evaluate import evaluate
 from transfer_core.training.export import export, sha256_of
 from transfer_core.training.export.replay import Run, open_run, read_json
 from transfer_core.training.fit import choose_device
+from transfer_core.training.likeness import alike
 from transfer_core.training.models import classifiers, head_tensors, shaped
 from transfer_core.training.prefix.answers import StoredAnswers
 from transfer_core.words import message
@@ -57,6 +58,10 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
     report["images"] = {split: len(manifest.of(split)) for split in ("train", "validation", "test")}
     report["counts"] = manifest.counts()
     where = choose_device(device)
+    if "likeness" not in report:
+        bank = yield from knowing.collect(run.model, run.classes, run.how, manifest, home, run_folder, where)
+        report["likeness"] = {"images": 0 if bank is None else len(bank)}
+    bank = knowing.kept(run_folder)
     for split in ("validation", "test"):
         if not manifest.of(split):
             predictions_file(run_folder, split).unlink(missing_ok=True)
@@ -66,15 +71,17 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
         else:
             stored = StoredAnswers(run_folder, run.model, home, where)
             settle = _settling(run, report) if split == "validation" else None
-            for event in evaluate(run.model, run.classes, run.how, manifest, split, home, run_folder, where, stored, settle):
-                if isinstance(event, Evaluated):
-                    report[split] = event.report
-                    write_json(run_folder / REPORT, report)
-                yield event
+            with alike(run.model, bank) as asked:
+                for event in evaluate(run.model, run.classes, run.how, manifest, split, home, run_folder, where, stored, settle,
+                                      asked):
+                    if isinstance(event, Evaluated):
+                        report[split] = event.report
+                        write_json(run_folder / REPORT, report)
+                    yield event
     if known := temperature_of(run_folder / BEST):  # settled elsewhere: this model came in a zip
         report.setdefault("temperature", {"value": known})
-    # As the file gives them: what a page or a stranger's program says of a photo must be what is said here.
-    report["none_below"] = metrics.none_below([max(row["probabilities"]) for row in predictions(run_folder, "validation")])
+    report["none_below"] = metrics.none_below([row["likeness"] for row in predictions(run_folder, "validation")
+                                               if "likeness" in row])
     yield from _second(run, manifest, report, where)
     write_json(run_folder / REPORT, report)
     yield from export(run_folder, home, "zip", name=name)

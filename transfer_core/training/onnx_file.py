@@ -21,12 +21,13 @@ from transfer_core.predictor import FORMAT
 OPSET = 20
 QUICK_OPSET = 17
 """The newest that the older exporter writes without a warning."""
-INPUT, OUTPUT = "images", "logits"
+INPUT, OUTPUT, LIKENESS = "images", "logits", "likeness"
 log = logging.getLogger(__name__)
 
 
-def write_onnx(model: nn.Module, how: Preprocessing, facts: dict[str, Any], file: Path, *, quick: bool = False) -> None:
-    """Write `model` (in eval mode, on the processor): float32 `images` N × 3 × H × W → `logits` N × classes.
+def write_onnx(model: nn.Module, how: Preprocessing, facts: dict[str, Any], file: Path, *more: str, quick: bool = False) -> None:
+    """Write `model` (in eval mode, on the processor): float32 `images` N × 3 × H × W → `logits` N × classes, and what else it
+    gives, under the names in `more`.
 
     `facts` become metadata, each value as JSON, beside `input`, `output` and `opset`. `quick` takes torch's older exporter
     first: 0.4 s instead of 3 to 6 (EfficientNet-Lite0). It is deprecated, so not for files that go out into the world.
@@ -38,7 +39,7 @@ def write_onnx(model: nn.Module, how: Preprocessing, facts: dict[str, Any], file
             return
         except Exception as error:  # noqa: BLE001 — an operation it does not know; the other one may
             log.info("not with the quick exporter: %r", error)
-    program = _translate(model.eval().cpu(), how)
+    program = _translate(model.eval().cpu(), how, [OUTPUT, *more])
     written = program.model
     # torch notes the source line of every operation: paths of this machine, and a tenth of a small file.
     for node in written.graph.all_nodes():
@@ -71,9 +72,9 @@ def _metadata(facts: dict[str, Any], opset: int) -> dict[str, str]:
             for name, fact in {**facts, "input": INPUT, "output": OUTPUT, "opset": opset}.items()}
 
 
-def _translate(model: nn.Module, how: Preprocessing) -> Any:
+def _translate(model: nn.Module, how: Preprocessing, outputs: list[str]) -> Any:
     options: dict[str, Any] = {"dynamo": True, "optimize": True, "opset_version": OPSET, "input_names": [INPUT],
-                               "output_names": [OUTPUT], "verbose": False}
+                               "output_names": outputs, "verbose": False}
     with as_exported(model):
         try:
             batch = torch.export.Dim("batch", min=1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from pages.shared import backend, working
@@ -22,16 +21,16 @@ from transfer_core.store import Dataset, Job
 
 def show(run: Job, results: Results) -> None:
     """Nothing where only the named classes are known."""
-    if results.report.get("ece") is None:
+    if results.report.get("ece") is None:  # a run that came in a zip without its photos
         return
     st.subheader(t("unknown.title"), anchor="unknown")
     threshold = measured.none_below(backend.home().run(run.id))
     if threshold is None:
         st.caption(f":material/info: {t('unknown.missing', few=FEWEST)}")
         return
-    st.markdown(t("unknown.text", threshold=_rounded(threshold["value"]), n=threshold["n"]))
+    st.markdown(t("unknown.text", n=threshold["n"]))
     if results.split == "test":
-        below = int((np.array([max(row["probabilities"]) for row in results.predictions]) < threshold["value"]).sum())
+        below = sum(row["likeness"] < threshold["value"] for row in results.predictions)
         st.markdown(t("unknown.own", **_told(share_below(below, len(results.predictions)))))
     job = _asked(run)
     if job is not None and job.live:
@@ -72,11 +71,6 @@ def _ask(run: Job, dataset: Dataset) -> None:
 def _told(found: dict[str, Any]) -> dict[str, Any]:
     return {"n": found["n"], "below": found["below"],
             **{name: f"{100 * found[name]:.0f}" for name in ("share", "low", "high")}}
-
-
-def _rounded(threshold: float) -> str:
-    """With as many digits as tell it from certainty."""
-    return f"{100 * threshold:.0f}" if threshold < 0.99 else f"{100 * threshold:.2f}"
 
 
 def _tell(found: dict[str, Any]) -> None:

@@ -156,7 +156,8 @@ def _predictor(run: Run, file: Path, format: str) -> Predictor:  # noqa: A002
 
 def _predicted(run: Run, predictor: Predictor) -> Callable[[Rows], np.ndarray]:
     return lambda rows: np.array([
-        one.probabilities for one in predictor.predict_files([run.home.image(row["sha256"]) for row in rows])])
+        [*one.probabilities, *([] if one.likeness is None else [one.likeness])]
+        for one in predictor.predict_files([run.home.image(row["sha256"]) for row in rows])])
 
 
 def _asked(run: Run, model: Callable[[torch.Tensor], Any], one_by_one: bool = False) -> Callable[[Rows], np.ndarray]:

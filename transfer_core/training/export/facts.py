@@ -13,7 +13,6 @@ from transfer_core.training.export.replay import Run
 def facts_of(run: Run) -> dict[str, Any]:
     """All that is needed to ask a file about a photo, and where it came from."""
     return {"classes": run.classes, "preprocessing": run.how.to_dict(), "temperature": 1.0,
-            "none_below": (run.report.get("none_below") or {}).get("value"),
             "architecture": run.recipe["model"], "run": run.folder.name, "studio_version": studio_version()}
 
 

@@ -15,11 +15,13 @@ from transfer_core.datasets.manifest import Manifest
 from transfer_core.errors import Unavailable
 from transfer_core.paths import assets, replacing
 from transfer_core.registry import Registry
+from transfer_core.training import knowing
 from transfer_core.training.card import model_card
 from transfer_core.training.export import checks, int8, one_page
 from transfer_core.training.export.facts import facts_of, file_name
 from transfer_core.training.export.replay import RECORDS, Run, read_json
-from transfer_core.training.onnx_file import as_exported, write_onnx
+from transfer_core.training.likeness import answering
+from transfer_core.training.onnx_file import LIKENESS, as_exported, write_onnx
 from transfer_core.training.restore import MANIFEST, NAME, PICTURES
 from transfer_core.training.structure import Structure
 
@@ -34,9 +36,9 @@ def timm_folder(run: Run) -> Path:
     """
     if not Structure.from_dict(read_json(run.folder / "info.json").get("structure")).usual:
         raise Unavailable("export_structure")
-    how, known = run.how, {"label_names": run.classes, "none_below": facts_of(run)["none_below"]}
+    how = run.how
     with replacing(run.folder / "config.json") as part:
-        save_config_for_hf(run.model, str(part), model_config=known, data_config={
+        save_config_for_hf(run.model, str(part), model_config={"label_names": run.classes}, data_config={
             "input_size": (3, *how.size), "crop_pct": how.crop_share, "crop_mode": how.crop_mode,
             "interpolation": how.interpolation, "mean": how.mean, "std": how.std})
     return run.folder / "model.safetensors"
@@ -44,9 +46,17 @@ def timm_folder(run: Run) -> Path:
 
 @EXPORTERS.add("onnx", check=checks.onnx)
 def onnx(run: Run) -> Path:
-    """One file for any language and device, with class names and preprocessing inside. This is what the Predict page runs."""
-    file = run.folder / "model.onnx"
-    write_onnx(run.model, run.how, facts_of(run), file)
+    """One file for any language and device, with class names and preprocessing inside. This is what the Predict page runs.
+
+    Where the run knows from what likeness on a photo is of its classes (see `training.likeness`), it answers that, too.
+    """
+    file, bank = run.folder / "model.onnx", knowing.kept(run.folder)
+    threshold = (run.report.get("none_below") or {}).get("value")
+    if bank is None or threshold is None:
+        write_onnx(run.model, run.how, facts_of(run), file)
+    else:
+        with answering(run.model, bank) as model:
+            write_onnx(model, run.how, {**facts_of(run), "none_below": threshold, "likeness": LIKENESS}, file, LIKENESS)
     return file
 
 

@@ -49,13 +49,26 @@ def quantize(run: Run, original: Path, file: Path) -> Path:
         try:
             quant_pre_process(str(original), str(ready), skip_symbolic_shape=True)
             quantize_static(str(ready), str(made), Reader(), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
-                            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+                            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+                            nodes_to_exclude=_beside(onnx.load(ready).graph, json.loads(facts["output"])))
         finally:
             quiet.setLevel(level)
         written = onnx.load(made)
         onnx.helper.set_model_props(written, facts)
         onnx.save_model(written, str(part))
     return file
+
+
+def _beside(graph: Any, output: str) -> list[str]:
+    """Names of the nodes that `output` does not need: a likeness of rounded numbers would be another one."""
+    makers = {made: node for node in graph.node for made in node.output}
+    needed, waiting = set(), [output]
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is not None and node.name not in needed:
+            needed.add(node.name)
+            waiting.extend(node.input)
+    return [node.name for node in graph.node if node.name not in needed]
 
 
 def _inputs(run: Run, name: str) -> Iterator[dict[str, np.ndarray]]:

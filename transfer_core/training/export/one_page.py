@@ -93,7 +93,8 @@ def _facts(run: Run, model: Path, measured: dict[str, Any]) -> dict[str, Any]:
     predictor = Predictor(model)
     width, height = _CHECKED
     return {
-        **{name: predictor.facts[name] for name in ("classes", "preprocessing", "temperature", "none_below", "input", "output")},
+        **{name: predictor.facts.get(name) for name in ("classes", "preprocessing", "temperature", "input", "output",
+                                                        "none_below", "likeness")},
         "measured": measured,
         "check": {"width": width, "height": height,
                   "probabilities": [float(f"{share:.7g}") for share in predictor.predict([drawn(width, height)])[0]]},

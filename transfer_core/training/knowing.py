@@ -1,0 +1,48 @@
+"""What a run's model sees in the photos it learned from, kept so that its file can tell photos of something else (`likeness`)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from transfer_core.datasets.manifest import Manifest, spread
+from transfer_core.events import Event
+from transfer_core.images import Preprocessing
+from transfer_core.paths import Home, replacing
+from transfer_core.training.evaluate import logits_of
+from transfer_core.training.likeness import last_layer, units, watched
+from transfer_core.training.pipeline import ImageInputs
+from transfer_core.training.prefix.answers import StoredAnswers
+
+FILE = "likeness.npy"
+MOST = 500
+"""Training images whose features are kept: with EfficientNet-Lite0 2.5 MB of a file of 16."""
+
+
+def collect(model: nn.Module, classes: list[str], how: Preprocessing, manifest: Manifest, home: Home, folder: Path,
+            where: torch.device) -> Generator[Event, None, np.ndarray | None]:
+    """Keep the features of up to `MOST` training images in the run's folder: float32 K × D, each of length 1. None, and no file,
+    for a model without one last linear layer."""
+    (folder / FILE).unlink(missing_ok=True)
+    images = spread([image for image in manifest.of("train") if image.label in set(classes)], MOST)
+    if not images or last_layer(model) is None:
+        return None
+    inputs = ImageInputs.of(images, classes, home, how)
+    with watched(model) as features:
+        if (yield from StoredAnswers(folder, model, home, where).logits(inputs)) is None:
+            yield from logits_of(model, inputs, where)
+        found = features(len(images))
+    if found is None or not np.isfinite(found).all():
+        return None
+    found = units(found)
+    with replacing(folder / FILE) as part, part.open("wb") as out:
+        np.save(out, found)
+    return found
+
+
+def kept(folder: Path) -> np.ndarray | None:
+    return np.load(folder / FILE, allow_pickle=False) if (folder / FILE).is_file() else None
