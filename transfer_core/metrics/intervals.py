@@ -53,11 +53,11 @@ def on_logits(value: float, error: float, least: float) -> tuple[float, float]:
     """95 % interval of a score between 0 and 1 with this standard error, made where it has no ends: on its logit.
 
     Near 1, scores scatter downwards only; a middle 95 % of resamples is then too high and too narrow (`bench/coverage.py`).
-    `least`: how far from the ends the score is taken to be.
+    `least`: how far from the ends the score is taken to be; the score itself always lies in its interval.
     """
     inside = min(max(value, least), 1 - least)
     middle, half = math.log(inside / (1 - inside)), Z * error / (inside * (1 - inside))
-    return 1 / (1 + math.exp(half - middle)), 1 / (1 + math.exp(-half - middle))
+    return min(value, 1 / (1 + math.exp(half - middle))), max(value, 1 / (1 + math.exp(-half - middle)))
 
 
 def percentiles(values: np.ndarray) -> tuple[float, float]:
