@@ -35,7 +35,7 @@ def evaluate(
     classes = json.loads((folder / "classes.json").read_text("utf-8"))
     scores = ("accuracy", "low", "high", "baseline", "balanced_accuracy", "macro_f1")
     score = {name: f"{100 * report[name]:.1f}" for name in scores}
-    text = say("cli.report", language(), split=say(f"cli.{split}", language()), n=report["n"], **score)
+    text = say("cli.scored", language(), split=say(f"cli.{split}", language()), n=report["n"], **score)
     return Answer({"run": job.id, "split": split, "classes": classes, "temperature": settled, **nested(report)},
                   f"{text}\n\n{table(report['per_class'])}")
 

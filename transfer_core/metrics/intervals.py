@@ -27,6 +27,16 @@ def wilson(correct: float, n: int) -> tuple[float, float]:
     return (0.0 if correct == 0 else middle - half), (1.0 if correct == n else middle + half)
 
 
+def f1_interval(right: int, support: int, predicted: int) -> tuple[float, float]:
+    """95 % interval of the F1 of one class: `right` of `support` photos were found, among `predicted` that were said to be it.
+
+    F1 = 2 J / (1 + J) grows with J = right / (support + predicted − right), the share of right ones among all photos that are of
+    the class or were said to be; Wilson's bounds of J are carried over.
+    """
+    low, high = wilson(right, support + predicted - right)
+    return 2 * low / (1 + low), 2 * high / (1 + high)
+
+
 def drawn(labels: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Resamples of n images, with replacement within each class: how often each image was drawn, float32 some × n, part by part.
 
