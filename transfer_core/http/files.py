@@ -53,7 +53,7 @@ def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
 
         run, said = request.path_params["run"], request.query_params.get("lang") or language(request)
         async with reports:
-            name, content = await run_in_threadpool(lambda: (averages.named(store, store.job(run)), report(store, run, said)))
+            content, name = await run_in_threadpool(lambda: (report(store, run, said), averages.named(store, store.job(run))))
         name = quote(f"{file_name(name)} report.html")
         return Response(content, media_type="text/html", headers={
             "content-disposition": f"attachment; filename*=utf-8''{name}", "cache-control": "private, no-cache",

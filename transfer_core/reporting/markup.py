@@ -14,6 +14,7 @@ LONGEST = 120
 """Letters of a stranger's name that are shown; the rest is in its title."""
 _PLACE = re.compile("\ue000(\\d+)\ue001")
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
+_AFTER_FULL_STOP = re.compile("(?<=[。！？：）]) ")
 _CODE = re.compile(r"`(.+?)`")
 
 
@@ -81,7 +82,8 @@ class Voice:
 
 
 def paragraph(*parts: Html, kind: str = "") -> str:
-    return f"<p{_class(kind)}>{' '.join(map(str, parts))}</p>"
+    text = _AFTER_FULL_STOP.sub("", " ".join(map(str, parts)))  # Chinese puts no space between sentences
+    return f"<p{_class(kind)}>{text}</p>"
 
 
 def items(parts: Iterable[Html], kind: str = "") -> str:

@@ -46,14 +46,17 @@ def _scale(facts: Facts, voice: Voice, percent: dict[str, str]) -> str:
     """From 0 to 100: the interval as a band, the score as a mark, the baseline as a dashed line."""
     low, high, score, base = (100 * facts.report[name] for name in ("low", "high", "accuracy", "baseline"))
     alt = plain(voice.text("evaluate.picture_alt", **percent))
+    side, where = ("start", 4) if base < 50 else ("end", -4)
+    told = f"{voice.text('evaluate.baseline')} {percent['baseline']} %"
     return (f'<svg class="scale" viewBox="0 0 400 44" role="img" aria-label="{alt}" font-size="11" fill="currentColor">'
             '<rect x="10" y="14" width="380" height="12" rx="6" fill-opacity=".1"/>'
             f'<rect x="{10 + 3.8 * low:.1f}" y="14" width="{3.8 * (high - low):.1f}" height="12" rx="3" fill="#2f74c0" '
             'fill-opacity=".45"/>'
-            f'<line x1="{10 + 3.8 * base:.1f}" x2="{10 + 3.8 * base:.1f}" y1="8" y2="32" stroke="currentColor" '
+            f'<line x1="{10 + 3.8 * base:.1f}" x2="{10 + 3.8 * base:.1f}" y1="8" y2="42" stroke="currentColor" '
             'stroke-width="1.5" stroke-dasharray="3 3"/>'
+            f'<text x="{10 + 3.8 * base + where:.1f}" y="41" text-anchor="{side}" font-size="10">{plain(told)}</text>'
             f'<rect x="{8.5 + 3.8 * score:.1f}" y="8" width="3" height="24" rx="1.5" fill="#2f74c0"/>'
-            '<text x="10" y="43">0 %</text><text x="390" y="43" text-anchor="end">100 %</text></svg>')
+            '<text x="10" y="9" font-size="10">0 %</text><text x="390" y="9" text-anchor="end" font-size="10">100 %</text></svg>')
 
 
 def _about(facts: Facts, voice: Voice) -> list[tuple[Html, Html]]:
