@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import averages, needs
+from pages.shared import averages, needs, report
 from pages.shared.evaluate import confusions, folds, kept, looks, mixture, score, thresholds, trust, unknown
 from pages.shared.evaluate.results import load
 from pages.shared.text import t
@@ -16,6 +16,7 @@ if run is not None:
     results = load(run.id)
     if results is None:
         st.info(t("evaluate.none"), icon=":material/info:")
+        report.offer(run)
     else:
         if run.payload.get("claimed"):
             st.warning(t("evaluate.claimed"), icon=":material/inventory_2:")
@@ -32,5 +33,6 @@ if run is not None:
         thresholds.show(results)
         kept.show(run.id)
         mixture.show(run)
+        report.offer(run)
         needs.next_step("predict", t("evaluate.next"))
         again(run)

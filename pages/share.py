@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import needs
+from pages.shared import needs, report
 from pages.shared.share import files, making, publishing, pushing, snippets
 from pages.shared.text import t
 from pages.shared.train.follow import follow
@@ -12,6 +12,7 @@ run = needs.trained_run()
 if run is not None:
     exported = follow(run.id).exported
     name = files.show(run.id, exported)
+    report.offer(run)
     if exported:
         making.show(run, exported)
     snippets.show(name, timm=bool({"timm", "safetensors"} & set(exported)))  # the second is what it was called before

@@ -110,6 +110,12 @@ def replacing(path: Path):
         part.unlink(missing_ok=True)
 
 
+def file_name(name: str) -> str:
+    """A name a person chose as a file name that every system takes: no separators, no control characters, at most 100 bytes."""
+    kept = "".join("-" if sign in '/\\:*?"<>|' or not sign.isprintable() else sign for sign in name).strip(" .-")
+    return kept.encode("utf-8", "ignore")[:100].decode("utf-8", "ignore").strip(" .-") or "model"
+
+
 def write_json(path: Path, content: object) -> None:
     """Write or replace a file, whole or not at all."""
     with replacing(path) as part:

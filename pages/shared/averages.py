@@ -6,7 +6,8 @@ import streamlit as st
 
 from pages.shared import backend, navigation
 from pages.shared.model.numbers import local
-from pages.shared.text import plain, t
+from pages.shared.text import plain, t, told
+from transfer_core import sentences
 from transfer_core.errors import NotFound
 from transfer_core.events import Averaged
 from transfer_core.store import Job
@@ -40,15 +41,7 @@ def made(run: Job) -> None:
 
 def sentence(run: Job) -> str:
     """What it is, also before it is made."""
-    if mixture := run.payload.get("mixture"):
-        return t("mixture.made.mixture", share=_percent(mixture["alpha"]), rest=_percent(1 - mixture["alpha"]))
-    averaged = _averaged(run)
-    if averaged is None:
-        return t("mixture.made.waiting_soup", count=len(run.payload["soup"]["runs"]))
-    count, tried = len(averaged["runs"]), len(averaged["order"])
-    if count == tried:
-        return t("mixture.made.soup", count=count)
-    return t("mixture.made.soup_one" if count == 1 else "mixture.made.soup_of", count=count, tried=tried)
+    return told(sentences.averaged(run.payload, run.result))
 
 
 def _averaged(run: Job) -> dict | None:

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import reported_run
 import stories
 from PIL import Image
 
@@ -31,8 +32,8 @@ from transfer_core.source_losses import SOURCE_LOSSES
 from transfer_core.words import message
 
 COMMANDS = ("cache", "check", "crossvalidate", "app", "import", "datasets", "guess", "models", "train", "runs", "show", "stop",
-            "sweep", "blend", "soup", "evaluate", "compare", "predict", "explain", "background", "export", "import-project",
-            "publish", "unpublish", "demos", "push")
+            "sweep", "blend", "soup", "evaluate", "compare", "predict", "explain", "background", "export", "report",
+            "import-project", "publish", "unpublish", "demos", "push")
 SCORE = {"n": 42, "accuracy": 0.9, "low": 0.8, "high": 0.95, "macro_f1": 0.9}
 RESULT = {"epochs": 1, "validation": SCORE, "test": SCORE, "seconds": 1.0}
 
@@ -112,6 +113,27 @@ def test_every_setting_of_a_recipe_is_an_option(run, name, monkeypatch):
     helped = run("train", "--help").answer
     for flag in NAMES.get(name, ("--" + name.replace("_", "-"),)):
         assert flag in helped
+
+
+def test_a_report_is_written_and_says_where(run, store, tmp_path):
+    made = reported_run.made(store, ["ant", "bee"], each=4)
+    file = tmp_path / "new" / "report.html"
+    answer = run("report", made.id, "--out", str(file), "--json").answer
+    assert answer == {"run": made.id, "out": str(file), "bytes": file.stat().st_size}
+    assert '<html lang="en">' in file.read_text("utf-8")
+    assert str(file) in run("report", made.id, "--out", str(file), "--lang", "zh").answer
+    assert '<html lang="zh-Hans">' in file.read_text("utf-8")
+
+
+@pytest.mark.parametrize(("arguments", "status", "code"), [
+    (("train-0", "--out", "a.html"), 1, "no_run"), (("RUN", "--out", "."), 1, "report_unwritable"), (("RUN",), 2, "usage"),
+    (("RUN", "--out", "a.html", "--lang", "xx"), 1, "unknown_choice"), (("LIVE", "--out", "a.html"), 1, "report_live")])
+def test_a_report_that_cannot_be_made_says_why_and_leaves_nothing(run, store, tmp_path, monkeypatch, arguments, status, code):
+    monkeypatch.chdir(tmp_path)
+    names = {"RUN": reported_run.made(store, ["ant", "bee"], each=4, pictures=False).id, "LIVE": stories.running(store).id}
+    answered = run("report", *(names.get(word, word) for word in arguments), "--json")
+    assert (answered.status, answered.answer["error"]["code"]) == (status, code) and answered.answer["error"]["hint"]
+    assert not list(tmp_path.glob("*.html"))
 
 
 def test_a_check_tells_in_tables_what_its_job_found(run, store, dataset, task):

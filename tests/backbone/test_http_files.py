@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import threading
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
+import reported_run
 from PIL import Image
 
 from transfer_core import http
@@ -91,6 +93,24 @@ def test_display_copies_are_made_two_at_a_time(store, monkeypatch, in_a_loop):
 
     in_a_loop(ask(4))
     assert max(most) == http.AT_ONCE
+
+
+@pytest.mark.parametrize(("asked", "tag"), [("?lang=zh", "zh-Hans"), ("?lang=en", "en"), ("", "en"),
+                                            ("?lang=%3Cscript%3E", "en")])
+def test_a_report_is_made_when_it_is_asked_for(client, store, asked, tag):
+    run = reported_run.made(store, ["ant", "bee"], each=4, name="../a\r\nb: \"c\" 蚂蚁")
+    answer = client.get(f"/report/{run.id}{asked}")
+    assert answer.status_code == 200 and f'<html lang="{tag}">' in answer.text
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["content-disposition"] == "attachment; filename*=utf-8''" + quote("a--b- -c- 蚂蚁 report.html")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert not list(store.home.run(run.id).glob("*.html")), "nothing is kept: a check may come tomorrow"
+
+
+def test_a_report_of_nothing_says_so(client, store):
+    assert client.get("/report/train-0").json()["code"] == "no_run"
+    assert client.get(f"/report/{store.submit('train', {'recipe': {}}).id}").status_code == 409
+    assert client.get("/report/..%2F..%2Fstudio.db").status_code == 404
 
 
 def test_plotly_comes_from_its_wheel(client):

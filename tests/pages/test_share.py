@@ -38,6 +38,25 @@ def test_a_difference_is_said_in_percentage_points(difference, key, value):
     assert files._apart(difference) == say(f"share.{key}", value=value)
 
 
+@pytest.mark.parametrize("language", languages())
+@pytest.mark.parametrize("page", ["evaluate", "share"])
+def test_a_report_is_offered_in_the_visitors_language(visit, store, page, language):
+    stories.dataset(store)
+    run = stories.finished(store)
+    app = visit(page, run=run.id, lang=language)
+    assert not app.exception
+    assert f'href="/report/{run.id}?lang={language}" download' in links(app)
+    assert say("share.report_download", language) in links(app)
+
+
+def test_a_run_that_was_never_measured_offers_no_report(visit, store):
+    stories.dataset(store)
+    run = stories.running(store)
+    store.append(run.id, Finished(seconds=3))
+    store.end(run.id, "finished", {"epochs": 2})
+    assert "/report/" not in links(visit("share", run=run.id))
+
+
 def test_a_run_without_files_says_so(visit, store):
     stories.dataset(store)
     run = stories.running(store)

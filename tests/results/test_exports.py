@@ -23,6 +23,7 @@ from transfer_core.predictor import Predictor
 from transfer_core.training.export import EXPORTERS, export, file_name, formats
 from transfer_core.training.finish import finish
 from transfer_core.training.models import load_run
+from transfer_core.words import say
 
 CLASSES = sorted(LABELS)
 
@@ -211,6 +212,12 @@ def test_the_card_gives_numbers_with_their_n_and_no_label_becomes_markup(finishe
     for number in (report["accuracy"], report["low"], report["high"], report["baseline"]):
         assert f"{100 * number:.1f}" in card
     assert f"{report['macro_f1_low']:.3f} – {report['macro_f1_high']:.3f}" in card
+    for name in ("auc", "log_loss"):
+        assert f"{report[name]:.3f} | {report[f'{name}_low']:.3f} – {report[f'{name}_high']:.3f}" in card
+    code = "zh" if "zh" in language else "en"
+    floor = say("results.card.ece_floor", code, floor=f"{report['ece_floor']:.3f}")
+    assert f"| {report['ece']:.3f} | {floor} |" in card
+    assert f"| {say('results.card.temperature', code)} | 1.000 |" in card and say("trust.unfitted", code, n=8) in card
     assert "8" in card
     assert "<b>" not in card
     assert "&lt;b&gt;" in card

@@ -8,6 +8,7 @@ from scipy.stats import beta
 from sklearn import metrics as reference
 
 from transfer_core import metrics
+from transfer_core.metrics.intervals import on_logits
 
 
 def one_hot(predicted, classes):
@@ -246,3 +247,10 @@ def test_the_interval_of_a_paired_difference_by_hand():
     low, high = metrics.paired_difference(9, 3, 50)
     error = ((14 / 52 - (6 / 52) ** 2) / 52) ** 0.5
     assert (low, high) == pytest.approx((6 / 52 - 1.96 * error, 6 / 52 + 1.96 * error), abs=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.9936, 0.9999, 1.0])
+def test_a_score_lies_in_its_own_interval(share):
+    """Near the ends the interval is made a little further inside, where the score need not be."""
+    low, high = on_logits(share, 1e-4, 0.5 / 24)
+    assert 0 <= low <= share <= high <= 1

@@ -53,6 +53,34 @@ def bring(store: Store, file: Path) -> dict:
             return end.value
 
 
+def test_the_zip_with_photos_holds_the_report_of_a_run_the_store_knows(made, store):
+    """Not the plain zip: that one goes to hubs, and shows nobody's photos."""
+    found = bring(store, made.folder / "früchte-project.zip")
+    folder = store.home.run(found["run"])
+    for kind, holds in (("project", True), ("zip", False)):
+        *_, exported = export(folder, store.home, kind, name="again")
+        with zipfile.ZipFile(folder / exported.file) as packed:
+            assert ("report.html" in packed.namelist()) == holds
+            if holds:
+                told = packed.read("report.html")
+                assert told.startswith(b"<!doctype html>") and b"data:image/webp" in told
+    versions = json.loads((folder / "info.json").read_text("utf-8")).get("versions")
+    assert versions is None, "what it was trained with is not known, and not what happens to be installed here"
+
+
+def test_versions_of_a_zip_are_kept_where_they_are_versions(made, store, tmp_path):
+    rewritten = tmp_path / "told.zip"
+    with zipfile.ZipFile(made.folder / "früchte-project.zip") as before, zipfile.ZipFile(rewritten, "w") as after:
+        for entry in before.namelist():
+            content = before.read(entry)
+            if entry == "info.json":
+                told = {"torch": "2.15.0+cu132", "timm": ["no"], "<b>": "1", "python": "x" * 99, "a": 3}
+                content = json.dumps(json.loads(content) | {"versions": told}).encode()
+            after.writestr(entry, content)
+    folder = store.home.run(bring(store, rewritten)["run"])
+    assert json.loads((folder / "info.json").read_text("utf-8"))["versions"] == {"torch": "2.15.0+cu132"}
+
+
 def test_with_its_photos_everything_is_there_again(made, store):
     found = bring(store, made.folder / "früchte-project.zip")
     run = store.job(found["run"])

@@ -1,5 +1,7 @@
 """A model is made as sure as it is right: what changes, what must not, and that every file says the same."""
 
+import json
+
 import numpy as np
 import pytest
 import timm
@@ -50,6 +52,15 @@ def test_a_perfect_few_do_not_make_it_infinitely_sure():
     labels = np.arange(24) % 3
     logits = np.eye(3)[labels] * 3
     assert best_temperature(logits, labels)["value"] > 0.25
+
+
+def test_what_is_right_already_is_left_and_written_down():
+    """A model whose percentages were right made a NumPy boolean, which JSON has not: its training failed at the very end."""
+    torch.manual_seed(0)
+    logits, labels = overconfident(2_000, 1.0)
+    logits /= best_temperature(logits, labels)["value"]
+    found = calibrate.settle(timm.create_model("test_resnet", num_classes=4), HOW, logits, labels)
+    assert found["value"] == 1.0 and json.loads(json.dumps(found))["fitted"] is True
 
 
 @pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "vit_tiny_patch16_224", "levit_128s", "mobilenetv3_small_050",

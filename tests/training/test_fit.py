@@ -331,9 +331,9 @@ def test_more_photos_right_count_more_than_a_lower_loss(recipe, manifest, home, 
         def __init__(self, accuracy: float, loss: float) -> None:
             super().__init__(3, torch.device("cpu"))
             self.count, self.values = 10, {"total": torch.tensor(10 * loss), "target": torch.tensor(10 * loss)}
-            self.right = accuracy
+            self.shown = accuracy
 
-        accuracy = property(lambda self: self.right)
+        accuracy = property(lambda self: self.shown)
 
     real = loop._validate
     monkeypatch.setattr(loop, "_validate", lambda *given: (Told(*next(told)), real(*given)[1]))

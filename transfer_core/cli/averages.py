@@ -11,7 +11,6 @@ from transfer_core.cli.foreground import run_here
 from transfer_core.cli.runs import outcome
 from transfer_core.jobs import averages, devices
 from transfer_core.store import Job, Store
-from transfer_core.sweeping import recommend_mixture
 from transfer_core.words import say
 
 
@@ -30,6 +29,8 @@ def blend(
     found = run_here(store, job).result
     if not found:  # stopped
         return Answer({}, table([]))
+    from transfer_core.sweeping import recommend_mixture  # with numpy: what other commands need not wait for
+
     chosen, why = recommend_mixture(found)
     kept = found["kept"] or [None] * len(found["alpha"])
     rows = [{"alpha": f"{alpha:g}", "accuracy": _percent(accuracy), "low": _percent(low), "high": _percent(high),

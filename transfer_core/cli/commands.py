@@ -12,6 +12,7 @@ from transfer_core.cli import (
     explaining,
     guess,
     publishing,
+    report,
     results,
     runs,
     serve,
@@ -20,4 +21,4 @@ from transfer_core.cli import (
 from transfer_core.cli.command import app
 
 __all__ = ["app", "averages", "cache", "check", "crossvalidate", "data", "evaluation", "explaining", "guess", "publishing",
-           "results", "runs", "serve", "sweep"]
+           "report", "results", "runs", "serve", "sweep"]

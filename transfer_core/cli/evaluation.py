@@ -38,12 +38,12 @@ def evaluate(
     classes = json.loads((folder / "classes.json").read_text("utf-8"))
     scores = ("accuracy", "low", "high", "baseline", "balanced_accuracy", "macro_f1")
     score = {name: f"{100 * report[name]:.1f}" for name in scores}
-    text = say("cli.report", language(), split=say(f"cli.{split}", language()), n=report["n"], **score)
+    text = say("cli.scored", language(), split=say(f"cli.{split}", language()), n=report["n"], **score)
     text = f"{text}\n\n{table(report['per_class'])}"
     more = {"none_below": measured.none_below(folder)}
     if unrelated:
-        found = _strangers(store, job, unrelated)
-        more["unrelated"] = found
+        more["unrelated"] = found = _strangers(store, job, unrelated)
+    if unrelated and found:  # it was not stopped
         shares = {name: f"{100 * found['unknown'][name]:.1f}" for name in ("share", "low", "high")}
         text += "\n" + say("cli.strangers", language(), n=found["unknown"]["n"], **shares)
     return Answer({"run": job.id, "split": split, "classes": classes, "temperature": settled, **nested(report), **more}, text)

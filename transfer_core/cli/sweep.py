@@ -13,7 +13,6 @@ from transfer_core.cli.settings import read, with_settings
 from transfer_core.errors import BadRecipe
 from transfer_core.jobs import devices
 from transfer_core.store import Job, Store
-from transfer_core.sweeping import check, grid
 from transfer_core.words import Message
 
 
@@ -36,6 +35,8 @@ def sweep(
     if given.get("source_loss") or given.get("source_dataset"):
         given.setdefault("regularizer", None)  # one λ at a time, unless the other is asked for
     recipe = recipe_of(store, dataset, preset, given)
+    from transfer_core.sweeping import check, grid  # with numpy: what other commands need not wait for
+
     values = check(recipe, grid(recipe) if lambda_target is None else numbers(lambda_target))
     payload = {"recipe": recipe.model_dump(mode="json"), "values": values, "seeds": seeds} | ({"name": name} if name else {})
     return _ended(store, store.submit("sweep", payload, device or devices()[0]))

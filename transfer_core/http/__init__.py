@@ -9,6 +9,7 @@
     GET  /thumbnails/{sha}.webp          made at import
     GET  /images/{sha}                   display copy, at most 1600 px
     GET  /files/{run}/{name}             what a run exported, and nothing else
+    GET  /report/{run}                   all that is known of it as one HTML file, made when asked for (?lang=en, zh)
     GET  /vendor/plotly.min.js           from the plotly wheel
     GET  /api/demos/{id}                 a published model; POST …/predict asks it, see `demos`
     GET  /api/openapi.json               how to ask it, for programs

@@ -6,6 +6,7 @@ import asyncio
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -13,9 +14,10 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from transfer_core.errors import NotFound
-from transfer_core.http.errors import plainly
+from transfer_core.http.errors import language, plainly
+from transfer_core.jobs import averages
 from transfer_core.jobs.heat import MOST, picture
-from transfer_core.paths import Home, replacing
+from transfer_core.paths import Home, file_name, replacing
 from transfer_core.store import Store
 
 DISPLAY = 1600
@@ -44,6 +46,19 @@ def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
         path = await run_in_threadpool(_heat_map, store, job, int(number) if re.fullmatch(r"\d{1,2}", number) else MOST)
         return FileResponse(path, media_type="image/webp", headers={"cache-control": "private, max-age=86400"})
 
+    reports = asyncio.Semaphore(1)
+
+    async def report(request: Request) -> Response:
+        from transfer_core.reporting import POLICY, report
+
+        run, said = request.path_params["run"], request.query_params.get("lang") or language(request)
+        async with reports:
+            content, name = await run_in_threadpool(lambda: (report(store, run, said), averages.named(store, store.job(run))))
+        name = quote(f"{file_name(name)} report.html")
+        return Response(content, media_type="text/html", headers={
+            "content-disposition": f"attachment; filename*=utf-8''{name}", "cache-control": "private, no-cache",
+            "content-security-policy": f"{POLICY}; sandbox"})
+
     async def file(request: Request) -> Response:
         run, name = request.path_params["run"], request.path_params["name"]
         path = await run_in_threadpool(_exported, store, run, name)
@@ -56,6 +71,7 @@ def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
         Route("/images/{sha256}", plainly(image)),
         Route("/heat/{job}/{number}.webp", plainly(heat)),
         Route("/files/{run}/{name}", plainly(file)),
+        Route("/report/{run}", plainly(report)),
         Route("/vendor/plotly.min.js", _plotly),
         health(),
     ]

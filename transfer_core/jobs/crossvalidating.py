@@ -41,6 +41,11 @@ class Turn:
         return f"fold-{self.repeat}-{self.fold}"
 
 
+def of_recipe(store: Store, recipe: dict[str, Any]) -> list[Job]:
+    """All cross-validations of exactly this recipe (as a payload holds it), the newest first, whatever became of them."""
+    return [job for job in store.jobs("crossvalidate") if job.payload["recipe"] == recipe]
+
+
 def crossvalidate(job: Job, store: Store) -> Generator[Event, None, dict[str, Any]]:
     """Train `payload["recipe"]` `folds` × `repeats` times. Folds keep the share of every class, and no group of like images lies
     in two of them. What an interrupted one has reported is not trained again. Returns what `summary` says.

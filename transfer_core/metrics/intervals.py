@@ -27,6 +27,16 @@ def wilson(correct: float, n: int) -> tuple[float, float]:
     return (0.0 if correct == 0 else middle - half), (1.0 if correct == n else middle + half)
 
 
+def f1_interval(right: int, support: int, predicted: int) -> tuple[float, float]:
+    """95 % interval of the F1 of one class: `right` of `support` photos were found, among `predicted` that were said to be it.
+
+    F1 = 2 J / (1 + J) grows with J = right / (support + predicted − right), the share of right ones among all photos that are of
+    the class or were said to be; Wilson's bounds of J are carried over.
+    """
+    low, high = wilson(right, support + predicted - right)
+    return 2 * low / (1 + low), 2 * high / (1 + high)
+
+
 def drawn(labels: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Resamples of n images, with replacement within each class: how often each image was drawn, float32 some × n, part by part.
 
@@ -53,11 +63,11 @@ def on_logits(value: float, error: float, least: float) -> tuple[float, float]:
     """95 % interval of a score between 0 and 1 with this standard error, made where it has no ends: on its logit.
 
     Near 1, scores scatter downwards only; a middle 95 % of resamples is then too high and too narrow (`bench/coverage.py`).
-    `least`: how far from the ends the score is taken to be.
+    `least`: how far from the ends the score is taken to be; the score itself always lies in its interval.
     """
     inside = min(max(value, least), 1 - least)
     middle, half = math.log(inside / (1 - inside)), Z * error / (inside * (1 - inside))
-    return 1 / (1 + math.exp(half - middle)), 1 / (1 + math.exp(-half - middle))
+    return min(value, 1 / (1 + math.exp(half - middle))), max(value, 1 / (1 + math.exp(-half - middle)))
 
 
 def percentiles(values: np.ndarray) -> tuple[float, float]:

@@ -6,6 +6,7 @@ whoever opens it and with whatever.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,11 @@ def settle(model: nn.Module, how: Preprocessing, logits: np.ndarray, labels: np.
     enough = len(labels) >= FEWEST
     # Three digits: more are not known, and logits that differ in their last bit must not give other weights.
     wanted = float(f"{best_temperature(logits, labels)['value']:.3g}") if enough else 1.0
-    value = wanted if abs(np.log(wanted)) >= _SAME and _divide(model, how, wanted) else 1.0
+    near = abs(math.log(wanted)) < _SAME
+    value = wanted if not near and _divide(model, how, wanted) else 1.0
     before, after = (softmax(logits / each) for each in (1.0, value))
     trust = [calibration(given.max(1), given.argmax(1) == labels) for given in (before, after)]
-    return {"value": value, "n": len(labels), "fitted": enough and (value != 1.0 or abs(np.log(wanted)) < _SAME),
+    return {"value": value, "n": len(labels), "fitted": enough and (value != 1.0 or near),
             "log_loss_before": log_loss(labels, before), "log_loss_after": log_loss(labels, after),
             "ece_before": trust[0]["ece"], "ece_after": trust[1]["ece"], "floor": trust[1]["floor"]}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import timm
 
+from transfer_core import sentences
 from transfer_core.paths import assets
 from transfer_core.words import FALLBACK, say
 
@@ -46,7 +47,7 @@ def model_card(run: Run, exports: dict[str, dict[str, Any]], language: str = FAL
         [words("input"), f"{run.how.size[1]} × {run.how.size[0]}"],
         *_made(run, words),
     ])]
-    parts += [f"## {words('limits')}", words("limits_text", classes=len(run.classes))]
+    parts += [f"## {words('limits')}", words("limits_text", classes=len(run.classes)), _calibrated(report, language)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -102,11 +103,27 @@ def _numbers(report: dict[str, Any], words: Any) -> list[str]:
         *([words("claimed")] if report.get("claimed") else []),
         words(f"measured_{split}", n=scores["n"], correct=scores["correct"], **percent),
         words("baseline", percent=percent["baseline"], label=plain(scores["baseline_class"])),
-        _table([words("score"), words("value"), "95 %"], [
-            [words(name), f"{scores[name]:.3f}", f"{scores[f'{name}_low']:.3f} – {scores[f'{name}_high']:.3f}"]
-            for name in ("balanced_accuracy", "macro_f1")] + (
-                [] if scores["log_loss"] is None else [[words("log_loss"), f"{scores['log_loss']:.3f}", ""]])),
+        _table([words("score"), words("value"), "95 %"], _more_scores(report, scores, words)),
     ]
+
+
+def _more_scores(report: dict[str, Any], scores: dict[str, Any], words: Any) -> list[list[str]]:
+    """What was measured besides the accuracy; what was not has no row."""
+    rows = []
+    for name in ("balanced_accuracy", "macro_f1", "auc", "log_loss"):
+        if scores.get(name) is not None:
+            low, high = scores.get(f"{name}_low"), scores.get(f"{name}_high")
+            rows.append([words(name), f"{scores[name]:.3f}", "–" if low is None or high is None else f"{low:.3f} – {high:.3f}"])
+    if scores.get("ece") is not None:
+        rows.append([words("ece"), f"{scores['ece']:.3f}", words("ece_floor", floor=f"{scores['ece_floor']:.3f}")])
+    if settled := report.get("temperature"):
+        rows.append([words("temperature"), f"{settled['value']:.3f}", "–"])
+    return rows
+
+
+def _calibrated(report: dict[str, Any], language: str) -> str:
+    settled = report.get("temperature")
+    return sentences.temperature(settled).say(language) if settled else say("results.card.not_calibrated", language)
 
 
 def _files(exports: dict[str, dict[str, Any]], words: Any) -> list[str]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import timm
 import torch
 
 from transfer_core.datasets.manifest import Manifest
 from transfer_core.errors import Unavailable
 from transfer_core.events import Event, Note
-from transfer_core.paths import Home
+from transfer_core.paths import Home, studio_version
 from transfer_core.recipe import Recipe
 from transfer_core.training import checkpoint, starts, weights
 from transfer_core.training.checkpoint import State
@@ -57,7 +59,8 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, devi
     if resume and (out / checkpoint.LAST).is_file():
         state = training.load(out)
     else:
-        checkpoint.write_description(out, recipe, classes, describe(built, training.ladder, training.factors))
+        made = describe(built, training.ladder, training.factors) | {"versions": versions()}
+        checkpoint.write_description(out, recipe, classes, made)
         (out / checkpoint.BEST).unlink(missing_ok=True)
         training.save(out, state)
     yield from (Note(message=note, level="warning" if note.key == "fit.no_validation" else "info")
@@ -76,6 +79,12 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise Unavailable("device_missing", device=name) from error
     return device
+
+
+def versions() -> dict[str, str]:
+    """Of what a training is computed with: the same recipe gives the same model with the same ones only."""
+    return {"transfer-studio": studio_version(), "timm": timm.__version__, "torch": str(torch.__version__),
+            "python": platform.python_version()}
 
 
 def describe(built: Built, ladder: Ladder, factors: LowRank | None = None) -> dict:

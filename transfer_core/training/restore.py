@@ -170,6 +170,8 @@ def restore_model(project: Project, recipe: Recipe, home: Home, out: Path) -> No
     info = describe(built, ladder)
     if how := _preprocessing(project):
         info["preprocessing"] = how.to_dict()
+    if versions := _versions(project):
+        info["versions"] = versions
     checkpoint.write_description(out, recipe, project.classes, info)
 
 
@@ -194,6 +196,14 @@ def _preprocessing(project: Project) -> Preprocessing | None:
     except (TypeError, ValueError, AttributeError):
         return None
     return how if fits else None
+
+
+def _versions(project: Project) -> dict[str, str]:
+    """What the zip says it was trained with; what is no version is left out."""
+    found = project.text("info.json")
+    told = found.get("versions") if isinstance(found, dict) else None
+    return {name: version for name, version in (told.items() if isinstance(told, dict) else ())
+            if re.fullmatch(r"[a-z-]{1,20}", name) and isinstance(version, str) and re.fullmatch(r"[\w.+-]{1,40}", version)}
 
 
 def claimed_scores(project: Project, out: Path) -> Iterator[Event]:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.shared.compare.chosen import Chosen
-from pages.shared.components.drawing import drawing, shares
-from pages.shared.components.drawing.axes import Axes, legend
+from pages.shared.components.drawing import drawing
 from pages.shared.text import t
 from pages.shared.train.follow import follow
+from transfer_core.drawing import shares
+from transfer_core.drawing.axes import Axes, legend
 from transfer_core.events import Epoch
 from transfer_core.progress import validated
 

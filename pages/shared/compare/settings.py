@@ -9,8 +9,9 @@ import streamlit as st
 
 from pages.shared.compare.chosen import Chosen
 from pages.shared.model import settings
+from pages.shared.place import language
 from pages.shared.text import t
-from transfer_core import catalog, measured
+from transfer_core import catalog, measured, settings_said
 from transfer_core.errors import NotFound
 
 
@@ -27,18 +28,15 @@ def show(runs: Sequence[Chosen]) -> None:
 
 
 def _name(name: str) -> str:
-    return t("compare.version") if name == "version" else t(f"settings.{name}")
+    return settings_said.name(name, language())
 
 
 def _value(name: str, run: Chosen) -> str:
-    value = getattr(run.recipe, name)
-    if name in ("model", "version", "source_version"):
-        return str(value)
     try:
         info = catalog.model(run.recipe.model).shortened(run.recipe.kept_groups)
     except NotFound:
-        return str(value)
-    return settings.say(name, value, info)
+        info = None
+    return settings.say(name, getattr(run.recipe, name), info)
 
 
 def _marked(row: pd.Series) -> list[str]:

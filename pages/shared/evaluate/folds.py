@@ -8,13 +8,13 @@ import streamlit as st
 
 from pages.shared import backend, working
 from pages.shared.components.drawing import drawing
-from pages.shared.components.drawing.axes import Axes, legend
 from pages.shared.model.numbers import duration
+from pages.shared.place import language
 from pages.shared.text import plain, t, told
 from pages.shared.undisturbed import undisturbed
-from transfer_core import catalog
-from transfer_core.charts import PALETTE
+from transfer_core import catalog, sentences
 from transfer_core.datasets.manifest import Manifest
+from transfer_core.drawing import figures
 from transfer_core.errors import BadRecipe, NotFound
 from transfer_core.estimate import estimate
 from transfer_core.jobs import crossvalidating
@@ -52,7 +52,7 @@ def show(run: Job) -> None:
 
 
 def _made(run: Job) -> Job | None:
-    return next((job for job in backend.store().jobs("crossvalidate") if job.payload["recipe"] == run.payload["recipe"]), None)
+    return next(iter(crossvalidating.of_recipe(backend.store(), run.payload["recipe"])), None)
 
 
 def _offer(run: Job, recipe: Recipe, manifest: Manifest, count: int) -> None:
@@ -94,23 +94,7 @@ def _start(run: Job, repeats: int) -> None:
 
 
 def _tell(found: dict[str, Any], asked: dict[str, Any]) -> None:
-    shares = {name: f"{100 * found['accuracy'][name]:.0f}" for name in ("value", "low", "high")}
-    st.markdown(t("folds.found", n=found["n"], count=asked["repeats"], baseline=f"{100 * found['baseline']:.0f}", **shares))
-    drawing(picture(found), key="folds-picture")
-    worst, best = (f"{100 * pick(each['accuracy'] for each in found['folds']):.0f}" for pick in (min, max))
-    st.caption(t("folds.spread", worst=worst, best=best, count=len(found["folds"]), spread=f"{100 * (found['spread'] or 0):.0f}"))
-
-
-def picture(found: dict[str, Any]) -> str:
-    """One dot a fold, and the interval of all together as a band."""
-    folds, score = found["folds"], found["accuracy"]
-    axes = Axes("folds", (0.5, len(folds) + 0.5), (0.0, 1.0))
-    across = (0.5, len(folds) + 0.5)
-    drawn = [axes.area([(x, score["high"]) for x in across], [(x, score["low"]) for x in across], PALETTE[0]),
-             axes.curve([(x, score["value"]) for x in across], PALETTE[0]),
-             *(axes.dot(place, each["accuracy"], PALETTE[1]) for place, each in enumerate(folds, 1))]
-    levels = {level: f"{100 * level:.0f} %" for level in (0.0, 0.25, 0.5, 0.75, 1.0)}
-    alt = t("folds.alt", value=f"{100 * score['value']:.0f}", rows=", ".join(f"{100 * each['accuracy']:.0f} %" for each in folds))
-    ticks = {place: str(place) for place in range(1, len(folds) + 1, max(1, len(folds) // 5))}
-    return axes.svg(alt, drawn, ticks, levels, t("folds.axis")) + legend(
-        [(t("folds.all"), PALETTE[0], "band"), (t("folds.one"), PALETTE[1], "dot")])
+    score, spread = sentences.folds(found, asked["repeats"])
+    st.markdown(told(score))
+    drawing(figures.folds(found, language()), key="folds-picture")
+    st.caption(told(spread))

@@ -8,11 +8,12 @@ import streamlit as st
 
 from pages.shared import backend, navigation, place, working
 from pages.shared.bound import bind_to
-from pages.shared.components.drawing import drawing, shares
+from pages.shared.components.drawing import drawing
 from pages.shared.text import plain, t, told
 from pages.shared.train.follow import follow
 from pages.shared.undisturbed import undisturbed
 from transfer_core.charts import PALETTE
+from transfer_core.drawing import shares
 from transfer_core.errors import NotFound, StudioError
 from transfer_core.jobs import averages
 from transfer_core.store import Job

@@ -8,11 +8,8 @@ import streamlit as st
 
 from pages.shared import navigation
 from pages.shared.evaluate.results import Results
-from pages.shared.text import plain, t
-
-_ENOUGH = 5
-"""Test photos of a class from which on the intervals of scores that weigh all classes alike hold what they promise
-(`bench/coverage.py`)."""
+from pages.shared.text import plain, t, told
+from transfer_core import sentences
 
 
 def show(results: Results) -> None:
@@ -24,10 +21,11 @@ def show(results: Results) -> None:
         st.html(_picture(report, percent))
         st.write(t(f"evaluate.sentence_{results.split}", n=report["n"], correct=report["correct"], **percent,
                    name=plain(report["baseline_class"])))
-        if report["low"] <= report["baseline"]:
-            st.warning(t("evaluate.no_better_than_baseline"), icon=":material/warning:")
-        elif report["high"] - report["low"] > 0.15:
-            st.info(t("evaluate.wide", n=report["n"], more=3 * report["n"]), icon=":material/straighten:")
+        for caution in sentences.cautions(report):
+            if caution.key == "evaluate.wide":
+                st.info(told(caution), icon=":material/straighten:")
+            else:
+                st.warning(told(caution), icon=":material/warning:")
     with st.container(horizontal=True, key="scores"):
         for name in ("balanced_accuracy", "macro_f1"):
             low, high = report[f"{name}_low"], report[f"{name}_high"]
@@ -38,8 +36,8 @@ def show(results: Results) -> None:
                 low, high = report.get(f"{name}_low"), report.get(f"{name}_high")
                 st.metric(t(f"evaluate.{name}"), f"{report[name]:.{digits}f}", help=t(f"evaluate.{name}_help"), delta_color="off",
                           delta=None if low is None else f"{low:.{digits}f} – {high:.{digits}f}", delta_arrow="off")
-    if few := sum(0 < row["support"] < _ENOUGH for row in report["per_class"]):
-        st.caption(f":material/straighten: {t('evaluate.few', count=few, photos=_ENOUGH)}")
+    if few := sentences.small_classes(report):
+        st.caption(f":material/straighten: {told(few)}")
     st.caption(navigation.theory("score"))
 
 

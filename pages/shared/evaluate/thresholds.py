@@ -6,10 +6,10 @@ import numpy as np
 import streamlit as st
 
 from pages.shared.components.drawing import drawing
-from pages.shared.components.drawing.axes import Axes, legend
 from pages.shared.evaluate.results import Results
 from pages.shared.text import plain, t
 from transfer_core.charts import PALETTE
+from transfer_core.drawing.axes import Axes, legend
 from transfer_core.metrics import Tradeoff, tradeoff
 
 _TICKS = {level: f"{100 * level:.0f} %" for level in (0.0, 0.25, 0.5, 0.75, 1.0)}

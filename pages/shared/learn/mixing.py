@@ -8,11 +8,11 @@ import streamlit as st
 
 from pages.shared import backend, navigation
 from pages.shared.components.drawing import drawing
-from pages.shared.components.drawing.axes import Axes, legend
 from pages.shared.learn import parts
 from pages.shared.learn.shown import Shown
 from pages.shared.text import t
 from transfer_core.charts import PALETTE
+from transfer_core.drawing.axes import Axes, legend
 
 
 def show(now: Shown | None) -> None:

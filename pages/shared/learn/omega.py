@@ -6,12 +6,12 @@ import numpy as np
 import streamlit as st
 
 from pages.shared.components.drawing import drawing
-from pages.shared.components.drawing.axes import Axes, legend
 from pages.shared.learn import parts
 from pages.shared.learn.shown import Shown
 from pages.shared.model.numbers import decimal
 from pages.shared.text import t
 from transfer_core.charts import PALETTE
+from transfer_core.drawing.axes import Axes, legend
 from transfer_core.theory import lowest
 
 BEST, START = 3.0, 1.0

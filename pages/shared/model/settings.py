@@ -10,8 +10,10 @@ import streamlit as st
 from pages.shared import backend, draft
 from pages.shared.bound import bind_to
 from pages.shared.draft import Draft
-from pages.shared.model.numbers import decimal, plus
+from pages.shared.model.numbers import plus
+from pages.shared.place import language
 from pages.shared.text import plain, t
+from transfer_core import settings_said
 from transfer_core.catalog import ModelInfo
 from transfer_core.recipe import Recipe
 
@@ -91,39 +93,12 @@ def _options(control: Control, value: Any) -> list[Any]:
     return plus(list(control.steps), value)
 
 
-def say(name: str, value: Any, info: ModelInfo) -> str:
-    """The value of a setting, as a person reads it."""
-    if name == "positions":
-        names = [f"{group}: {t(f'ladder.{position}')}" for group, position in value.items()]
-        return ", ".join(names) or t("settings.none")
-    if name == "freeze":
-        frozen = len(info.groups) if value == "all" else value
-        return t("settings.freeze_value", frozen=frozen, all=len(info.groups))
-    if name == "kept_groups":
-        return t("structure.first_groups", count=value) if value else t("structure.all_groups")
-    if name == "image_size":
-        return t("settings.image_size_own", size=info.image_size) if not value else t("settings.pixels", size=value)
-    if name == "stored_views":
-        return t("settings.stored_views_auto" if value in (None, AS_SUITS) else
-                 "settings.stored_views_fresh" if value == 0 else "settings.stored_views_value", count=value)
-    if name == "source_loss":
-        return t(f"objective.source_{value or 'none'}_title")
-    if name == "regularizer":
-        return t(f"objective.omega_{value or 'none'}_title")
-    if isinstance(value, bool):
-        return t("settings.on") if value else t("settings.off")
-    if name in ("warmup", "label_smoothing", "head_dropout"):
-        return f"{100 * value:g} %"
-    if name in ("clip", "patience") and value == 0:
-        return t("settings.off")
-    if isinstance(value, float):
-        return decimal(value)
-    if name in ("weights_file", "start_from"):
-        return plain(value[:16]) if value else t("settings.none")
-    if name == "source_dataset":
-        names = {dataset.id: dataset.name for dataset in backend.store().datasets()}
-        return plain(names.get(value, value)) if value else t("settings.none")
-    return t(f"settings.{name}_{value}") if isinstance(value, str) else str(value)
+def say(name: str, value: Any, info: ModelInfo | None) -> str:
+    """The value of a setting, as a person reads it; in Markdown, what was typed somewhere is no markup."""
+    given = None if value == _UNSET.get(name, object()) else value
+    names = {dataset.id: dataset.name for dataset in backend.store().datasets()} if name == "source_dataset" and given else {}
+    said = settings_said.value(name, given, info, language(), names)
+    return plain(said) if given and name in ("weights_file", "start_from", "source_dataset") else said
 
 
 def differences(now: Draft) -> None:

@@ -27,8 +27,8 @@ from filelock import FileLock
 
 from transfer_core.errors import NotFound, StudioError, TrainingFailed, Unavailable
 from transfer_core.events import Event, Exported, Note, Progressed
-from transfer_core.paths import Home, studio_version, write_json
-from transfer_core.training.export.facts import file_name, sha256_of
+from transfer_core.paths import Home, file_name, studio_version, write_json
+from transfer_core.training.export.facts import sha256_of
 from transfer_core.training.export.formats import EXPORTERS
 from transfer_core.training.export.replay import RECORDS, Run, open_run, read_json
 

@@ -16,12 +16,6 @@ def facts_of(run: Run) -> dict[str, Any]:
             "architecture": run.recipe["model"], "run": run.folder.name, "studio_version": studio_version()}
 
 
-def file_name(name: str) -> str:
-    """A name a person chose as a file name that every system takes: no separators, no control characters, at most 100 bytes."""
-    kept = "".join("-" if sign in '/\\:*?"<>|' or not sign.isprintable() else sign for sign in name).strip(" .-")
-    return kept.encode()[:100].decode("utf-8", "ignore").strip(" .-") or "model"
-
-
 def sha256_of(file: Path) -> str:
     with file.open("rb") as data:
         return hashlib.file_digest(data, "sha256").hexdigest()

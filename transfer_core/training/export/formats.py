@@ -12,13 +12,15 @@ import torch
 from timm.models._hub import save_config_for_hf  # no public name; the format of `local-dir:` and hub models
 
 from transfer_core.datasets.manifest import Manifest
-from transfer_core.errors import Unavailable
-from transfer_core.paths import assets, replacing
+from transfer_core.errors import StudioError, Unavailable
+from transfer_core.paths import assets, file_name, replacing
 from transfer_core.registry import Registry
+from transfer_core.reporting import report
+from transfer_core.store import Store
 from transfer_core.training import knowing
 from transfer_core.training.card import model_card
 from transfer_core.training.export import checks, int8, one_page
-from transfer_core.training.export.facts import facts_of, file_name
+from transfer_core.training.export.facts import facts_of
 from transfer_core.training.export.replay import RECORDS, Run, read_json
 from transfer_core.training.likeness import answering
 from transfer_core.training.onnx_file import LIKENESS, as_exported, write_onnx
@@ -142,12 +144,25 @@ def project(run: Run) -> Path:
         raise Unavailable("export_needs_photos") from error
     with replacing(file) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as packed:
         _pack_all(packed, run)
+        if (told := _report(run)) is not None:
+            packed.writestr("report.html", told)
         packed.writestr(NAME, json.dumps(run.name, ensure_ascii=False))
         packed.write(run.home.manifest(manifest.dataset, manifest.version), MANIFEST)
         for sha256 in dict.fromkeys(image.sha256 for image in manifest.images):
             if (picture := run.home.image(sha256)).is_file():
                 packed.write(picture, PICTURES + sha256, zipfile.ZIP_STORED)
     return file
+
+
+def _report(run: Run) -> bytes | None:
+    """Only in the zip with the photos: it shows some of them. None where the store does not know the run, or it has no scores."""
+    store = Store(run.home)
+    try:
+        return report(store, run.folder.name)
+    except StudioError:
+        return None
+    finally:
+        store.close()
 
 
 def _pack_all(packed: zipfile.ZipFile, run: Run) -> None:

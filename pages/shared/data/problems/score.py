@@ -8,7 +8,8 @@ import streamlit as st
 
 from pages.shared import backend, draft, navigation
 from pages.shared.learn.parts import bars
-from pages.shared.text import t
+from pages.shared.text import t, told
+from transfer_core import sentences
 from transfer_core.charts import PALETTE
 from transfer_core.recipe import Recipe
 from transfer_core.store import Dataset, Job
@@ -19,12 +20,10 @@ def show(scores: dict[str, Any] | None) -> None:
     if scores is None:
         return
     honest, naive = scores["honest"], scores["naive"]
-    numbers = {f"{name}_{end}": f"{100 * score[end]:.0f}" for name, score in (("honest", honest), ("naive", naive))
-               for end in ("accuracy", "low", "high")}
     if not scores["differ"]:
-        st.markdown(t("problems.same", n=honest["n"], **numbers))
+        st.markdown(told(sentences.honest_score(scores)))
         return
-    st.warning(t("problems.differ", n=honest["n"], groups=honest["groups"], **numbers), icon=":material/warning:")
+    st.warning(told(sentences.honest_score(scores)), icon=":material/warning:")
     both = (("naive_score", naive, PALETTE[1]), ("honest_score", honest, PALETTE[0]))
     bars([(t(f"problems.{name}"), score["accuracy"],
            f"{100 * score['accuracy']:.0f} % ({100 * score['low']:.0f} – {100 * score['high']:.0f})", ink)
