@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.shared import averages, needs
-from pages.shared.evaluate import confusions, folds, kept, looks, mixture, score, thresholds, trust
+from pages.shared.evaluate import confusions, curve, folds, kept, looks, mixture, score, thresholds, trust
 from pages.shared.evaluate.results import load
 from pages.shared.text import t
 from pages.shared.train.again import again
@@ -26,6 +26,7 @@ if run is not None:
         confusions.show(results)
         score.per_class(results)
         confusions.worst(results)
+        curve.show(run)
         looks.show(run, results)
         trust.show(results)
         thresholds.show(results)

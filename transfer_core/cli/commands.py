@@ -11,6 +11,7 @@ from transfer_core.cli import (
     evaluation,
     explaining,
     guess,
+    learning_curve,
     publishing,
     results,
     runs,
@@ -19,5 +20,5 @@ from transfer_core.cli import (
 )
 from transfer_core.cli.command import app
 
-__all__ = ["app", "averages", "cache", "check", "crossvalidate", "data", "evaluation", "explaining", "guess", "publishing",
-           "results", "runs", "serve", "sweep"]
+__all__ = ["app", "averages", "cache", "check", "crossvalidate", "data", "evaluation", "explaining", "guess", "learning_curve",
+           "publishing", "results", "runs", "serve", "sweep"]

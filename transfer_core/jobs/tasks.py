@@ -225,6 +225,14 @@ def crossvalidate(job: Job, store: Store) -> Work:
     return (yield from crossvalidate(job, store))
 
 
+@TASKS.add("learning_curve", torch=True)
+def learning_curve(job: Job, store: Store) -> Work:
+    """Train a recipe on parts of the photos, to see whether more of them would help. Goes on after an interruption."""
+    from transfer_core.jobs.learning_curve import learning_curve
+
+    return (yield from learning_curve(job, store))
+
+
 @TASKS.add("blend", torch=True, stays=True)
 def blend(job: Job, store: Store) -> Work:
     """Mix a run's model with the one it began as, from one end to the other, and measure each mixture."""
