@@ -19,7 +19,7 @@ if run is not None:
     else:
         if run.payload.get("claimed"):
             st.warning(t("evaluate.claimed"), icon=":material/inventory_2:")
-        score.show(results)
+        score.show(results, folds.result(run))
         if (times := len(follow(run.id).tested)) > 1:
             st.warning(t("evaluate.looked", count=times), icon=":material/visibility:")
         folds.show(run)

@@ -11,9 +11,9 @@ from transfer_core.recipe import Recipe
 from transfer_core.words import languages
 
 CLASSES = [{"label": name, "n": 100, "value": 0.9, "low": 0.83, "high": 0.95} for name in ("oak", "elm", "fir")]
-FINE = Facts(verdict="level", n=300, accuracy=0.9, low=0.86, high=0.93, baseline=0.33, train_accuracy=0.95,
+FINE = Facts(verdict="level", n=300, accuracy=0.9, unsure=0.01, baseline=0.33, train_accuracy=0.95,
              validation_accuracy=0.9, validation=100, classes=CLASSES, confusions=[], mistakes=30, learns="head",
-             checked={"label_errors": 0, "leaks": 0, "looked_at": 500}, folded=False)
+             checked={"label_errors": 0, "leaks": 0, "looked_at": 500}, better=True, folded=False)
 
 
 def codes(known: Facts) -> list[str]:
@@ -78,7 +78,7 @@ def test_doubtful_labels_and_photos_on_both_sides():
 
 
 def test_a_test_too_small_to_tell():
-    small = replace(FINE, verdict="not_shown", n=30, low=0.74, high=0.97)
+    small = replace(FINE, verdict="not_shown", n=30, unsure=0.12)
     [told] = advice(small)
     assert (told.code, told.page, told.why.values) == ("small", "folds", {"count": 30, "points": "12"})
     assert advice(replace(small, folded=True))[0].page == "data"
@@ -87,7 +87,7 @@ def test_a_test_too_small_to_tell():
 
 
 def test_where_nothing_was_learned_no_setting_is_judged():
-    lost = replace(FINE, verdict="not_shown", accuracy=0.36, low=0.31, high=0.41, train_accuracy=0.6, validation_accuracy=0.35,
+    lost = replace(FINE, verdict="not_shown", better=False, accuracy=0.36, train_accuracy=0.6, validation_accuracy=0.35,
                    confusions=[mixed("oak", "elm", 100)], mistakes=190)
     assert codes(lost) == ["chance"] and advice(lost)[0].why.values == {"baseline": "33"}
 
@@ -99,7 +99,7 @@ def test_their_order():
                          checked={"label_errors": 50, "leaks": 2, "looked_at": 500})
     assert codes(everything) == ["label_errors", "leaks", "photos", "unfit", "pair"]
     assert codes(replace(everything, checked=None)) == ["photos", "unfit", "pair", "unchecked"]
-    assert codes(replace(everything, verdict="not_shown", low=0.75, high=0.96))[2] == "small"
+    assert codes(replace(everything, verdict="not_shown", unsure=0.12))[2] == "small"
 
 
 @pytest.mark.parametrize("language", languages())
@@ -111,10 +111,15 @@ def test_every_suggestion_can_be_said(language):
 
 def test_facts_from_what_was_measured():
     found = {"verdict": "level", "n": 300, "points": [{}, {"accuracy": {"value": 0.9, "low": 0.86, "high": 0.93}}],
-             "fit": {"train": 0.95, "validation": 0.9, "images": 100}, "baseline": 0.33, "per_class": CLASSES, "confusions": [],
-             "mistakes": 30}
+             "gain": {"low": 0.0, "high": 0.02}, "fit": {"train": 0.95, "validation": 0.9, "images": 100}, "baseline": 0.33,
+             "per_class": CLASSES, "confusions": [], "mistakes": 30}
     checked = {"looked_at": 500, "counts": {"label_errors": 0, "leaks": 0, "odd": 3}}
-    assert facts(found, Recipe(dataset="d"), checked, folded=False) == FINE
+    assert facts(found, Recipe(dataset="d"), checked, None) == FINE
     for settings, learns in (({"freeze": 2}, "some"), ({"freeze": 0}, "all"), ({"freeze": 0, "tuning": "lora"}, "some"),
                              ({"positions": {"a": "train"}}, "some"), ({"freeze": 0, "positions": {"a": "freeze"}}, "some")):
-        assert facts(found, Recipe(dataset="d", **settings), None, folded=True).learns == learns
+        assert facts(found, Recipe(dataset="d", **settings), None, None).learns == learns
+    few = {**found, "points": [{"accuracy": {"value": 0.5, "low": 0.3, "high": 0.7}}]}
+    folded = {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6}, "baseline": 0.33}
+    assert not facts(few, Recipe(dataset="d"), None, None).better
+    told = facts(few, Recipe(dataset="d"), None, folded)
+    assert told.better and told.folded, "many photos may show what few could not"

@@ -69,8 +69,9 @@ def _ended(store: Store, job: Job) -> Answer:
         return Answer({"job": job.id, "state": job.state}, table([]))
     recipe = Recipe(**job.payload["recipe"])
     check = last_check(store, recipe.dataset, recipe.version)
-    folded = any(other.result and other.payload["recipe"] == job.payload["recipe"] for other in store.jobs("crossvalidate"))
-    told = advice(facts(found, recipe, check.result if check else None, folded=folded))
+    folded = next((other.result for other in store.jobs("crossvalidate")
+                   if other.result and other.payload["recipe"] == job.payload["recipe"]), None)
+    told = advice(facts(found, recipe, check.result if check else None, folded))
     suggested = [{"code": each.code, "why": each.why.say(language()), "do": each.do.say(language()), "page": each.page}
                  for each in told]
     return Answer({"job": job.id, "state": job.state, **found, "advice": suggested}, as_text(found, suggested))

@@ -127,7 +127,7 @@ def picture(found: dict[str, Any]) -> str:
 
 def _suggest(run: Job, recipe: Recipe, found: dict[str, Any]) -> None:
     check = last_check(backend.store(), recipe.dataset, recipe.version)
-    suggested = advice(facts(found, recipe, check.result if check else None, folded=folds.result(run) is not None))
+    suggested = advice(facts(found, recipe, check.result if check else None, folds.result(run)))
     st.markdown(f"**{t('advice.title')}**")
     if not suggested:
         st.markdown(t("advice.none"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 import streamlit as st
 
@@ -15,7 +16,8 @@ _ENOUGH = 5
 (`bench/coverage.py`)."""
 
 
-def show(results: Results) -> None:
+def show(results: Results, folded: dict[str, Any] | None = None) -> None:
+    """`folded`: what a cross-validation of the same settings found, where there is one."""
     report = results.report
     percent = {name: f"{100 * report[name]:.0f}" for name in ("accuracy", "low", "high", "baseline")}
     if results.split != "test":
@@ -24,9 +26,12 @@ def show(results: Results) -> None:
         st.html(_picture(report, percent))
         st.write(t(f"evaluate.sentence_{results.split}", n=report["n"], correct=report["correct"], **percent,
                    name=plain(report["baseline_class"])))
+        if folded:
+            over_all = {name: f"{100 * folded['accuracy'][name]:.0f}" for name in ("value", "low", "high")}
+            st.markdown(f"{t('beside.both', n=folded['n'], **over_all)}  \n{t('beside.quote', n=folded['n'], few=report['n'])}")
         if report["low"] <= report["baseline"]:
             st.warning(t("evaluate.no_better_than_baseline"), icon=":material/warning:")
-        elif report["high"] - report["low"] > 0.15:
+        elif report["high"] - report["low"] > 0.15 and not folded:
             st.info(t("evaluate.wide", n=report["n"], more=3 * report["n"]), icon=":material/straighten:")
     with st.container(horizontal=True, key="scores"):
         for name in ("balanced_accuracy", "macro_f1"):
