@@ -59,6 +59,11 @@ def test_what_takes_long_is_asked_for(store):
     assert not told.on and told.possible and told.why.key == "beside.long" and told.cost.seconds > beside.LONGEST
 
 
+def test_on_a_machine_that_was_not_measured_it_only_may_take_long(store):
+    told = beside.offer(store.home, RECIPE.but(freeze=0, epochs=100), hats(store))
+    assert not told.on and told.why.key == "beside.long_unmeasured"
+
+
 def test_where_it_cannot_be_it_says_why(store):
     for recipe, manifest in ((RECIPE, hats(store, 4)), (RECIPE.but(weights="run", start_from="train-1"), hats(store)),
                              (RECIPE.but(source_loss="replay", source_dataset="caps"), hats(store))):

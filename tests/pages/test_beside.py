@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import stories
 from photos import dataset, param
@@ -113,3 +115,18 @@ def test_the_score_says_both_and_which_to_quote(visit, store, run, language):
     assert not app.exception
     assert say("beside.both", language, n=24, value="75", low="55", high="88") in texts(app)
     assert say("beside.quote", language, n=24, few=18) in texts(app)
+
+
+def test_what_few_photos_could_not_show_and_all_do_is_not_warned_of(visit, store, run):
+    """15 of 18 are shown to be better than the baseline here; with a lower score they are not."""
+    file = store.home.run(run.id) / "report.json"
+    report = json.loads(file.read_text("utf-8"))
+    report["test"] |= {"low": 0.3, "baseline": 0.33}
+    file.write_text(json.dumps(report), "utf-8")
+    warning = say("evaluate.no_better_than_baseline")
+    assert warning in [each.value for each in visit("evaluate", run=run.id).warning]
+    job = store.submit("crossvalidate", {"recipe": run.payload["recipe"], "folds": 5, "repeats": 1}, "cpu")
+    store.end(job.id, "finished", FOUND)  # 55 to 88 %, where the largest class is 58
+    assert warning in [each.value for each in visit("evaluate", run=run.id).warning]
+    store.end(job.id, "finished", {**FOUND, "baseline": 0.5})
+    assert warning not in [each.value for each in visit("evaluate", run=run.id).warning]

@@ -78,6 +78,13 @@ def test_what_is_not_shown_is_not_said_and_the_test_is_tested_first(visit, store
     assert f"[{say('advice.small.do_fold')}](#folds)" in said and say("advice.unchecked.why") in said.replace("\\", "")
 
 
+@pytest.mark.parametrize("language", languages())
+def test_no_points_more_are_not_called_more(visit, store, run, language):
+    gain = {"from": 40, "to": 80, "value": 0.0, "low": -0.09, "high": 0.09}
+    app = told(visit, store, run, language, verdict="not_shown", gain=gain, twice=None)
+    assert say("curve.not_more", language, first=40, second=80, n=60, gain="0.0", low="-9.0", high="9.0") in texts(app)
+
+
 def test_nothing_stands_out(visit, store, run):
     check = store.submit("check", {"dataset": run.payload["recipe"]["dataset"], "version": 1}, "cpu")
     store.end(check.id, "finished", {"looked_at": 24, "counts": {"label_errors": 0, "leaks": 0}})

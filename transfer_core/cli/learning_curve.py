@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Any
 
-from transfer_core.advice import advice, facts
 from transfer_core.cli.answer import Answer, language, table
 from transfer_core.cli.command import argument, command, option
 from transfer_core.cli.foreground import run_here
@@ -67,6 +66,8 @@ def _ended(store: Store, job: Job) -> Answer:
     found = job.result
     if not found:  # stopped
         return Answer({"job": job.id, "state": job.state}, table([]))
+    from transfer_core.advice import advice, facts
+
     recipe = Recipe(**job.payload["recipe"])
     check = last_check(store, recipe.dataset, recipe.version)
     folded = next((other.result for other in store.jobs("crossvalidate")

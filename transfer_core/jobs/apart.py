@@ -9,14 +9,16 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from transfer_core.datasets.manifest import Manifest, Split
 from transfer_core.errors import BadRecipe
 from transfer_core.events import Cached, Epoch, Event, Progressed
-from transfer_core.measured import predictions_file
 from transfer_core.paths import Home
 from transfer_core.recipe import DEFAULT_MODEL, Recipe
 from transfer_core.store import Job, Store
+
+if TYPE_CHECKING:  # with numpy and Pillow: what a short answer on the command line need not wait for
+    from transfer_core.datasets.manifest import Manifest, Split
 
 EVERY = 1.0
 """Seconds between two signs of life; a wish to stop is heard at each."""
@@ -53,6 +55,8 @@ def train_apart(job: Job, store: Store, recipe: Recipe, manifest: Manifest, spli
                 place: tuple[int, int]) -> Generator[Event, None, Ended]:
     """Train, and ask for the images of `split`; `place` is (how many went before, of how many). Of the folder only the answers
     stay, and nothing where the training did not come to its end."""
+    from transfer_core.measured import predictions_file
+
     shutil.rmtree(folder, ignore_errors=True)
     try:
         return (yield from _answered(job, store, recipe, manifest, split, folder, stage, place))

@@ -6,15 +6,17 @@ It is no setting of the recipe: the model is the same with it and without. So it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transfer_core.datasets.manifest import Manifest
 from transfer_core.errors import BadRecipe
 from transfer_core.jobs.apart import Forecast, check_unseen, forecast
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job, Store
 from transfer_core.words import Message, message
+
+if TYPE_CHECKING:
+    from transfer_core.datasets.manifest import Manifest
 
 FOLDS = 5
 FEW = 500
@@ -50,12 +52,14 @@ def offer(home: Home, recipe: Recipe, manifest: Manifest) -> Offer:
     elif cost is None:
         why = message("beside.unknown")
     elif cost.seconds > LONGEST:
-        why = message("beside.long")
+        why = message("beside.long") if cost.measured else message("beside.long_unmeasured")
     return Offer(why is None, True, why, cost)
 
 
 def usual(home: Home, recipe: Recipe) -> dict[str, Any]:
     """What a training's payload says of it where nobody was asked."""
+    from transfer_core.datasets.manifest import Manifest
+
     try:
         manifest = Manifest.read(home, recipe.dataset, recipe.version)
     except FileNotFoundError:

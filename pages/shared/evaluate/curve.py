@@ -24,6 +24,10 @@ from transfer_core.jobs.tasks import last_check
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job
 
+_NOTHING = 0.0005
+"""A gain that is written as 0.0 points."""
+_BESIDE = 1.08
+"""Single trainings stand a little to the right of their mean: nothing hides anything."""
 SHARES, REPEATS = learning_curve.SHARES, learning_curve.REPEATS
 
 
@@ -98,7 +102,8 @@ def _tell(run: Job, recipe: Recipe, found: dict[str, Any]) -> None:
 def sentence(found: dict[str, Any]) -> str:
     gain = found["gain"]
     numbers = {name: f"{100 * gain[name]:.1f}" for name in ("low", "high")}
-    text = t(f"curve.{found['verdict']}", first=gain["from"], second=gain["to"], n=found["n"], gain=f"{100 * gain['value']:.1f}",
+    key = "not_more" if found["verdict"] == "not_shown" and gain["value"] < _NOTHING else found["verdict"]
+    text = t(f"curve.{key}", first=gain["from"], second=gain["to"], n=found["n"], gain=f"{100 * gain['value']:.1f}",
              **numbers)
     if found["verdict"] == "not_shown" and gain["high"] > 0:
         text += " " + t("curve.not_shown_up_to", high=_percent(gain["high"]))
@@ -114,7 +119,8 @@ def picture(found: dict[str, Any]) -> str:
     axes = Axes("curve", (first / 1.25, last * 1.25), (bottom, 1.0), logarithmic=True)
     drawn = [*(axes.upright(point["train"], point["accuracy"]["low"], point["accuracy"]["high"], PALETTE[0]) for point in points),
              axes.curve([(point["train"], point["accuracy"]["value"]) for point in points], PALETTE[0]),
-             *(axes.dot(point["train"], share, PALETTE[1], diamond=True) for point in points for share in point["repeats"]),
+             *(axes.dot(_BESIDE * point["train"], share, PALETTE[1], diamond=True)
+               for point in points for share in point["repeats"]),
              *(axes.dot(point["train"], point["accuracy"]["value"], PALETTE[0]) for point in points)]
     step = 0.1 if bottom >= 0.5 else 0.25
     levels = {1 - step * number: f"{100 - 100 * step * number:.0f} %" for number in range(int((1 - bottom) / step + 1e-9) + 1)}

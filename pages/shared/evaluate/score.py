@@ -29,7 +29,8 @@ def show(results: Results, folded: dict[str, Any] | None = None) -> None:
         if folded:
             over_all = {name: f"{100 * folded['accuracy'][name]:.0f}" for name in ("value", "low", "high")}
             st.markdown(f"{t('beside.both', n=folded['n'], **over_all)}  \n{t('beside.quote', n=folded['n'], few=report['n'])}")
-        if report["low"] <= report["baseline"]:
+        elsewhere = bool(folded) and folded["accuracy"]["low"] > folded["baseline"]  # more photos show what these could not
+        if report["low"] <= report["baseline"] and not elsewhere:
             st.warning(t("evaluate.no_better_than_baseline"), icon=":material/warning:")
         elif report["high"] - report["low"] > 0.15 and not folded:
             st.info(t("evaluate.wide", n=report["n"], more=3 * report["n"]), icon=":material/straighten:")
