@@ -3,7 +3,18 @@
 import streamlit as st
 
 from pages.shared import averages, needs, report
-from pages.shared.evaluate import confusions, folds, kept, looks, mixture, score, thresholds, trust, unknown
+from pages.shared.evaluate import (
+    confusions,
+    curve,
+    folds,
+    kept,
+    looks,
+    mixture,
+    score,
+    thresholds,
+    trust,
+    unknown,
+)
 from pages.shared.evaluate.results import load
 from pages.shared.text import t
 from pages.shared.train.again import again
@@ -20,13 +31,14 @@ if run is not None:
     else:
         if run.payload.get("claimed"):
             st.warning(t("evaluate.claimed"), icon=":material/inventory_2:")
-        score.show(results)
+        score.show(results, folds.result(run))
         if (times := len(follow(run.id).tested)) > 1:
             st.warning(t("evaluate.looked", count=times), icon=":material/visibility:")
         folds.show(run)
         confusions.show(results)
         score.per_class(results)
         confusions.worst(results)
+        curve.show(run)
         looks.show(run, results)
         trust.show(results)
         unknown.show(run, results)

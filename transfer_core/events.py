@@ -215,6 +215,25 @@ class Folded(_Fact):
     accuracy: float
 
 
+class Sampled(_Fact):
+    """One training of a learning curve has ended: from how many images it learned, and how many others it named rightly."""
+
+    type: Literal["sampled"] = "sampled"
+    repeat: int
+    """Counted from 0."""
+    share: float
+    """Of the training images."""
+    train: int
+    n: int
+    correct: int
+    accuracy: float
+    train_accuracy: float | None = None
+    """Of the epoch that was kept, counted while it learned."""
+    validation_accuracy: float | None = None
+    hit: bool | None = None
+    """See `Cached`; None where nothing was stored."""
+
+
 class Transferred(_Fact):
     """A training starts from another run: how many tensors were taken over, left behind, and made anew."""
 
@@ -278,7 +297,7 @@ class Failed(_Fact):
 
 Event = Annotated[
     Started | Progressed | Step | Epoch | Note | Evaluated | Exported | Imported | Cached | Transferred | Swept | Folded
-    | Averaged | Finished | Stopped | Failed,
+    | Sampled | Averaged | Finished | Stopped | Failed,
     Field(discriminator="type"),
 ]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)

@@ -18,6 +18,7 @@ from transfer_core.events import (
     Imported,
     Note,
     Progressed,
+    Sampled,
     Started,
     Step,
     Stopped,
@@ -43,6 +44,7 @@ class Progress:
     transferred: Transferred | None = None
     swept: tuple[Swept, ...] = ()
     folded: tuple[Folded, ...] = ()
+    sampled: tuple[Sampled, ...] = ()
     averaged: Averaged | None = None
     ended: Finished | Stopped | Failed | None = None
     tested: frozenset[int] = frozenset()
@@ -108,6 +110,8 @@ def _after(progress: Progress, event: Event) -> Progress:
             return replace(progress, swept=(*progress.swept, event))
         case Folded():
             return replace(progress, folded=(*progress.folded, event))
+        case Sampled():
+            return replace(progress, sampled=(*progress.sampled, event))
         case Transferred():
             return replace(progress, transferred=event)
         case Averaged():

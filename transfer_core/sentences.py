@@ -17,11 +17,12 @@ WIDE = 0.15
 _LEFT_ALONE = 1.0
 
 
-def cautions(report: Mapping[str, Any]) -> list[Message]:
-    """What must be read beside an accuracy: `metrics.report` of one split."""
-    if report["low"] <= report["baseline"]:
+def cautions(report: Mapping[str, Any], folded: Mapping[str, Any] | None = None) -> list[Message]:
+    """What must be read beside an accuracy: `metrics.report` of one split. `folded`: a cross-validation of the same settings,
+    whose many photos may show what these could not."""
+    if report["low"] <= report["baseline"] and not (folded and folded["accuracy"]["low"] > folded["baseline"]):
         return [message("evaluate.no_better_than_baseline")]
-    if report["high"] - report["low"] > WIDE:
+    if report["high"] - report["low"] > WIDE and not folded:
         return [message("evaluate.wide", n=report["n"], more=3 * report["n"])]
     return []
 

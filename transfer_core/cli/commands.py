@@ -11,6 +11,7 @@ from transfer_core.cli import (
     evaluation,
     explaining,
     guess,
+    learning_curve,
     publishing,
     report,
     results,
@@ -20,5 +21,5 @@ from transfer_core.cli import (
 )
 from transfer_core.cli.command import app
 
-__all__ = ["app", "averages", "cache", "check", "crossvalidate", "data", "evaluation", "explaining", "guess", "publishing",
-           "report", "results", "runs", "serve", "sweep"]
+__all__ = ["app", "averages", "cache", "check", "crossvalidate", "data", "evaluation", "explaining", "guess", "learning_curve",
+           "publishing", "report", "results", "runs", "serve", "sweep"]

@@ -44,8 +44,13 @@ def _ended(store: Store, job: Job) -> Answer:
     found = job.result
     if not found:  # stopped
         return Answer({"job": job.id, "state": job.state}, table([]))
+    return Answer({"job": job.id, "state": job.state, **found}, as_text(job))
+
+
+def as_text(job: Job) -> str:
+    found = job.result
     rows = [{**each, "accuracy": f"{100 * each['accuracy']:.1f}"} for each in found["folds"]]
     shares = {name: f"{100 * found['accuracy'][name]:.1f}" for name in ("value", "low", "high")}
     text = say("cli.folded", language(), n=found["n"], folds=job.payload["folds"], repeats=job.payload["repeats"], **shares,
                spread=f"{100 * (found['spread'] or 0):.1f}", baseline=f"{100 * found['baseline']:.1f}")
-    return Answer({"job": job.id, "state": job.state, **found}, f"{table(rows)}\n{text}")
+    return f"{table(rows)}\n{text}"

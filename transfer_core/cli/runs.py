@@ -10,8 +10,9 @@ from transfer_core.cli.answer import Answer, language, table
 from transfer_core.cli.command import argument, command, option
 from transfer_core.cli.foreground import run_here
 from transfer_core.cli.settings import read, with_settings
-from transfer_core.errors import BadInput, NotFound
+from transfer_core.errors import BadInput, NotFound, StudioError
 from transfer_core.jobs import devices
+from transfer_core.jobs.beside import brought
 from transfer_core.jobs.discard import discard_queued
 from transfer_core.jobs.run import resumable
 from transfer_core.progress import Progress, fold, verdict
@@ -31,6 +32,7 @@ def train(
     name: Annotated[str | None, option("--name", words="option_run_name")] = None,
     cache: Annotated[bool, option("--cache/--no-cache", words="option_cache")] = True,
     compiled: Annotated[bool, option("--compile", words="option_compile")] = False,
+    folds: Annotated[int | None, option("--folds", words="option_train_folds", min=2, max=20)] = None,
     wait: Annotated[bool, option("--wait/--no-wait", words="option_wait")] = True,
     **settings: Any,
 ) -> Answer:
@@ -41,6 +43,7 @@ def train(
         recipe = recipe_of(store, dataset, preset, read(settings))
         payload = {"recipe": recipe.model_dump(mode="json")} | ({"name": name} if name else {})
         payload |= ({} if cache else {"cache": False}) | ({"compiled": True} if compiled else {})
+        payload |= _folds(store, recipe, folds)
         job = store.submit("train", payload, device or devices()[0])
     if not wait:
         ahead = store.ahead(job)
@@ -48,7 +51,42 @@ def train(
         return Answer({"run": job.id, "state": job.state, "ahead": ahead}, said)
     sys.stderr.write(f"{job.id}\n")
     job = run_here(store, job)
-    return Answer({"run": job.id, "state": job.state, **(job.result or {})}, outcome(job))
+    more, said = _followed(store, job)
+    return Answer({"run": job.id, "state": job.state, **(job.result or {}), **more}, "\n".join([outcome(job), *said]))
+
+
+def _folds(store: Store, recipe: Recipe, folds: int | None) -> dict[str, int]:
+    """What the payload says of a cross-validation. Raises `BadRecipe` where there can be none: better now than after an hour."""
+    if folds is None:
+        return {}
+    from transfer_core.datasets.manifest import Manifest
+    from transfer_core.jobs.apart import check_unseen
+    from transfer_core.jobs.crossvalidating import check
+
+    check_unseen(recipe)
+    images = Manifest.read(store.home, recipe.dataset, recipe.version).images
+    check([image for image in images if image.split != "left_out"], folds)
+    return {"folds": folds}
+
+
+def _followed(store: Store, job: Job) -> tuple[dict[str, Any], list[str]]:
+    """The cross-validation that a training brought along, done here too; nothing where it brought none. Who stopped the training
+    wants to wait no longer: it is taken out of the queue. When it fails, the training is still there."""
+    follower = brought(store, job.id)
+    if follower is None:
+        return {}, []
+    if job.state == "stopped":
+        store.ask_stop(follower.id, "discard")
+        return {}, []
+    from transfer_core.cli.crossvalidate import as_text
+
+    try:
+        follower = run_here(store, follower) if follower.live else follower
+    except StudioError as error:
+        said = error.message(language())
+        return {"crossvalidation": {"job": follower.id, "state": "failed", "error": said}}, [said]
+    found = {"job": follower.id, "state": follower.state, **(follower.result or {})}
+    return {"crossvalidation": found}, [as_text(follower)] if follower.result else []
 
 
 def recipe_of(store: Store, dataset: str | None, preset: str | None, settings: dict[str, Any]) -> Recipe:

@@ -5,13 +5,8 @@ With few photos a single split is a matter of luck: which 40 of 250 are the test
 
 from __future__ import annotations
 
-import gc
-import shutil
-import time
 from collections.abc import Generator
-from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -20,13 +15,12 @@ import numpy as np
 from transfer_core import metrics
 from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.errors import BadRecipe
-from transfer_core.events import Epoch, Event, Folded, Progressed
+from transfer_core.events import Event, Folded
+from transfer_core.jobs.apart import check_unseen, thrown_away_if_asked, train_apart
 from transfer_core.measured import predictions, predictions_file
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job, Store
 
-EVERY = 1.0
-"""Seconds between two signs of life; a wish to stop is heard at each."""
 VALIDATION = 6
 """One in so many of the images that are not tested chooses the epoch."""
 
@@ -54,22 +48,23 @@ def crossvalidate(job: Job, store: Store) -> Generator[Event, None, dict[str, An
     the model begins with another run, or learns a second dataset, which may have seen what is to be unseen.
     """
     recipe, folds, repeats = Recipe(**job.payload["recipe"]), job.payload["folds"], job.payload["repeats"]
-    if recipe.weights == "run" or recipe.source_dataset:
-        raise BadRecipe("folds_seen")
+    check_unseen(recipe)
     manifest = Manifest.read(store.home, recipe.dataset, recipe.version)
     images = [image for image in manifest.images if image.split != "left_out"]
     check(images, folds)
     done = {Turn(event.repeat, event.fold) for _, event in store.events(job.id, kinds=("folded",))}
     turns = [Turn(repeat, fold) for repeat in range(repeats) for fold in range(folds)]
     out = store.home.job(job.id)
-    for number, turn in enumerate(turns):
-        if turn in done and predictions_file(out / turn.name, "test").is_file():
-            continue
-        divided = division(images, folds, turn, recipe.seed)
-        yield from _train(job, store, recipe, replace(manifest, images=tuple(divided)), turn, (number, len(turns)))
-        rows = predictions(out / turn.name, "test")
-        right = sum(row["predicted"] == row["label"] for row in rows)
-        yield Folded(repeat=turn.repeat, fold=turn.fold, n=len(rows), correct=right, accuracy=right / len(rows))
+    with thrown_away_if_asked(job, store):
+        for number, turn in enumerate(turns):
+            if turn in done and predictions_file(out / turn.name, "test").is_file():
+                continue
+            divided = replace(manifest, images=tuple(division(images, folds, turn, recipe.seed)))
+            seeded = recipe.but(seed=(recipe.seed + turn.repeat) % 2**31)
+            yield from train_apart(job, store, seeded, divided, "test", out / turn.name, "folding", (number, len(turns)))
+            rows = predictions(out / turn.name, "test")
+            right = sum(row["predicted"] == row["label"] for row in rows)
+            yield Folded(repeat=turn.repeat, fold=turn.fold, n=len(rows), correct=right, accuracy=right / len(rows))
     return summary(manifest.classes, {turn: predictions(out / turn.name, "test") for turn in turns},
                    len({image.group for image in images}))
 
@@ -97,40 +92,6 @@ def division(images: list[Image], folds: int, turn: Turn, seed: int) -> list[Ima
             validation -= {place for place in rest.tolist() if groups[place] in set(groups[rest][labels[rest] == label].tolist())}
     return [image.but(split="test" if test[place] else "validation" if place in validation else "train")
             for place, image in enumerate(images)]
-
-
-def _train(job: Job, store: Store, recipe: Recipe, manifest: Manifest, turn: Turn,
-           place: tuple[int, int]) -> Generator[Event, None, None]:
-    """One training in a folder of its own, of which only the answers to its test images stay."""
-    folder = store.home.job(job.id) / turn.name
-    shutil.rmtree(folder, ignore_errors=True)
-    recipe = recipe.but(seed=(recipe.seed + turn.repeat) % 2**31)
-    try:
-        yield from _answers(job, store, recipe, manifest, folder, place)
-    finally:
-        kept = predictions_file(folder, "test").name
-        for file in folder.iterdir() if folder.is_dir() else ():
-            if file.name != kept:
-                shutil.rmtree(file) if file.is_dir() else file.unlink()
-        gc.collect()  # a frozen model refers to itself: without this it would still hold its memory when the next one is made
-
-
-def _answers(job: Job, store: Store, recipe: Recipe, manifest: Manifest, folder: Path,
-             place: tuple[int, int]) -> Generator[Event, None, None]:
-    from transfer_core.training.evaluate import evaluate
-    from transfer_core.training.fit import choose_device, fit
-    from transfer_core.training.models import load_run
-
-    said = spoken = 0.0
-    with closing(fit(recipe, manifest, store.home, folder, device=job.device)) as events:
-        for event in events:
-            said = event.epoch / recipe.epochs if isinstance(event, Epoch) else said
-            if isinstance(event, Epoch) or time.monotonic() - spoken > EVERY:
-                spoken = time.monotonic()
-                yield Progressed(stage="folding", done=int(100 * (place[0] + min(said, 0.99))), total=100 * place[1])
-    model, classes, how = load_run(folder)
-    for _ in evaluate(model, classes, how, manifest, "test", store.home, folder, choose_device(job.device)):
-        pass
 
 
 def summary(classes: list[str], answers: dict[Turn, list[dict[str, Any]]], groups: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 from transfer_core.events import Stopped
+from transfer_core.jobs import apart
 from transfer_core.store import Job, Store
 
 
@@ -35,7 +36,6 @@ def discard(store: Store, job: Job) -> None:
         shutil.rmtree(store.home.run(job.id), ignore_errors=True)
     elif job.kind == "sweep":
         discard_points(store, job.id)
-    elif job.kind == "crossvalidate":
-        for fold in store.home.job(job.id).glob("fold-*"):
-            shutil.rmtree(fold, ignore_errors=True)
+    elif job.kind in apart.PARTS:
+        apart.throw_away(store.home, job)
     store.append(job.id, Stopped(kept=False))

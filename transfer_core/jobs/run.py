@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from transfer_core.errors import StudioError, Unavailable
 from transfer_core.events import Event, Failed, Stopped
+from transfer_core.jobs.apart import PARTS
 from transfer_core.jobs.tasks import TASKS, StopAsked
 from transfer_core.store import Job, Store
 from transfer_core.words import Message, has, message
@@ -105,7 +106,7 @@ def resumable(store: Store, job: Job) -> bool:
     """Whether a checkpoint is there to go on from, or none is needed. What was thrown away has an empty result."""
     if job.kind == "train" and job.is_average:
         return job.result is None
-    return job.kind in ("sweep", "crossvalidate") or (job.kind == "train" and (store.home.run(job.id) / "last.pt").is_file())
+    return job.kind in ("sweep", *PARTS) or (job.kind == "train" and (store.home.run(job.id) / "last.pt").is_file())
 
 
 Wish = Literal["keep", "discard"]

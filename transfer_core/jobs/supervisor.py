@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 
 from transfer_core.errors import Unavailable
-from transfer_core.events import Epoch, Folded, Note, Swept
+from transfer_core.events import Epoch, Folded, Note, Sampled, Swept
 from transfer_core.jobs.discard import discard, discard_queued
 from transfer_core.jobs.run import failure
 from transfer_core.jobs.tasks import TASKS
@@ -174,8 +174,8 @@ class Supervisor:
 
     def _may_go_on(self, job: Job) -> bool:
         """Not twice at the same place: a photo that crashes the decoder, or a model too big for the memory, would again."""
-        for _, event in reversed(self._store.events(job.id, kinds=("note", "epoch", "swept", "folded"))):
-            if isinstance(event, Epoch | Swept | Folded):
+        for _, event in reversed(self._store.events(job.id, kinds=("note", "epoch", "swept", "folded", "sampled"))):
+            if isinstance(event, Epoch | Swept | Folded | Sampled):
                 return True
             if event.message.key == "jobs.went_on":
                 return False

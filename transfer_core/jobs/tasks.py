@@ -98,12 +98,13 @@ def _import(job: Job, store: Store, dataset: str) -> Generator[Event, None, Impo
 def _train_recommended(job: Job, store: Store, imported: Imported) -> None:
     """Queue the training that was asked for together with the import, so that it starts whether or not a page still waits."""
     from transfer_core import presets
+    from transfer_core.jobs import beside
     from transfer_core.jobs.devices import devices
 
     if any(run.payload.get("request") == job.id for run in store.jobs("train")):
         return
     recipe = presets.recommended_recipe(imported.dataset, imported.version, imported.summary)
-    payload = {"recipe": recipe.model_dump(), "name": job.payload["name"], "request": job.id}
+    payload = {"recipe": recipe.model_dump(), "name": job.payload["name"], "request": job.id, **beside.usual(store.home, recipe)}
     store.submit("train", payload, devices()[0])
 
 
@@ -179,9 +180,9 @@ def _is_waited_for(job: Job, store: Store) -> bool:
 @TASKS.add("train", torch=True)
 def train(job: Job, store: Store) -> Work:
     """Train a recipe, or average trained models, then measure the outcome on images it never saw and export it. Goes on from a
-    checkpoint."""
+    checkpoint. A cross-validation that was asked for with it is put in the queue at its end."""
     from transfer_core.datasets.manifest import Manifest
-    from transfer_core.jobs import averages
+    from transfer_core.jobs import averages, beside
     from transfer_core.training.finish import finish
     from transfer_core.training.fit import fit
 
@@ -203,9 +204,11 @@ def train(job: Job, store: Store) -> Work:
             write_history(store, job)
             yield from result.of(finish(out, manifest, store.home, name=name, device=job.device))
             yield Stopped(kept=True, best_epoch=result.best_epoch)
+            beside.follow(job, store)
             return result.summary()
         shutil.rmtree(out, ignore_errors=True)
         raise
+    beside.follow(job, store)
     return result.summary()
 
 
@@ -223,6 +226,14 @@ def crossvalidate(job: Job, store: Store) -> Work:
     from transfer_core.jobs.crossvalidating import crossvalidate
 
     return (yield from crossvalidate(job, store))
+
+
+@TASKS.add("learning_curve", torch=True)
+def learning_curve(job: Job, store: Store) -> Work:
+    """Train a recipe on parts of the photos, to see whether more of them would help. Goes on after an interruption."""
+    from transfer_core.jobs.learning_curve import learning_curve
+
+    return (yield from learning_curve(job, store))
 
 
 @TASKS.add("blend", torch=True, stays=True)

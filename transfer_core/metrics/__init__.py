@@ -5,7 +5,7 @@ images it rests on and a 95 % interval. A class without a single image in the sp
 """
 
 from transfer_core.metrics.calibration import Reliability, best_temperature, calibration, reliability
-from transfer_core.metrics.comparing import compare, holm, mcnemar, packed, paired_difference, paired_error, unpacked
+from transfer_core.metrics.comparing import compare, holm, mcnemar, packed, paired_difference, paired_error, paired_gain, unpacked
 from transfer_core.metrics.counts import balanced_accuracy, confusion_matrix, intervals, macro_f1, top_confusions, weighted_f1
 from transfer_core.metrics.intervals import RESAMPLES, Z, f1_interval, wilson
 from transfer_core.metrics.ranking import Ranking, Tradeoff, orders, ranked, tradeoff
@@ -36,6 +36,7 @@ __all__ = [
            "packed",
            "paired_difference",
            "paired_error",
+           "paired_gain",
            "ranked",
            "reliability",
            "report",

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from transfer_core.metrics.intervals import student
+
 
 def mcnemar(first_right: Sequence[bool] | np.ndarray, second_right: Sequence[bool] | np.ndarray) -> dict[str, Any]:
     """Is the second model better than the first on the same images? Exact two-sided McNemar test (McNemar 1947).
@@ -60,6 +62,32 @@ def paired_difference(gained: int, lost: int, n: int, pairs: int = 1) -> tuple[f
     middle = only_second - only_first
     half = z * math.sqrt((only_second + only_first - middle * middle) / (n + 2))
     return max(-1.0, middle - half), min(1.0, middle + half)
+
+
+def paired_gain(first: np.ndarray, second: np.ndarray, groups: Sequence[int] | np.ndarray) -> tuple[float, float, float]:
+    """How many more images the second way of training names rightly than the first, and its 95 % interval.
+
+    `first`, `second`: trainings × n booleans, on the same n images, each training's pair in the same row; `groups`: n, equal for
+    images that are no evidence of their own. Two kinds of luck are added: which images were asked (over groups, with one group
+    added to each kind of disagreement, as in `paired_difference`), and which trainings were made, by how far their means lie
+    apart. What chance there is in one answer is in both, so the sum is rather too wide: with three trainings, subtracting it held
+    the true gain in 89 % where this does in 95 (simulated). Student's quantile with the degrees of freedom of Satterthwaite 1946.
+    Of a single training the second kind is unknown and left out.
+    """
+    d = np.asarray(second, float) - np.asarray(first, float)
+    times, of_image, of_training = len(d), d.mean(axis=0), d.mean(axis=1)
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    sizes = np.bincount(group)
+    usual = sizes.mean()
+    sums, sizes = np.r_[np.bincount(group, of_image), usual, -usual], np.r_[sizes, usual, usual]
+    middle = sums.sum() / sizes.sum()
+    count = len(sums)
+    images = float(((sums - sizes * middle) ** 2).sum() / sizes.sum() ** 2 * count / (count - 1))
+    trainings = float(of_training.var(ddof=1)) / times if times > 1 else 0.0
+    error = images + trainings
+    degrees = error**2 / (images**2 / (count - 1) + (trainings**2 / (times - 1) if trainings else 0.0))
+    half = student(int(degrees)) * math.sqrt(error)
+    return float(d.mean()), max(-1.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def compare(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -54,8 +54,13 @@ def drawn(labels: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]
         yield weights
 
 
+_FEW_DEGREES = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
+
+
 def student(degrees: int) -> float:
-    """The 97.5 % point of Student's distribution, to two digits from five degrees of freedom on (Cornish & Fisher 1938)."""
+    """The 97.5 % point of Student's distribution, to two digits (from five degrees of freedom on after Cornish & Fisher 1938)."""
+    if degrees in _FEW_DEGREES:
+        return _FEW_DEGREES[degrees]
     return Z + (Z**3 + Z) / (4 * max(1, degrees)) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * max(1, degrees) ** 2)
 
 

@@ -12,14 +12,13 @@ from pages.shared.model.numbers import duration
 from pages.shared.place import language
 from pages.shared.text import plain, t, told
 from pages.shared.undisturbed import undisturbed
-from transfer_core import catalog, sentences
+from transfer_core import sentences
 from transfer_core.datasets.manifest import Manifest
 from transfer_core.drawing import figures
-from transfer_core.errors import BadRecipe, NotFound
-from transfer_core.estimate import estimate
+from transfer_core.errors import BadRecipe
 from transfer_core.jobs import crossvalidating
+from transfer_core.jobs.apart import forecast
 from transfer_core.recipe import Recipe
-from transfer_core.speeds import speeds
 from transfer_core.store import Job
 
 FEW = 500
@@ -51,6 +50,12 @@ def show(run: Job) -> None:
         _tell(job.result, job.payload)
 
 
+def result(run: Job) -> dict[str, Any] | None:
+    """What a cross-validation of this run's settings found; None before there is one."""
+    job = _made(run)
+    return job.result or None if job else None
+
+
 def _made(run: Job) -> Job | None:
     return next(iter(crossvalidating.of_recipe(backend.store(), run.payload["recipe"])), None)
 
@@ -70,17 +75,13 @@ def _offer(run: Job, recipe: Recipe, manifest: Manifest, count: int) -> None:
 
 def _repeats(recipe: Recipe, count: int, classes: int) -> tuple[int, str]:
     """How often, and how long that takes (empty where this machine's speed is unknown): several times where that is cheap."""
-    try:
-        info = catalog.model(recipe.model)
-    except NotFound:
-        return 1, ""
-    cost = estimate(recipe, info, round(0.7 * count), speeds(backend.home()).get(info.name), classes=classes)
-    if cost.seconds is None:
-        return 1, ""
-    many = cost.seconds + (FOLDS * REPEATS - 1) * cost.seconds_again
-    if many < 60 * _MOST_MINUTES:
-        return REPEATS, duration(many)
-    return 1, duration(cost.seconds + (FOLDS - 1) * cost.seconds_again)
+    for repeats in (REPEATS, 1):
+        cost = forecast(backend.home(), recipe, round(0.7 * count), classes, FOLDS * repeats)
+        if cost is None or not cost.measured:
+            return 1, ""
+        if cost.seconds < 60 * _MOST_MINUTES:
+            break
+    return repeats, duration(cost.seconds)
 
 
 @undisturbed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 import streamlit as st
 
@@ -12,7 +13,8 @@ from pages.shared.text import plain, t, told
 from transfer_core import sentences
 
 
-def show(results: Results) -> None:
+def show(results: Results, folded: dict[str, Any] | None = None) -> None:
+    """`folded`: what a cross-validation of the same settings found, where there is one."""
     report = results.report
     percent = {name: f"{100 * report[name]:.0f}" for name in ("accuracy", "low", "high", "baseline")}
     if results.split != "test":
@@ -21,7 +23,10 @@ def show(results: Results) -> None:
         st.html(_picture(report, percent))
         st.write(t(f"evaluate.sentence_{results.split}", n=report["n"], correct=report["correct"], **percent,
                    name=plain(report["baseline_class"])))
-        for caution in sentences.cautions(report):
+        if folded:
+            over_all = {name: f"{100 * folded['accuracy'][name]:.0f}" for name in ("value", "low", "high")}
+            st.markdown(f"{t('beside.both', n=folded['n'], **over_all)}  \n{t('beside.quote', n=folded['n'], few=report['n'])}")
+        for caution in sentences.cautions(report, folded):
             if caution.key == "evaluate.wide":
                 st.info(told(caution), icon=":material/straighten:")
             else:

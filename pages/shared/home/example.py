@@ -55,6 +55,7 @@ def imported(example: str) -> Job | None:
 def go_on(job: Job, request: str) -> None:
     """The import is done: start the training that was asked for, unless it has been, and go there."""
     from transfer_core import presets  # reads the index of all models: not for the landing page
+    from transfer_core.jobs import beside
 
     dataset = imports.dataset_of(job)
     if dataset is None:
@@ -63,7 +64,8 @@ def go_on(job: Job, request: str) -> None:
         run = next((run for run in backend.store().jobs("train") if run.payload.get("request") == request), None)
         if run is None:
             recipe = presets.recommended_recipe(dataset.id, dataset.latest.version, dataset.latest.summary)
-            payload = {"recipe": recipe.model_dump(), "name": dataset.name, "request": request}
+            payload = {"recipe": recipe.model_dump(), "name": dataset.name, "request": request,
+                       **beside.usual(backend.home(), recipe)}
             run = backend.store().submit("train", payload, backend.device())
     navigation.go("train", run=run.id, dataset=dataset.id)
 

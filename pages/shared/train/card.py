@@ -7,10 +7,13 @@ import streamlit as st
 from pages.shared import averages, backend, draft, navigation, place
 from pages.shared.model.numbers import decimal, duration, short, size
 from pages.shared.text import plain, t
+from pages.shared.train import beside
 from pages.shared.undisturbed import undisturbed
 from transfer_core import estimate
 from transfer_core.catalog import ModelInfo, model, weights_at
 from transfer_core.errors import NotFound
+from transfer_core.jobs.apart import PARTS
+from transfer_core.jobs.beside import FOLDS
 from transfer_core.recipe import Recipe
 from transfer_core.speeds import speeds
 from transfer_core.store import Dataset, Job
@@ -23,16 +26,18 @@ def show() -> None:
         _nothing_yet()
         return
     recipe = draft.recipe()
+    folds = beside.asked(recipe)
     with st.container(border=True, key="run-card"):
         describe(recipe, dataset)
         changed = draft.differences()
         if changed:
             st.caption(t("train.differs", count=len(changed)))
+    beside.show(recipe, folds)
     with st.container(horizontal=True, vertical_alignment="center", key="start-row"):
         st.button(t("train.start"), type="primary", icon=":material/play_arrow:", key="start", on_click=_start,
-                  args=(recipe, dataset))
+                  args=(recipe, dataset, folds.on))
         navigation.link("model", t("train.change"), ":material/tune:")
-    others = backend.store().jobs("train", "running", "queued")
+    others = [job for job in backend.store().jobs(None, "running", "queued") if job.kind in ("train", "sweep", *PARTS)]
     if others:
         st.caption(t("train.will_queue", count=len(others)))
 
@@ -46,11 +51,12 @@ def _nothing_yet() -> None:
 
 
 @undisturbed()
-def _start(recipe: Recipe, dataset: Dataset) -> None:
+def _start(recipe: Recipe, dataset: Dataset, folds: bool) -> None:
     # Two quick clicks call this twice; the second finds the run already in the URL.
     if backend.run() is not None:
         return
-    job = backend.store().submit("train", {"recipe": recipe.model_dump(), "name": dataset.name}, backend.device())
+    payload = {"recipe": recipe.model_dump(), "name": dataset.name} | ({"folds": FOLDS} if folds else {})
+    job = backend.store().submit("train", payload, backend.device())
     place.put(run=job.id)
 
 

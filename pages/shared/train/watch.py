@@ -15,6 +15,7 @@ from pages.shared.train.again import again
 from pages.shared.train.follow import follow
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed, Finished
+from transfer_core.jobs.beside import brought
 from transfer_core.jobs.run import resumable
 from transfer_core.progress import Progress, validated, verdict
 from transfer_core.recipe import Recipe
@@ -35,6 +36,9 @@ def show(run: Job) -> None:
     st.fragment(_status, run_every=1.0 if run.live else None, key="run-status")(run.id, run.live)
     if not run.is_average and (run.live or follow(run.id).started):
         live(run.id, run.live)
+    follower = None if run.live else brought(backend.store(), run.id)
+    if follower is not None and follower.live:
+        st.caption(f":material/splitscreen: {t('beside.under_way')}")
     receipt = "mixture.made.receipt" if run.is_average else "train.receipt"
     with st.expander(t(receipt), icon=":material/receipt_long:", key="receipt"):
         card.describe(recipe, dataset, receipt=run)
