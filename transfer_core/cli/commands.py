@@ -15,9 +15,10 @@ from transfer_core.cli import (
     results,
     runs,
     serve,
+    similar,
     sweep,
 )
 from transfer_core.cli.command import app
 
 __all__ = ["app", "averages", "cache", "check", "crossvalidate", "data", "evaluation", "explaining", "guess", "publishing",
-           "results", "runs", "serve", "sweep"]
+           "results", "runs", "serve", "similar", "sweep"]

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from transfer_core.errors import NotFound
 from transfer_core.http.errors import plainly
 from transfer_core.jobs.heat import MOST, picture
+from transfer_core.jobs.similar import map_file
 from transfer_core.paths import Home, replacing
 from transfer_core.store import Store
 
@@ -44,6 +45,10 @@ def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
         path = await run_in_threadpool(_heat_map, store, job, int(number) if re.fullmatch(r"\d{1,2}", number) else MOST)
         return FileResponse(path, media_type="image/webp", headers={"cache-control": "private, max-age=86400"})
 
+    async def photo_map(request: Request) -> Response:
+        path = await run_in_threadpool(_map, store, request.path_params["job"])
+        return FileResponse(path, media_type="application/json", headers={"cache-control": "private, max-age=86400"})
+
     async def file(request: Request) -> Response:
         run, name = request.path_params["run"], request.path_params["name"]
         path = await run_in_threadpool(_exported, store, run, name)
@@ -55,6 +60,7 @@ def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
         Route("/thumbnails/{sha256}.webp", plainly(thumbnail)),
         Route("/images/{sha256}", plainly(image)),
         Route("/heat/{job}/{number}.webp", plainly(heat)),
+        Route("/maps/{job}.json", plainly(photo_map)),
         Route("/files/{run}/{name}", plainly(file)),
         Route("/vendor/plotly.min.js", _plotly),
         health(),
@@ -106,6 +112,13 @@ def _heat_map(store: Store, job: str, number: int) -> Path:
     if made.kind != "explain" or number >= MOST:
         raise NotFound("no_file", file=job[:64])
     return _there(picture(store.home, made.id, number))
+
+
+def _map(store: Store, job: str) -> Path:
+    made = store.job(job)
+    if made.kind != "map":
+        raise NotFound("no_file", file=job[:64])
+    return _there(map_file(store.home, made.id))
 
 
 async def _plotly(_request: Request) -> Response:
