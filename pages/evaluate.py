@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.shared import averages, needs
-from pages.shared.evaluate import confusions, folds, kept, looks, mixture, score, thresholds, trust
+from pages.shared.evaluate import atlas, confusions, folds, kept, looks, mixture, score, thresholds, trust
 from pages.shared.evaluate.results import load
 from pages.shared.text import t
 from pages.shared.train.again import again
@@ -27,6 +27,7 @@ if run is not None:
         score.per_class(results)
         confusions.worst(results)
         looks.show(run, results)
+        atlas.show(run)
         trust.show(results)
         thresholds.show(results)
         kept.show(run.id)

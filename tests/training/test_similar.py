@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from transfer_core.activations import Shelf
+from transfer_core.datasets.manifest import Image as Photo
 from transfer_core.datasets.manifest import Manifest
 from transfer_core.errors import NotFound
 from transfer_core.events import Progressed
@@ -35,7 +36,7 @@ from transfer_core.training.similar import arranging, mapping, near, nearest, ph
 from transfer_core.training.similar import features as looking
 from transfer_core.training.similar.arranging import arrange, trustworthiness
 from transfer_core.training.similar.features import Eye
-from transfer_core.words import Message
+from transfer_core.words import Message, message
 
 HEADS = [("resnet", {}), ("hidden", {"head": "hidden", "head_width": 16}), ("flatten", {"head": "flatten"}),
          ("two classifiers", {"model": "deit_tiny_distilled_patch16_224", "image_size": None})]
@@ -116,10 +117,8 @@ def test_how_usual_a_likeness_is_was_worked_out_by_hand():
     assert found == pytest.approx(expected, abs=1e-6)
 
 
-def drawn_image(group: int):
-    from transfer_core.datasets.manifest import Image as Of
-
-    return Of("0" * 64, f"{group}.png", "red", "train", group, 8, 8)
+def drawn_image(group: int) -> Photo:
+    return Photo("0" * 64, f"{group}.png", "red", "train", group, 8, 8)
 
 
 @pytest.mark.parametrize(("n", "similarity", "closer", "unlike"), [
@@ -435,9 +434,8 @@ def test_nobody_waits_for_the_arranging_of_a_map_that_was_stopped(run, manifest,
 def kept(run, manifest, home, recipe):
     """A run in the store, with its dataset."""
     store = Store(home)
-    summary = {"dataset": "colours", "version": 1, "classes": {}, "imported": 36, "split": {"train": 24, "validation": 12, "test": 0}}
-    from transfer_core.words import message
-
+    summary = {"dataset": "colours", "version": 1, "classes": {}, "imported": 36,
+               "split": {"train": 24, "validation": 12, "test": 0}}
     store.add_dataset("Colours", "colours", message("app.name"), summary)
     manifest.write(home)
     job = store.submit("train", {"recipe": recipe.model_dump() | {"version": 1}}, "cpu")

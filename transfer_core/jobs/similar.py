@@ -34,8 +34,8 @@ def nearest(job: Job, store: Store) -> Generator[Event, None, dict[str, Any]]:
 
 
 def photo_map(job: Job, store: Store) -> Generator[Event, None, dict[str, Any]]:
-    """Payload: `{"run"}`. The map lies at `map_file(home, job.id)`; returned is what it holds besides its points, with the dataset's
-    version. Older maps of the run are removed."""
+    """Payload: `{"run"}`. The map lies at `map_file(home, job.id)`; returned is what it holds besides its points, with the
+    dataset's version. Older maps of the run are removed."""
     from transfer_core.training.similar import photo_map
 
     run = store.job(job.payload["run"])

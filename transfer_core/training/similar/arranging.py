@@ -30,9 +30,9 @@ class Arranged:
 def arrange(features: np.ndarray) -> Arranged:
     """Places of `features` (float N × D, N ≥ 1); the same for the same input.
 
-    The main 50 directions (PCA), then t-SNE (van der Maaten & Hinton 2008; Barnes–Hut, van der Maaten 2014), which begins with the
-    first two of them (Kobak & Berens 2019): what is far apart as a whole then stays so more often. Perplexity 30, or a third of
-    the photos. With one thread: sums of several are added in whatever order they come, and the last digit moves the whole map.
+    The main 50 directions (PCA), then t-SNE (van der Maaten & Hinton 2008; Barnes–Hut, van der Maaten 2014), which begins with
+    the first two of them (Kobak & Berens 2019): what is far apart as a whole then stays so more often. Perplexity 30, or a third
+    of the photos. With one thread: sums of several are added in whatever order they come, and the last digit moves all.
     """
     from threadpoolctl import threadpool_limits
 

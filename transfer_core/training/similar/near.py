@@ -97,4 +97,5 @@ def _usual(similarity: float, usual: np.ndarray, split: str) -> dict[str, Any] |
     if not len(usual):
         return None
     n, closer = len(usual), int((usual > similarity).sum())
-    return {"split": split, "n": n, "closer": closer, "median": round(float(np.median(usual)), 4), "unlike": n - closer < RARE * n}
+    return {"split": split, "n": n, "closer": closer, "median": round(float(np.median(usual)), 4),
+            "unlike": n - closer < RARE * n}
