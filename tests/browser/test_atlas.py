@@ -29,8 +29,9 @@ def mapped(studio, drawn) -> Job:
         rank = ranks[image.label]
         ranks[image.label] += 1
         points.append({"x": {"left": LEFT, "right": RIGHT}[image.label] + (rank % 5 - 2) * 0.025,
-                       "y": 0.5 + (rank // 5 - 2) * 0.025, "label": image.label, "predicted": "right" if rank == 0 else image.label, "probability": 0.75,
-                       "split": image.split, "sha256": image.sha256, "file": image.file})
+                       "y": 0.5 + (rank // 5 - 2) * 0.025, "label": image.label,
+                       "predicted": "right" if rank == 0 else image.label, "probability": 0.75, "split": image.split,
+                       "sha256": image.sha256, "file": image.file})
     job = stories.begun(studio.store, "map", {"run": run.id}, device="story")
     write_json(map_file(studio.home, job.id), {"classes": ["left", "right"], "points": points, **TOLD})
     studio.store.end(job.id, "finished", TOLD)
@@ -149,6 +150,7 @@ def test_a_finger_scrolls_taps_and_draws_when_it_is_told_to(studio, chromium: Br
         canvas = opened(page, studio, mapped)
         page.touchscreen.tap(*at(canvas, LEFT, 0.5))
         status(page, 40, 1).to_be_visible()
+        expect(page.locator(".card img")).to_be_visible()  # it stays when the finger has gone
         draw = page.get_by_role("button", name=say("map.draw"))
         draw.tap()
         expect(draw).to_have_attribute("aria-pressed", "true")

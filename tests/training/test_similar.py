@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +25,8 @@ from transfer_core.http import files
 from transfer_core.jobs import similar as job_of
 from transfer_core.jobs.tasks import TASKS, StopAsked
 from transfer_core.measured import predictions
+from transfer_core.paths import Home
+from transfer_core.recipe import Recipe
 from transfer_core.store import Store
 from transfer_core.training import fit as fitting
 from transfer_core.training.finish import finish
@@ -42,12 +45,21 @@ HEADS = [("resnet", {}), ("hidden", {"head": "hidden", "head_width": 16}), ("fla
          ("two classifiers", {"model": "deit_tiny_distilled_patch16_224", "image_size": None})]
 
 
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """A home with a tiny trained model that can tell the colours apart; made once, for a busy machine takes a minute."""
+    home = Home(tmp_path_factory.mktemp("learned"))
+    recipe = Recipe(dataset="colours", model="test_resnet", weights="scratch", freeze=0, epochs=6, batch_size=6, image_size=32,
+                    augmentation="none", learning_rate=1e-2, backbone_factor=1.0, patience=0)
+    list(fit(recipe, drawn(home), home, home.run("train-1"), device="cpu"))
+    return home.root
+
+
 @pytest.fixture
-def run(recipe, manifest, home):
-    """The folder of a tiny trained model that can tell the colours apart."""
-    out = home.run("train-1")
-    list(fit(recipe.but(epochs=6, learning_rate=1e-2), manifest, home, out, device="cpu"))
-    return out
+def run(learned, manifest, home):
+    """The folder of that model, in a home of its own."""
+    shutil.copytree(learned, home.root, dirs_exist_ok=True)
+    return home.run("train-1")
 
 
 @pytest.fixture
@@ -131,16 +143,14 @@ def test_a_photo_is_unlike_all_when_hardly_any_is_as_far_away(n, similarity, clo
     assert told is None if closer is None else (told["n"], told["closer"], told["unlike"]) == (n, closer, unlike)
 
 
-def test_what_is_unlike_all_it_learned_is_told_apart_from_what_is_not(recipe, home):
+def test_what_is_unlike_all_it_learned_is_told_apart_from_what_is_not(run, home):
     """Reds and greens are learned; validation photos of both are usual, a blue chequered board is not."""
     manifest = drawn(home, train=12, validation=10)
-    out = home.run("train-2")
-    list(fit(recipe.but(epochs=6, learning_rate=1e-2), manifest, home, out, device="cpu"))
     board = np.zeros((40, 40, 3), np.uint8)
     board[::2] = 255
     strange = home.root / "board.png"
     Image.fromarray(board).save(strange)
-    _, found = ended(nearest(out, manifest, home, [strange, file_of(home, "red", 900), file_of(home, "green", 901)]))
+    _, found = ended(nearest(run, manifest, home, [strange, file_of(home, "red", 900), file_of(home, "green", 901)]))
     usual = [photo["usual"] for photo in found["photos"]]
     assert [each["unlike"] for each in usual] == [True, False, False]
     assert all((each["split"], each["n"]) == ("validation", 30) for each in usual)

@@ -125,6 +125,7 @@ def _put_right(run: Job, points: list[dict[str, Any]]) -> None:
         return
     images = {(image.file, image.sha256): image for image in backend.manifest(dataset.id, dataset.latest.version).images}
     there = [(images[point["file"], point["sha256"]], point) for point in points if (point["file"], point["sha256"]) in images]
+    there.sort(key=lambda each: each[0].label == each[1]["predicted"])  # what may be wrong comes first
     gone = len(points) - len(there)
     st.caption(" ".join(filter(None, (t("map.put_right"), t("map.gone_since", count=gone) if gone else ""))))
     if not there:

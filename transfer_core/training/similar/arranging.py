@@ -82,11 +82,11 @@ def trustworthiness(features: np.ndarray, places: np.ndarray, k: int = 10) -> fl
     k = min(k, (count - 1) // 2)
     if count < 4:
         return None
-    penalty = 0.0
+    features, penalty = features.astype(np.float64), 0.0
     for start in range(0, count, _ROWS):
         rows = np.arange(start, min(count, start + _ROWS))
         near = np.argpartition(_apart(places, rows), k - 1, axis=1)[:, :k]
-        order = np.argsort(_apart(features.astype(np.float64), rows), axis=1, kind="stable")
+        order = np.argsort(_apart(features, rows), axis=1, kind="stable")
         ranks = np.empty_like(order)
         np.put_along_axis(ranks, order, np.arange(1, count + 1)[None], axis=1)
         penalty += np.maximum(0, np.take_along_axis(ranks, near, axis=1) - k).sum()

@@ -139,7 +139,7 @@ function begin(root, data, key, chosen) {
     const pen = canvas.getContext("2d"), ratio = canvas.width / side, text = getComputedStyle(root).color, r = radius();
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, side, side);
-    const some = view.chosen.size > 0;
+    const some = view.chosen.size > 0, ring = new Path2D(circle(r + 2.6)), around = new Path2D(circle(r + 6.5));
     const layers = [[], []];
     view.points.forEach((point, place) => { if (visible(point)) layers[view.chosen.has(place) ? 1 : 0].push(place); });
     layers.forEach((places, on) => {
@@ -151,8 +151,8 @@ function begin(root, data, key, chosen) {
         pen.fill(shapes[point.number]);
         pen.strokeStyle = text;
         if (on) { pen.globalAlpha = 1; pen.lineWidth = 1.6; pen.stroke(shapes[point.number]); }
-        if (point.wrong) { pen.lineWidth = 1.5; pen.stroke(new Path2D(circle(r + 3.5))); }
-        if (place === view.at) { pen.globalAlpha = 1; pen.lineWidth = 2.5; pen.strokeStyle = "#d9622b"; pen.stroke(new Path2D(circle(r + 7))); }
+        if (point.wrong) { pen.lineWidth = 1.2; pen.stroke(ring); }
+        if (place === view.at) { pen.globalAlpha = 1; pen.lineWidth = 2.5; pen.strokeStyle = "#d9622b"; pen.stroke(around); }
       }
     });
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -269,7 +269,7 @@ function begin(root, data, key, chosen) {
     draw();
   };
   canvas.onpointercancel = () => { begun = view.path = null; draw(); };
-  canvas.onpointerleave = () => { if (!view.path && root.getRootNode().activeElement !== canvas) show(null); };
+  canvas.onpointerleave = (event) => { if (event.pointerType !== "touch" && !view.path && root.getRootNode().activeElement !== canvas) show(null); };
 
   const watched = new ResizeObserver(resize), dark = matchMedia("(prefers-color-scheme: dark)");
   watched.observe(canvas);
