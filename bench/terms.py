@@ -42,7 +42,8 @@ from transfer_core.source_losses import SOURCE_LOSSES
 from transfer_core.sweeping import recommend
 from transfer_core.training.evaluate import probabilities
 from transfer_core.training.fit import fit
-from transfer_core.training.models import Built, build, classifiers, features_and_logits, head_tensors, load_run
+from transfer_core.training.listening import listening
+from transfer_core.training.models import Built, build, features_and_logits, head_tensors, load_run
 from transfer_core.training.pipeline import ImageInputs, in_order
 from transfer_core.training.prefix.answers import StoredAnswers
 
@@ -197,15 +198,11 @@ class Study:
 
     def asked(self, folder: Path, model: nn.Module, inputs: ImageInputs) -> tuple[np.ndarray, Tensor]:
         """Logits, and what goes into the classifier; what frozen layers say of these photos comes from the store."""
-        given: list[Tensor] = []
-        head, count = classifiers(model)[0], len(inputs.labels)
-        listened = head.register_forward_pre_hook(lambda _head, inputs: given.append(inputs[0].detach()))
-        logits = returned(StoredAnswers(folder, model, self.home, torch.device("cpu")).logits(inputs))
-        if logits is None:
-            given.clear()
-            logits = returned(probabilities(model, inputs, torch.device("cpu")))
-        listened.remove()
-        return logits, torch.cat(given)[-count:]
+        with listening(model) as told:
+            logits = returned(StoredAnswers(folder, model, self.home, torch.device("cpu")).logits(inputs))
+            if logits is None:
+                logits = returned(probabilities(model, inputs, torch.device("cpu")))
+            return logits, told(len(inputs.labels))[0]
 
 
 def returned(work: Generator[Any, None, Any]) -> Any:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.shared import averages, needs, report
 from pages.shared.evaluate import (
+    atlas,
     confusions,
     curve,
     folds,
@@ -40,6 +41,7 @@ if run is not None:
         confusions.worst(results)
         curve.show(run)
         looks.show(run, results)
+        atlas.show(run)
         trust.show(results)
         unknown.show(run, results)
         thresholds.show(results)

@@ -17,9 +17,10 @@ from transfer_core.cli import (
     results,
     runs,
     serve,
+    similar,
     sweep,
 )
 from transfer_core.cli.command import app
 
 __all__ = ["app", "averages", "cache", "check", "crossvalidate", "data", "evaluation", "explaining", "guess", "learning_curve",
-           "publishing", "report", "results", "runs", "serve", "sweep"]
+           "publishing", "report", "results", "runs", "serve", "similar", "sweep"]

@@ -17,6 +17,7 @@ from transfer_core.errors import NotFound
 from transfer_core.http.errors import language, plainly
 from transfer_core.jobs import averages
 from transfer_core.jobs.heat import MOST, picture
+from transfer_core.jobs.similar import map_file
 from transfer_core.paths import Home, file_name, replacing
 from transfer_core.store import Store
 
@@ -59,6 +60,10 @@ def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
             "content-disposition": f"attachment; filename*=utf-8''{name}", "cache-control": "private, no-cache",
             "content-security-policy": f"{POLICY}; sandbox"})
 
+    async def photo_map(request: Request) -> Response:
+        path = await run_in_threadpool(_map, store, request.path_params["job"])
+        return FileResponse(path, media_type="application/json", headers={"cache-control": "private, max-age=86400"})
+
     async def file(request: Request) -> Response:
         run, name = request.path_params["run"], request.path_params["name"]
         path = await run_in_threadpool(_exported, store, run, name)
@@ -70,6 +75,7 @@ def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
         Route("/thumbnails/{sha256}.webp", plainly(thumbnail)),
         Route("/images/{sha256}", plainly(image)),
         Route("/heat/{job}/{number}.webp", plainly(heat)),
+        Route("/maps/{job}.json", plainly(photo_map)),
         Route("/files/{run}/{name}", plainly(file)),
         Route("/report/{run}", plainly(report)),
         Route("/vendor/plotly.min.js", _plotly),
@@ -122,6 +128,13 @@ def _heat_map(store: Store, job: str, number: int) -> Path:
     if made.kind != "explain" or number >= MOST:
         raise NotFound("no_file", file=job[:64])
     return _there(picture(store.home, made.id, number))
+
+
+def _map(store: Store, job: str) -> Path:
+    made = store.job(job)
+    if made.kind != "map":
+        raise NotFound("no_file", file=job[:64])
+    return _there(map_file(store.home, made.id))
 
 
 async def _plotly(_request: Request) -> Response:

@@ -277,6 +277,22 @@ def strangers(job: Job, store: Store) -> Work:
     return (yield from ask_strangers(job, store))
 
 
+@TASKS.add("nearest", torch=True, stays=True)
+def nearest(job: Job, store: Store) -> Work:
+    """Find the training photos that a run's model finds most like some photos."""
+    from transfer_core.jobs.similar import nearest
+
+    return (yield from nearest(job, store))
+
+
+@TASKS.add("map", torch=True, stays=True)
+def photo_map(job: Job, store: Store) -> Work:
+    """Draw all photos of a run's dataset as a map: what its model finds alike lies side by side."""
+    from transfer_core.jobs.similar import photo_map
+
+    return (yield from photo_map(job, store))
+
+
 @TASKS.add("export", torch=True, stays=True)
 def export(job: Job, store: Store) -> Work:
     """Make one more format of a trained run. That it is there now, the run itself tells."""

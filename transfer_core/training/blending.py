@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from transfer_core.datasets.manifest import Manifest, spread
 from transfer_core.errors import BadRecipe, Unavailable
@@ -32,6 +32,7 @@ from transfer_core.training.export.replay import read_json
 from transfer_core.training.fit import choose_device
 from transfer_core.training.instant.first_model import MOST_TRAINING, features_of, take_head
 from transfer_core.training.instant.head import best_head
+from transfer_core.training.listening import listening
 from transfer_core.training.models import Built, build, classifiers, load_run
 from transfer_core.training.pipeline import ImageInputs
 from transfer_core.training.starts import KEPT
@@ -160,18 +161,11 @@ def _progress_of(work: Generator[Event, None, Any]) -> Generator[Event, None, An
 @contextmanager
 def _watched(model: nn.Module, heads: list[nn.Module], count: int) -> Iterator:
     """What the original classifier says of the last `count` images the model is shown inside."""
-    given: list[Tensor] = []
-    listened = classifiers(model)[0].register_forward_pre_hook(lambda _head, inputs: given.append(inputs[0].detach()))
+    with listening(model) as told:
+        def heard() -> np.ndarray | None:
+            if not heads:
+                return None
+            with torch.inference_mode():
+                return heads[0](told(count)[0]).argmax(-1).cpu().numpy()
 
-    def heard() -> np.ndarray | None:
-        if not heads:
-            return None
-        with torch.inference_mode():
-            return heads[0](torch.cat(given)[-count:]).argmax(-1).cpu().numpy()
-
-    try:
         yield heard
-    finally:
-        listened.remove()
-
-

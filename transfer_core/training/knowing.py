@@ -14,7 +14,8 @@ from transfer_core.events import Event
 from transfer_core.images import Preprocessing
 from transfer_core.paths import Home, replacing
 from transfer_core.training.evaluate import logits_of
-from transfer_core.training.likeness import last_layer, units, watched
+from transfer_core.training.likeness import last_layer, watched
+from transfer_core.training.listening import units
 from transfer_core.training.pipeline import ImageInputs
 from transfer_core.training.prefix.answers import StoredAnswers
 

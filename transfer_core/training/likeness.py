@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from transfer_core.training.listening import listening, units
 from transfer_core.training.models import classifiers
 
 
@@ -24,34 +25,22 @@ def last_layer(model: nn.Module) -> nn.Linear | None:
     return linear[-1] if linear else None
 
 
-@contextmanager
-def watched(model: nn.Module) -> Iterator[Callable[[int], np.ndarray | None]]:
-    """Gives the features (float32 n × D, what goes into the last layer) of the last n images that the model was shown inside."""
-    layer, seen = last_layer(model), list[Tensor]()
-
-    def see(_layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-        seen.append(given[0].detach().float().cpu())
-
-    listened = layer.register_forward_pre_hook(see) if layer else None
-
-    def features(count: int) -> np.ndarray | None:
-        given = torch.cat(seen)[-count:] if seen and all(each.ndim == 2 for each in seen) else None
-        return None if given is None or len(given) != count else given.numpy()
-
-    try:
-        yield features
-    finally:
-        if listened:
-            listened.remove()
-
-
-def units(features: np.ndarray) -> np.ndarray:
-    return (features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)).astype(np.float32)
-
-
 def likeness(features: np.ndarray, bank: np.ndarray) -> np.ndarray:
     """Largest cosine of each row to one of the bank's: float32 n, between −1 and 1."""
     return (units(features) @ bank.T).max(axis=1)
+
+
+@contextmanager
+def watched(model: nn.Module) -> Iterator[Callable[[int], np.ndarray | None]]:
+    """Gives the features (float32 n × D, what goes into the last layer) of the last n images that the model was shown inside."""
+    layer = last_layer(model)
+    with listening(model, lambda given: given.detach().float().cpu(), [layer] if layer else []) as heard:
+
+        def features(count: int) -> np.ndarray | None:
+            told = heard(count)
+            return told[0].numpy() if told and told[0].ndim == 2 and len(told[0]) == count else None
+
+        yield features
 
 
 @contextmanager

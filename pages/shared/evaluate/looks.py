@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from pages.shared import backend, heatmaps, working
+from pages.shared import backend, heatmaps, nearby, working
 from pages.shared.evaluate.results import Results
 from pages.shared.learn.parts import bars
 from pages.shared.text import t
@@ -34,6 +35,15 @@ def show(run: Job, results: Results) -> None:
     if photos := [{"sha256": image["sha256"], "label": image["predicted"]} for image in wrong[:_SHOWN]]:
         st.markdown(t("looks.mistakes"))
         heatmaps.offer(run, photos, "mistakes")
+        _ask_about(run, wrong[:_SHOWN])
+
+
+def _ask_about(run: Job, wrong: list[dict[str, Any]]) -> None:
+    """One of the surest mistakes, and what it is like among the photos the model learned from."""
+    names = [t("similar.option", number=number, label=image["label"], predicted=image["predicted"], file=Path(image["file"]).name)
+             for number, image in enumerate(wrong, 1)]
+    place = st.selectbox(t("similar.mistake"), range(len(wrong)), format_func=names.__getitem__, key="mistake-chosen")
+    nearby.offer(run, {"sha256": wrong[place]["sha256"]}, f"mistake-{place}", t("similar.title_of"))
 
 
 def _measured(run: Job) -> Job | None:

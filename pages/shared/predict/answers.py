@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.shared import backend, frame, heatmaps, place
+from pages.shared import backend, frame, heatmaps, nearby, place
 from pages.shared.model.numbers import percent
 from pages.shared.text import plain, t, told
 from transfer_core.errors import StudioError
@@ -108,6 +108,7 @@ def _one(row: dict, classes: list[str], upload: str, run: Job) -> None:
         st.caption(t("predict.none_help" if doubt == "none" else "predict.always_a_class"))
     if run.kind == "train":  # a first look keeps no weights
         heatmaps.offer(run, [{"upload": upload, "number": row["n"]}], "tried")
+        nearby.offer(run, {"upload": upload, "number": row["n"]}, "tried", t("similar.title"))
 
 
 def _many(batch: PredictionBatch, state: BatchState, classes: list[str], upload: str) -> None:

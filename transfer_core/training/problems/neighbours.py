@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from transfer_core.training.listening import units
+
 CLOSE = 0.8
 """Least cosine of the features of two images, the dataset's mean taken out …"""
 CLOSER = 0.4
@@ -58,11 +60,6 @@ def joined(groups: np.ndarray, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
         low, high = sorted((root(int(groups[one])), root(int(groups[other]))))
         above[high] = low
     return np.array([root(int(group)) for group in groups], int)
-
-
-def units(features: np.ndarray) -> np.ndarray:
-    """Rows of length 1; a row of zeros stays one."""
-    return (features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
 def _others(unit: np.ndarray, start: int) -> np.ndarray:

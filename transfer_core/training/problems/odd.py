@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from transfer_core.training.problems.neighbours import units
+from transfer_core.training.listening import units
 
 NEAREST = 5
 FAR = 3.5
