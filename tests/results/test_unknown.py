@@ -54,7 +54,7 @@ def test_strangers_are_counted_and_ties_are_half_a_win():
 
 @pytest.fixture(scope="module")
 def settled(tmp_path_factory):
-    """A finished run whose second least familiar validation photo of eight is the threshold."""
+    """A finished run that refuses three in ten."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(unknown, "REFUSED", 0.3)
         patch.setattr(knowing, "MOST", 5)  # else every photo is like one the model learned from: itself
@@ -66,11 +66,15 @@ def settled(tmp_path_factory):
 def test_every_file_says_the_same(settled, tmp_path):
     threshold = json.loads((settled.folder / "report.json").read_text("utf-8"))["none_below"]["value"]
     rows = [json.loads(line) for line in (settled.folder / "predictions_validation.jsonl").read_text("utf-8").splitlines()]
-    assert sum(row["likeness"] < threshold for row in rows) == 1
+    report = json.loads((settled.folder / "report.json").read_text("utf-8"))
+    unseen = sorted([*(row["likeness"] for row in rows), *report["likeness"]])
+    assert len(report["likeness"]) == 5  # only the head was trained: training photos count, too
+    assert threshold == pytest.approx(unseen[int(0.3 * (8 + 5 + 1)) - 1], abs=2e-6)
     predictor = Predictor(settled.folder / "model.onnx")
     assert predictor.none_below == threshold
     answers = predictor.predict_files(list(odd_pictures().values()))
-    assert [answer.none_of_these for answer in answers].count(True) == 1
+    below = sum(row["likeness"] < threshold for row in rows)
+    assert [answer.none_of_these for answer in answers].count(True) == below
     assert [answer.likeness for answer in answers] == pytest.approx([row["likeness"] for row in rows], abs=1e-4)
     for event in export(settled.folder, settled.home, "python", name="x", out=tmp_path):
         assert event
@@ -81,7 +85,7 @@ def test_every_file_says_the_same(settled, tmp_path):
     said = json.loads(done.stdout)["predictions"]
     assert [row["none_of_these"] for row in said] == [answer.none_of_these for answer in answers]
     spoken = subprocess.run(asked, cwd=tmp_path, capture_output=True, check=True)
-    assert spoken.stdout.decode().count("perhaps none of these") == 1
+    assert spoken.stdout.decode().count("perhaps none of these") == below
 
 
 def test_another_threshold_makes_other_files(settled):
@@ -107,3 +111,33 @@ def test_a_file_without_one_says_nothing(finished):
     assert predictor.none_below is None
     (answer,) = predictor.predict_files([odd_pictures()["plain.jpg"]])
     assert answer.none_of_these is None and answer.to_dict(predictor.classes)["none_of_these"] is None
+
+
+def test_a_photo_is_not_like_itself_nor_like_its_burst():
+    bank = np.array([[1, 0], [1, 0], [0.8, 0.6], [0, 1]], np.float32)
+    assert knowing.among(bank, np.array([0, 0, 1, 2])).tolist() == pytest.approx([0.8, 0.8, 0.8, 0.6])
+
+
+def test_where_more_than_the_head_was_trained_training_photos_do_not_count(tmp_path, monkeypatch):
+    """The backbone has seen them: they are more like each other than new ones will be."""
+    monkeypatch.setattr(unknown, "REFUSED", 0.3)
+    run = trained(tmp_path)
+    file = run.folder / "recipe.json"
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), "freeze": 0}), "utf-8")
+    list(finish(run.folder, run.manifest, run.home, name="x", device="cpu"))
+    report = json.loads((run.folder / "report.json").read_text("utf-8"))
+    assert report["likeness"] == [] and report["none_below"]["n"] == 8
+
+
+def test_what_was_measured_before_likeness_was_has_no_threshold(tmp_path, monkeypatch):
+    monkeypatch.setattr(unknown, "REFUSED", 0.3)
+    run = trained(tmp_path)
+    list(finish(run.folder, run.manifest, run.home, name="x", device="cpu"))
+    file = run.folder / "predictions_test.jsonl"
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    for row in rows:
+        del row["likeness"]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    list(finish(run.folder, run.manifest, run.home, name="x", device="cpu"))
+    assert json.loads((run.folder / "report.json").read_text("utf-8"))["none_below"] is None
+    assert Predictor(run.folder / "model.onnx").none_below is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 import numpy as np
@@ -15,7 +16,7 @@ from transfer_core.errors import BadRecipe
 from transfer_core.events import Folded
 from transfer_core.jobs import TASKS
 from transfer_core.jobs.crossvalidating import Turn, check, division, summary
-from transfer_core.jobs.discard import discard
+from transfer_core.jobs.discard import discard, discard_queued
 from transfer_core.store import Store
 
 
@@ -161,3 +162,40 @@ def test_with_labels_dealt_out_by_chance_it_is_chance(store, recipe, home):
     payload = {"recipe": recipe.but(dataset="mixed", epochs=2).model_dump(mode="json"), "folds": 3, "repeats": 1}
     _, found = run(store, store.submit("crossvalidate", payload, "cpu"))
     assert found["accuracy"]["low"] < 1 / 3 < found["accuracy"]["high"]
+
+
+def test_one_that_came_along_lets_the_next_training_go_first_and_then_goes_on(store, recipe):
+    from transfer_core.jobs.run import run_job
+
+    payload = {"recipe": recipe.model_dump(mode="json"), "folds": 2, "repeats": 1, "request": "train-before"}
+    job = store.submit("crossvalidate", payload, "cpu")
+    told = []
+
+    def ask_for_more(event):
+        told.append(event)
+        if isinstance(event, Folded) and len(store.jobs("train")) == 0:
+            store.submit("train", {"recipe": recipe.model_dump(mode="json")}, "cpu")
+
+    assert store.claim(job.id, os.getpid())
+    assert run_job(store, store.job(job.id), watch=ask_for_more) == "queued"
+    (training,) = store.jobs("train")
+    job = store.job(job.id)
+    assert (job.state, job.result) == ("queued", None) and store.ahead(job) == 1 and store.ahead(training) == 0
+    assert not store.claim(job.id, os.getpid()), "the training waits longer now"
+    assert [folder.name for folder in store.home.job(job.id).glob("fold-*")] == ["fold-0-0"]
+    store.ask_stop(training.id, "discard")
+    discard_queued(store, store.job(training.id))
+    assert store.claim(job.id, os.getpid())
+    again = []
+    assert run_job(store, store.job(job.id), watch=again.append) == "finished"
+    assert [event.fold for event in again if isinstance(event, Folded)] == [1]
+    assert store.job(job.id).result["n"] > 0
+
+
+def test_one_that_was_asked_for_keeps_its_place(store, recipe):
+    from transfer_core.jobs.run import run_job
+
+    job = store.submit("crossvalidate", {"recipe": recipe.model_dump(mode="json"), "folds": 2, "repeats": 1}, "cpu")
+    store.submit("train", {"recipe": recipe.model_dump(mode="json")}, "cpu")
+    assert store.claim(job.id, os.getpid())
+    assert run_job(store, store.job(job.id)) == "finished"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from transfer_core.errors import StudioError, Unavailable
 from transfer_core.events import Event, Failed, Stopped
 from transfer_core.jobs.apart import PARTS
-from transfer_core.jobs.tasks import TASKS, StopAsked
+from transfer_core.jobs.tasks import TASKS, GaveWay, StopAsked
 from transfer_core.store import Job, Store
 from transfer_core.words import Message, has, message
 
@@ -41,7 +41,10 @@ def run_job(store: Store, job: Job, interrupted: threading.Event | None = None,
         state, result = _consume(store, job, reporter, interrupted or threading.Event())
     finally:
         reporter.stop()
-    if reporter.lost or not store.end(job.id, state, result, os.getpid()):
+    ended = state == "queued" or store.end(job.id, state, result, os.getpid())
+    if state == "queued":  # everything it reported is stored by now: whoever takes it next must find it
+        store.give_way(job.id, os.getpid())
+    if reporter.lost or not ended:
         log.warning("%s went on elsewhere; this worker lets go of it", job.id)
         return "lost"
     return state
@@ -66,6 +69,8 @@ def _consume(store: Store, job: Job, reporter: Reporter, interrupted: threading.
                 event = next(work)
     except StopIteration as end:
         return ("stopped" if reporter.passed_on else "finished"), end.value
+    except GaveWay:
+        return "queued", None
     except StopAsked:
         reporter.add(Stopped(kept=False))
         return "stopped", {}  # {} and not None: a result of an earlier part of the run is gone too

@@ -43,6 +43,10 @@ class StopAsked(BaseException):
         super().__init__(how)
 
 
+class GaveWay(BaseException):
+    """Somebody waits for the device of a job that nobody asked for: it goes to the end of the queue, and keeps what it has."""
+
+
 @TASKS.add("understand", torch=False)
 def understand(job: Job, store: Store) -> Work:
     """Look at an upload without decoding anything: its layout, its classes, what has to be asked."""
@@ -145,7 +149,7 @@ def guess(job: Job, store: Store) -> Work:
     found = None
     try:
         with closing(work):
-            while found is None and not _is_waited_for(job, store):
+            while found is None and not is_waited_for(job, store):
                 try:
                     yield next(work)
                 except StopIteration as end:
@@ -173,7 +177,7 @@ def last_check(store: Store, dataset: str, version: int | None = None) -> Job | 
                  and version in (None, job.payload["version"])), None)
 
 
-def _is_waited_for(job: Job, store: Store) -> bool:
+def is_waited_for(job: Job, store: Store) -> bool:
     return any(other.device == job.device and other.kind not in LAST for other in store.jobs(None, "queued"))
 
 
@@ -330,7 +334,7 @@ def measure(job: Job, store: Store) -> Work:
     with closing(measure(job.payload["models"], store.home)) as work:
         for event in work:
             yield event
-            if event.done != event.total and _is_waited_for(job, store):
+            if event.done != event.total and is_waited_for(job, store):
                 return None
     return {}
 

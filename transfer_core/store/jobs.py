@@ -184,6 +184,12 @@ class Jobs:
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(("stopped", "failed"))).values(
                 state="queued", ended=None, pid=None, heartbeat=None, stop=None))
 
+    def give_way(self, job_id: str, pid: int) -> None:
+        """Put a running job of this worker back, behind all that wait."""
+        with self._write() as connection:
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running", jobs.c.pid == pid).values(
+                state="queued", created=time.time(), ended=None, pid=None, heartbeat=None))
+
     def delete_job(self, job_id: str, undo: bool = False) -> None:
         with self._write() as connection:
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(deleted=None if undo else time.time()))

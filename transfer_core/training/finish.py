@@ -41,8 +41,8 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
     The model is made as sure as it is right by its validation images first, see `calibrate`.
 
     Writes `predictions_<split>.jsonl`, `report.json` (`{split: report, "weights": sha256, "temperature": {"value", …},
-    "none_below": {"value", …}, …}`), `config.json`, `model.onnx`, `<name>.zip`. Safe to run again: what was measured or made of
-    the same weights is only reported again.
+    "likeness": […], "none_below": {"value", …}, …}`), `config.json`, `model.onnx`, `<name>.zip`. Safe to run again: what was
+    measured or made of the same weights is only reported again.
     A split without images is a `Note`; so is a format that could not be made, since the others still can.
     Raises `NotFound` when the folder holds no trained model.
     """
@@ -59,8 +59,10 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
     report["counts"] = manifest.counts()
     where = choose_device(device)
     if "likeness" not in report:
-        bank = yield from knowing.collect(run.model, run.classes, run.how, manifest, home, run_folder, where)
-        report["likeness"] = {"images": 0 if bank is None else len(bank)}
+        like = yield from knowing.collect(run.model, run.classes, run.how, manifest, home, run_folder, where)
+        # Where nothing but the head learned, training photos are as new to the backbone as any: they make the threshold surer.
+        untouched = run.recipe["freeze"] == "all" and not run.recipe["positions"] and run.recipe["weights"] != "run"
+        report["likeness"] = [] if like is None or not untouched else [round(float(each), 6) for each in like]
     bank = knowing.kept(run_folder)
     for split in ("validation", "test"):
         if not manifest.of(split):
@@ -80,11 +82,18 @@ def finish(run_folder: Path | str, manifest: Manifest, home: Home, *, name: str,
                     yield event
     if known := temperature_of(run_folder / BEST):  # settled elsewhere: this model came in a zip
         report.setdefault("temperature", {"value": known})
-    report["none_below"] = metrics.none_below([row["likeness"] for row in predictions(run_folder, "validation")
-                                               if "likeness" in row])
+    report["none_below"] = _threshold(run_folder, report) if bank is not None else None
     yield from _second(run, manifest, report, where)
     write_json(run_folder / REPORT, report)
     yield from export(run_folder, home, "zip", name=name)
+
+
+def _threshold(run_folder: Path, report: dict[str, Any]) -> dict[str, Any] | None:
+    """See `metrics.none_below`; None where a split was measured before likeness was."""
+    validation, test = (predictions(run_folder, split) for split in ("validation", "test"))
+    if any("likeness" not in row for row in (*validation, *test)):
+        return None
+    return metrics.none_below([*(row["likeness"] for row in validation), *report["likeness"]])
 
 
 def _settling(run: Run, report: dict[str, Any]) -> Callable[[np.ndarray, np.ndarray], float] | None:

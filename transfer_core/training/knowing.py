@@ -26,8 +26,8 @@ MOST = 500
 
 def collect(model: nn.Module, classes: list[str], how: Preprocessing, manifest: Manifest, home: Home, folder: Path,
             where: torch.device) -> Generator[Event, None, np.ndarray | None]:
-    """Keep the features of up to `MOST` training images in the run's folder: float32 K × D, each of length 1. None, and no file,
-    for a model without one last linear layer."""
+    """Keep the features of up to `MOST` training images in the run's folder: float32 K × D, each of length 1. Returns how like
+    they are to each other (see `among`); None, and no file, for a model without one last linear layer."""
     (folder / FILE).unlink(missing_ok=True)
     images = spread([image for image in manifest.of("train") if image.label in set(classes)], MOST)
     if not images or last_layer(model) is None:
@@ -42,7 +42,14 @@ def collect(model: nn.Module, classes: list[str], how: Preprocessing, manifest: 
     found = units(found)
     with replacing(folder / FILE) as part, part.open("wb") as out:
         np.save(out, found)
-    return found
+    return among(found, np.array([image.group for image in images]))
+
+
+def among(bank: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The likeness of each photo of the bank (float32 K × D) to the others, its own group of like photos left out: float32 K."""
+    cosine = bank @ bank.T
+    cosine[groups[:, None] == groups[None]] = -1
+    return cosine.max(axis=1)
 
 
 def kept(folder: Path) -> np.ndarray | None:
