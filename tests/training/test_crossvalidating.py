@@ -192,6 +192,16 @@ def test_one_that_came_along_lets_the_next_training_go_first_and_then_goes_on(st
     assert store.job(job.id).result["n"] > 0
 
 
+def test_two_that_came_along_do_not_give_way_to_each_other(store, recipe):
+    from transfer_core.jobs.run import run_job
+
+    first, second = (store.submit("crossvalidate", {"recipe": recipe.but(seed=seed).model_dump(mode="json"), "folds": 2,
+                                                    "repeats": 1, "request": f"train-{seed}"}, "cpu") for seed in (1, 2))
+    for job in (first, second):
+        assert store.claim(job.id, os.getpid())
+        assert run_job(store, store.job(job.id)) == "finished"
+
+
 def test_one_that_was_asked_for_keeps_its_place(store, recipe):
     from transfer_core.jobs.run import run_job
 

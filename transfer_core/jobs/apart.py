@@ -72,7 +72,7 @@ def train_apart(job: Job, store: Store, recipe: Recipe, manifest: Manifest, spli
 
 def _answered(job: Job, store: Store, recipe: Recipe, manifest: Manifest, split: Split, folder: Path, stage: str,
               place: tuple[int, int]) -> Generator[Event, None, Ended]:
-    from transfer_core.jobs.tasks import GaveWay, is_waited_for
+    from transfer_core.jobs.tasks import GaveWay, came_along, is_waited_for
     from transfer_core.training.evaluate import evaluate
     from transfer_core.training.fit import choose_device, fit
     from transfer_core.training.models import load_run
@@ -88,8 +88,8 @@ def _answered(job: Job, store: Store, recipe: Recipe, manifest: Manifest, split:
             if isinstance(event, Epoch) or time.monotonic() - spoken > EVERY:
                 spoken = time.monotonic()
                 yield Progressed(stage=stage, done=int(100 * (place[0] + min(said, 0.99))), total=100 * place[1])
-                if "request" in job.payload and is_waited_for(job, store):
-                    raise GaveWay  # nobody asked for it by itself: a person's next training goes first
+                if came_along(job) and is_waited_for(job, store):
+                    raise GaveWay  # a person's next training goes first
     model, classes, how = load_run(folder)
     device = choose_device(job.device)
     stored = StoredAnswers(folder, model, store.home, device)

@@ -178,7 +178,15 @@ def last_check(store: Store, dataset: str, version: int | None = None) -> Job | 
 
 
 def is_waited_for(job: Job, store: Store) -> bool:
-    return any(other.device == job.device and other.kind not in LAST for other in store.jobs(None, "queued"))
+    """Whether a person waits for the device. Two jobs that came along with trainings do not wait for each other: they would give
+    way in turns, and neither would ever end."""
+    return any(other.device == job.device and other.kind not in LAST and not came_along(other)
+               for other in store.jobs(None, "queued"))
+
+
+def came_along(job: Job) -> bool:
+    """Whether it is a measurement that a training brought along, and nobody asked for by itself."""
+    return job.kind == "crossvalidate" and "request" in job.payload
 
 
 @TASKS.add("train", torch=True)
