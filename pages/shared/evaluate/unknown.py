@@ -74,7 +74,8 @@ def _told(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tell(found: dict[str, Any]) -> None:
-    st.markdown(t("unknown.found", **_told(found["unknown"])))
+    all_noticed = found["unknown"]["below"] == found["unknown"]["n"]
+    st.markdown(" ".join([t("unknown.found", **_told(found["unknown"])), *([] if all_noticed else [t("unknown.others")])]))
     bars([(t(f"unknown.bars_{name}"), found[part]["share"], f"{100 * found[part]['share']:.0f} %", PALETTE[1])
           for name, part in (("own", "known"), ("other", "unknown"))], key="unknown-bars")
     luck = found["auc"] < LUCK
