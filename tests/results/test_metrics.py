@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from scipy.stats import beta
+from scipy.stats import beta, binom
 from sklearn import metrics as reference
 
 from transfer_core import metrics
@@ -126,6 +126,25 @@ def test_mcnemar_by_hand(gained, lost, p):
     assert (found["gained"], found["lost"], found["n"]) == (gained, lost, gained + lost + 7)
     assert found["p"] == pytest.approx(p, abs=5e-4)
     assert found["different"] == (p < 0.05)
+
+
+def test_mcnemar_calls_equal_models_different_in_at_most_one_of_twenty_comparisons():
+    """Exactly, for every number of images on which two equally good models differ: the chance of each count is binomial."""
+    errors = []
+    for tosses in range(1, 161):
+        called = [gained for gained in range(tosses + 1)
+                  if metrics.mcnemar([True] * (tosses - gained) + [False] * gained,
+                                     [False] * (tosses - gained) + [True] * gained)["different"]]
+        errors.append(binom.pmf(called, tosses, 0.5).sum())
+    assert max(errors) < 0.05 and errors[5] == pytest.approx(2 / 2**6)
+    assert np.mean(errors[60:]) > 0.03, "it is not only cautious: half of what it may err it does"
+
+
+def test_mcnemar_finds_a_model_that_is_better():
+    """Power, exactly: 60 images on which they differ, right on 70 % of them: found in more than four of five comparisons."""
+    called = [gained for gained in range(61) if metrics.mcnemar([True] * (60 - gained) + [False] * gained,
+                                                                [False] * (60 - gained) + [True] * gained)["different"]]
+    assert binom.pmf(called, 60, 0.7).sum() > 0.8
 
 
 def test_mcnemar_of_many_images_does_not_overflow():
