@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from trained_run import odd_pictures, trained
 
+from transfer_core.events import Exported
 from transfer_core.metrics import none_below, strangers, unknown
 from transfer_core.predictor import Predictor
 from transfer_core.training import knowing
@@ -141,3 +142,16 @@ def test_what_was_measured_before_likeness_was_has_no_threshold(tmp_path, monkey
     list(finish(run.folder, run.manifest, run.home, name="x", device="cpu"))
     assert json.loads((run.folder / "report.json").read_text("utf-8"))["none_below"] is None
     assert Predictor(run.folder / "model.onnx").none_below is None
+
+
+def test_a_model_that_changes_what_its_last_layer_gives_is_left_as_it_is(tmp_path, monkeypatch):
+    """Its file answers one question only, and is made all the same."""
+    from timm.models import ResNet
+
+    real = ResNet.forward
+    monkeypatch.setattr(ResNet, "forward", lambda self, images: 2 * real(self, images))
+    monkeypatch.setattr(unknown, "REFUSED", 0.3)
+    run = trained(tmp_path)
+    story = list(finish(run.folder, run.manifest, run.home, name="x", device="cpu"))
+    assert not (run.folder / knowing.FILE).exists() and Predictor(run.folder / "model.onnx").none_below is None
+    assert [event.format for event in story if isinstance(event, Exported)] == ["timm", "onnx", "zip"]

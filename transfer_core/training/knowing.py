@@ -13,8 +13,8 @@ from transfer_core.datasets.manifest import Manifest, spread
 from transfer_core.events import Event
 from transfer_core.images import Preprocessing
 from transfer_core.paths import Home, replacing
-from transfer_core.training.evaluate import logits_of
-from transfer_core.training.likeness import last_layer, watched
+from transfer_core.training.evaluate import full_float32, logits_of
+from transfer_core.training.likeness import answering, last_layer, likeness, watched
 from transfer_core.training.listening import units
 from transfer_core.training.pipeline import ImageInputs
 from transfer_core.training.prefix.answers import StoredAnswers
@@ -40,9 +40,23 @@ def collect(model: nn.Module, classes: list[str], how: Preprocessing, manifest: 
     if found is None or not np.isfinite(found).all():
         return None
     found = units(found)
+    if not _answers_both(model, how, found):
+        return None
     with replacing(folder / FILE) as part, part.open("wb") as out:
         np.save(out, found)
     return among(found, np.array([image.group for image in images]))
+
+
+@torch.inference_mode()
+def _answers_both(model: nn.Module, how: Preprocessing, bank: np.ndarray) -> bool:
+    """Whether the model can be made to answer both questions: in some, what the last layer gives is changed on its way out."""
+    trial = torch.randn(2, 3, *how.size, generator=torch.Generator().manual_seed(0)).to(next(model.parameters()).device)
+    with full_float32(), watched(model.eval()) as features:
+        logits, wanted = model(trial), features(2)
+        with answering(model, bank) as both:
+            again, like = both(trial)
+    return wanted is not None and torch.allclose(again, logits, rtol=1e-4, atol=1e-4) and np.allclose(
+        like.cpu().numpy(), likeness(wanted, bank), atol=1e-4)
 
 
 def among(bank: np.ndarray, groups: np.ndarray) -> np.ndarray:

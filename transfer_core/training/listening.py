@@ -28,7 +28,7 @@ def listening(model: nn.Module, keep: Callable[[Tensor], Tensor] = Tensor.detach
     hooks = [layer.register_forward_pre_hook(lambda _layer, inputs, heard=heard: heard.append(keep(inputs[0])))
              for layer, heard in zip(layers, given, strict=True)]
     try:
-        yield lambda count: [torch.cat(heard)[-count:] for heard in given]
+        yield lambda count: [torch.cat(heard)[-count:] if heard else torch.empty(0) for heard in given]
     finally:
         for hook in hooks:
             hook.remove()
