@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from drawn_colours import drawn
+from events_of import until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,16 +104,7 @@ def job(store, recipe):
 
 
 def run(store, job, most: int = 10**6):
-    events, work = [], TASKS["crossvalidate"](job, store)
-    while len([event for event in events if isinstance(event, Folded)]) < most:
-        try:
-            event = next(work)
-        except StopIteration as end:
-            return events, end.value
-        events.append(event)
-        store.append(job.id, event)
-    work.close()
-    return events, None
+    return until(store, job, Folded, most)
 
 
 def test_every_photo_is_tested_and_an_interruption_costs_no_fold(store, job):

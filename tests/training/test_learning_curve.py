@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from drawn_colours import drawn
+from events_of import until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -199,16 +200,7 @@ def begin(store, recipe, repeats=3, shares=SHARES):
 
 
 def run(store, job, most: int = 10**6):
-    events, work = [], TASKS["learning_curve"](job, store)
-    while len([event for event in events if isinstance(event, Sampled)]) < most:
-        try:
-            event = next(work)
-        except StopIteration as end:
-            return events, end.value
-        events.append(event)
-        store.append(job.id, event)
-    work.close()
-    return events, None
+    return until(store, job, Sampled, most)
 
 
 CLOUDS = Recipe(dataset="clouds")

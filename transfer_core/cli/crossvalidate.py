@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 from transfer_core.cli.answer import Answer, language, table
 from transfer_core.cli.command import command, option
-from transfer_core.cli.foreground import run_here
+from transfer_core.cli.foreground import requeued, run_here
 from transfer_core.cli.runs import recipe_of
 from transfer_core.cli.settings import read, with_settings
-from transfer_core.errors import NotFound
 from transfer_core.jobs import devices
 from transfer_core.store import Job, Store
 from transfer_core.words import say
@@ -29,10 +28,7 @@ def crossvalidate(
 ) -> Answer:
     store = Store()
     if resume:
-        if store.job(resume).kind != "crossvalidate":
-            raise NotFound("no_run", name=resume)
-        store.requeue(store.job(resume).id)
-        return _ended(store, store.job(resume))
+        return _ended(store, requeued(store, resume, "crossvalidate"))
     recipe = recipe_of(store, dataset, preset, read(settings))
     payload = {"recipe": recipe.model_dump(mode="json"), "folds": folds, "repeats": repeats}
     return _ended(store, store.submit("crossvalidate", payload, device or devices()[0]))

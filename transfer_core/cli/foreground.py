@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from transfer_core.cli.tell import Teller
-from transfer_core.errors import StudioError
+from transfer_core.errors import NotFound, StudioError
 from transfer_core.events import Failed
 from transfer_core.jobs import Supervisor, run_job
 from transfer_core.jobs.worker import limit_threads
@@ -35,6 +35,15 @@ class JobFailedError(StudioError):
 
     def as_message(self) -> Message:
         return self._failed.message
+
+
+def requeued(store: Store, name: str, kind: str) -> Job:
+    """A job of this kind that was interrupted, put back to go on. Raises `NotFound`."""
+    job = store.job(name)
+    if job.kind != kind:
+        raise NotFound("no_run", name=name)
+    store.requeue(job.id)
+    return store.job(job.id)
 
 
 def run_here(store: Store, job: Job) -> Job:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from transfer_core.cli.answer import Answer, language, table
 from transfer_core.cli.command import argument, command, option
-from transfer_core.cli.foreground import run_here
+from transfer_core.cli.foreground import requeued, run_here
 from transfer_core.cli.runs import recipe_of
 from transfer_core.cli.settings import read, with_settings
 from transfer_core.errors import BadInput, BadRecipe, NotFound
@@ -32,10 +32,7 @@ def learning_curve(
 ) -> Answer:
     store = Store()
     if resume:
-        if store.job(resume).kind != "learning_curve":
-            raise NotFound("no_run", name=resume)
-        store.requeue(store.job(resume).id)
-        return _ended(store, store.job(resume))
+        return _ended(store, requeued(store, resume, "learning_curve"))
     if bool(run) == bool(dataset):
         raise BadInput("run_or_dataset")
     recipe = _of_run(store, run) if run else recipe_of(store, dataset, preset, read(settings))

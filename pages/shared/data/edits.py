@@ -8,6 +8,9 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import backend, frame
+from pages.shared.components.gallery import Asked
+from pages.shared.text import plain, t
+from transfer_core import datasets
 from transfer_core.errors import StudioError
 from transfer_core.store import Dataset, Version
 
@@ -24,6 +27,16 @@ def apply(dataset: Dataset, change: Callable[..., Version], *arguments: Any, sai
     if made.version != dataset.latest.version:
         st.session_state[_EDITED] = (dataset.id, made.version, dataset.latest.version, said)
     st.rerun()
+
+
+def of_gallery(asked: Asked, dataset: Dataset) -> None:
+    """What a gallery was asked to do with some photos: move them to another class, or delete them."""
+    files = asked["ids"]
+    if asked["do"] == "move":
+        apply(dataset, datasets.move_images, files, asked["to"],
+              said=t("data.edit.moved", count=len(files), name=plain(asked["to"])))
+    else:
+        apply(dataset, datasets.delete_images, files, said=t("data.edit.deleted", count=len(files)))
 
 
 def last(dataset: Dataset) -> tuple[int, str] | None:

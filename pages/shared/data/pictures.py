@@ -8,10 +8,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.shared import backend, place
-from pages.shared.components.gallery import Asked, Item, gallery
+from pages.shared.components.gallery import Item, gallery
 from pages.shared.data import counts, edits
-from pages.shared.text import plain, t
-from transfer_core import datasets
+from pages.shared.text import t
 from transfer_core.datasets.manifest import Image
 from transfer_core.store import Dataset
 
@@ -31,7 +30,7 @@ def show(dataset: Dataset) -> None:
         asked = gallery(items(images[first:first + PAGE]), t("data.gallery.label", name=label),
                         [name for name in sorted(counted) if name != label], key=f"gallery-{dataset.id}")
     if asked:
-        _do(asked, dataset)
+        edits.of_gallery(asked, dataset)
 
 
 def chosen(counted: dict[str, dict[str, int]]) -> str:
@@ -74,12 +73,3 @@ def _turn_pages(first: int, count: int) -> None:
                   on_click=lambda: place.put(page=here - 1))
         st.button(t("data.gallery.page_on"), key="page-on", icon=":material/chevron_right:", disabled=first + PAGE >= count,
                   on_click=lambda: place.put(page=here + 1))
-
-
-def _do(asked: Asked, dataset: Dataset) -> None:
-    files = asked["ids"]
-    if asked["do"] == "move":
-        edits.apply(dataset, datasets.move_images, files, asked["to"],
-                    said=t("data.edit.moved", count=len(files), name=plain(asked["to"])))
-    else:
-        edits.apply(dataset, datasets.delete_images, files, said=t("data.edit.deleted", count=len(files)))

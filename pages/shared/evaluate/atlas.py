@@ -11,16 +11,16 @@ import streamlit as st
 
 from pages.shared import backend, working
 from pages.shared.components.atlas import atlas
-from pages.shared.components.gallery import Asked, Item, gallery
+from pages.shared.components.gallery import Item, gallery
 from pages.shared.data import edits, versions
 from pages.shared.data.problems import score
-from pages.shared.text import plain, t
+from pages.shared.text import t
 from pages.shared.undisturbed import undisturbed
 from transfer_core import datasets
 from transfer_core.datasets.manifest import Image
 from transfer_core.errors import NotFound
 from transfer_core.jobs.similar import map_file, read_map
-from transfer_core.store import Dataset, Job
+from transfer_core.store import Job
 
 PAGE = 60
 GOOD, FAIR = 0.95, 0.85
@@ -137,7 +137,7 @@ def _put_right(run: Job, points: list[dict[str, Any]]) -> None:
         asked = gallery([_item(*each) for each in shown], t("map.gallery", count=len(there)),
                         sorted({image.label for image in images.values()}), key=f"map-photos-{dataset.id}")
     if asked:
-        _do(asked, dataset)
+        edits.of_gallery(asked, dataset)
 
 
 def _item(image: Image, point: dict[str, Any]) -> Item:
@@ -146,12 +146,3 @@ def _item(image: Image, point: dict[str, Any]) -> Item:
     detail = f"{note} · {t(f'data.split.{image.split}')}"
     return Item(id=image.file, thumbnail=f"/thumbnails/{image.sha256}.webp", full=f"/images/{image.sha256}", name=image.file,
                 detail=detail, note=note, kind=image.split)
-
-
-def _do(asked: Asked, dataset: Dataset) -> None:
-    files = asked["ids"]
-    if asked["do"] == "move":
-        edits.apply(dataset, datasets.move_images, files, asked["to"],
-                    said=t("data.edit.moved", count=len(files), name=plain(asked["to"])))
-    else:
-        edits.apply(dataset, datasets.delete_images, files, said=t("data.edit.deleted", count=len(files)))
