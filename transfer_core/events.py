@@ -197,6 +197,8 @@ class Swept(_Fact):
     kept: float | None = None
     """See `Kept`: right answers on source images, else unchanged answers, else similarity."""
     kept_images: int = 0
+    kept_is_share: bool = False
+    """Whether `kept` is a share of `kept_images`, so that it has an interval; a mean similarity is none."""
     drift: float = 0.0
     right: str | None = None
     """As in `Epoch`: two trainings can be told apart image by image, which says more than their scores."""

@@ -6,6 +6,7 @@ Both are judged on validation images, since they are chosen by them; the test im
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -15,7 +16,7 @@ import numpy as np
 
 from transfer_core.errors import BadRecipe
 from transfer_core.events import Swept
-from transfer_core.metrics import paired_error, unpacked
+from transfer_core.metrics import paired_error, unpacked, wilson
 from transfer_core.recipe import Recipe
 from transfer_core.regularizers import REGULARIZERS
 from transfer_core.words import Message, message
@@ -53,6 +54,11 @@ def check(recipe: Recipe, values: Sequence[float]) -> list[float]:
     return sorted({getattr(recipe.but(**{setting: value}), setting) for value in values})
 
 
+def numbers(text: str) -> list[float]:
+    """`0, 0.1, 1` as numbers; commas of either kind, semicolons and blanks part them. Raises `ValueError`."""
+    return [float(part) for part in re.split(r"[\s,;，、；]+", text) if part]
+
+
 @dataclass(frozen=True)
 class Tried:
     """One λ over the seeds it was tried with, or one mixture."""
@@ -64,6 +70,8 @@ class Tried:
     seeds: int
     n: int
     """Validation images."""
+    kept_n: int = 0
+    """Images of which `kept` is a share; 0 where it is none (a mean similarity) or that is not known."""
     right: np.ndarray | None = field(default=None, repr=False, compare=False)
     """Of each of them, the share of seeds that named it rightly. Unknown of what was measured before this was noted."""
 
@@ -71,6 +79,16 @@ class Tried:
     def error(self) -> float:
         """Standard error of the accuracy over images like these. More seeds do not make more images."""
         return math.sqrt(max(self.accuracy * (1 - self.accuracy), 0.25 / max(self.n, 1)) / max(self.n, 1))
+
+    @property
+    def learned_interval(self) -> tuple[float, float]:
+        """95 %, for images like these (Wilson)."""
+        return wilson(round(self.accuracy * self.n), self.n)
+
+    @property
+    def kept_interval(self) -> tuple[float, float] | None:
+        """The same of what was kept; None where it is no share of images."""
+        return wilson(round(self.kept * self.kept_n), self.kept_n) if self.kept is not None and self.kept_n else None
 
     def behind(self, best: Tried) -> tuple[float, float]:
         """How much less it learned than `best`, and the standard error of that. Image by image where that is known: both have
@@ -87,6 +105,7 @@ def tried(points: Sequence[Swept]) -> list[Tried]:
         same = [point for point in points if point.value == value]
         kept = [point.kept for point in same if point.kept is not None]
         found.append(Tried(value, fmean(point.accuracy for point in same), fmean(kept) if kept else None, len(same), same[0].n,
+                           same[0].kept_images if same[0].kept_is_share else 0,
                            _right([point.right for point in same], same[0].n)))
     return found
 
@@ -146,7 +165,7 @@ def mixtures(found: Mapping[str, Any]) -> list[Tried]:
     """The points of what `blend` found, from the start to the trained model."""
     kept = found["kept"] or [None] * len(found["alpha"])
     right = [_right([bits], found["n"]) for bits in found.get("right") or [None] * len(found["alpha"])]
-    return [Tried(alpha, learned, keeps, 1, found["n"], each)
+    return [Tried(alpha, learned, keeps, 1, found["n"], right=each)
             for alpha, learned, keeps, each in zip(found["alpha"], found["accuracy"], kept, right, strict=True)]
 
 

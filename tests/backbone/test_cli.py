@@ -239,6 +239,7 @@ def test_a_wrong_setting_is_named_and_nothing_queued(run, store, dataset, argume
     (["show", "nope"], 1, "no_run"), (["stop", "nope"], 1, "no_run"), (["evaluate", "nope"], 1, "no_run"),
     (["export", "nope"], 1, "no_run"), (["predict", "nope", "a.jpg"], 1, "no_run"), (["train"], 1, "dataset_missing"),
     (["train", "--dataset", "nope"], 1, "no_dataset"), (["train", "--resume", "nope"], 1, "no_run"),
+    (["sweep", "--resume", "nope"], 1, "no_run"),
     (["import"], 1, "path_or_example"), (["import", "/nowhere"], 1, "no_path"),
     (["import", "--example", "nope"], 1, "unknown_choice"), (["predict", "nope.onnx", "a.jpg"], 1, "no_model_file"),
     (["show"], 2, "usage"), (["nonsense"], 2, "usage"), (["runs", "--nonsense"], 2, "usage"),
@@ -368,6 +369,14 @@ def test_a_busy_device_means_waiting_and_saying_so(run, store, dataset, task, mo
     assert (ended.status, ended.answer["state"]) == (0, "finished")
     assert "Waiting: one training is ahead." in ended.said
     assert "Epoch 1" in ended.said
+
+
+def test_only_a_sweep_is_resumed_as_a_sweep(run, store, dataset):
+    job = store.submit("train", {"recipe": Recipe(dataset=dataset).model_dump()}, "cpu")
+    store.claim(job.id, 1)
+    store.end(job.id, "failed")
+    assert run("sweep", "--resume", job.id, "--json").answer["error"]["code"] == "no_run"
+    assert store.job(job.id).state == "failed"
 
 
 def test_resuming_goes_on_with_the_same_run(run, store, dataset, task):

@@ -6,11 +6,14 @@ import pytest
 import stories
 from test_model import bound
 
+from pages.shared.sweep.plot import spec
 from pages.shared.text import plain
 from transfer_core.events import Failed, Progressed, Swept
+from transfer_core.metrics import wilson
 from transfer_core.recipe import Recipe
 from transfer_core.store import Store
 from transfer_core.store.jobs import Job
+from transfer_core.sweeping import Tried
 from transfer_core.words import languages, message, say
 
 
@@ -109,7 +112,7 @@ def test_it_is_asked_for_where_lambda_is_chosen(visit, store, dataset):
     assert Recipe(**job.payload["recipe"]).source_loss == "lwf"
 
 
-@pytest.mark.parametrize("text", ["", "many", "-1", "1;2", "nan", "1, inf"])
+@pytest.mark.parametrize("text", ["", "many", "-1", "1:2", "nan", "1, inf"])
 def test_what_is_no_list_of_numbers_is_not_begun(visit, store, dataset, text):
     app = visit("model", dataset=dataset, preset="everything", source_loss="lwf")
     values = next(each for each in app.text_input if each.key.startswith("sweep-values"))
@@ -138,3 +141,40 @@ def test_one_that_was_interrupted_can_go_on(visit, store, dataset):
     app = visit("sweep", job=began(store, 0.6, state="failed").id)
     button(app, "sweep-resume").click().run()
     assert store.jobs("sweep")[0].state == "queued"
+
+
+def test_where_there_are_two_lambdas_it_says_which_one_varies(visit, store, dataset):
+    said = say("sweep.varies_lambda_target", name=say("objective.source_lwf_title"))
+    both = visit("model", dataset=dataset, preset="everything", source_loss="lwf", regularizer="l2_sp")
+    assert not both.exception and said in texts(both)
+    assert said not in texts(visit("model", dataset=dataset, preset="everything", source_loss="lwf", regularizer="none"))
+
+
+def test_both_axes_have_intervals_where_there_is_a_share():
+    shares = [Tried(1.0, 0.9, 0.7, 1, 50, kept_n=40), Tried(10.0, 0.9, 0.95, 1, 50, kept_n=40)]
+    drawn = spec(shares, shares[0])
+    row = drawn["data"]["values"][0]
+    assert (row["kept_low"], row["kept_high"]) == wilson(28, 40) and (row["low"], row["high"]) == wilson(45, 50)
+    start, end = drawn["layer"][1]["encoding"]["x"]["scale"]["domain"]
+    assert 0 < start < wilson(28, 40)[0] and end == 1
+    assert [(row["right"], row["left"]) for row in drawn["data"]["values"]] == [("λ = 1", ""), ("", "λ = 10")]
+    similar = Tried(1.0, 0.9, 0.7, 1, 50)
+    row, = spec([similar], similar)["data"]["values"]
+    assert row["kept_low"] == row["kept"] == row["kept_high"]
+
+
+def test_the_repeats_of_the_recommended_one_are_averaged(visit, store, dataset):
+    job = began(store, 0.6, state="finished")
+    first = store.jobs("train")[0]
+    app = visit("sweep", job=job.id)
+    assert "sweep-average" not in [each.key for each in app.button]
+    again = store.enter("train", {**first.payload, "recipe": {**first.payload["recipe"], "seed": 1}}, "cpu")
+    for run in (first.id, again):
+        (store.home.run(run) / "model.safetensors").write_bytes(b"")
+    store.append(job.id, Swept(value=0.1, seed=1, turn=1, accuracy=0.7, low=0, high=1, n=50, kept=0.8, run=again))
+    app = visit("sweep", job=job.id)
+    assert not app.exception and button(app, "sweep-average").label == say("sweep.average", value="0.1", count=2)
+    button(app, "sweep-average").click().run()
+    queued, = store.jobs("train", "queued")
+    assert queued.payload["soup"]["runs"] == [first.id, again]
+    assert app.query_params["run"] in (queued.id, [queued.id])

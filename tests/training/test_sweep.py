@@ -16,7 +16,7 @@ from transfer_core.metrics import packed, unpacked
 from transfer_core.recipe import Recipe
 from transfer_core.regularizers import REGULARIZERS
 from transfer_core.store import Store
-from transfer_core.sweeping import check, grid, hopeless, recommend, tried
+from transfer_core.sweeping import check, grid, hopeless, numbers, recommend, tried
 
 
 def point(value: float, accuracy: float, kept: float | None = 0.5, turn: int = 0, n: int = 100) -> Swept:
@@ -274,3 +274,8 @@ def test_one_that_explodes_does_not_end_the_others(store, sweep, monkeypatch):
 
 def test_an_answer_without_points_recommends_nothing():
     assert answer([]) == {"points": [], "recommended": None, "split": "validation"}
+
+
+@pytest.mark.parametrize("text", ["0, 0.1, 10", "0;0.1;10", "0，0.1、10", " 0 0.1  10 ", "0,\t0.1,,10"])
+def test_values_may_be_parted_in_any_usual_way(text):
+    assert numbers(text) == [0, 0.1, 10]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from transfer_core.cli.answer import Answer, language, table
 from transfer_core.cli.command import command, option
-from transfer_core.cli.foreground import run_here
+from transfer_core.cli.foreground import requeued, run_here
 from transfer_core.cli.runs import recipe_of
 from transfer_core.cli.settings import read, with_settings
 from transfer_core.errors import BadRecipe
@@ -30,14 +30,13 @@ def sweep(
 ) -> Answer:
     store, given = Store(), read(settings)
     if resume:
-        store.requeue(store.job(resume).id)
-        return _ended(store, store.job(resume))
+        return _ended(store, requeued(store, resume, "sweep"))
     if given.get("source_loss") or given.get("source_dataset"):
         given.setdefault("regularizer", None)  # one λ at a time, unless the other is asked for
     recipe = recipe_of(store, dataset, preset, given)
     from transfer_core.sweeping import check, grid  # with numpy: what other commands need not wait for
 
-    values = check(recipe, grid(recipe) if lambda_target is None else numbers(lambda_target))
+    values = check(recipe, grid(recipe) if lambda_target is None else _numbers(lambda_target))
     payload = {"recipe": recipe.model_dump(mode="json"), "values": values, "seeds": seeds} | ({"name": name} if name else {})
     return _ended(store, store.submit("sweep", payload, device or devices()[0]))
 
@@ -48,10 +47,11 @@ def _ended(store: Store, job: Job) -> Answer:
     return Answer({"sweep": job.id, "state": job.state, **_told(job)}, _shown(job))
 
 
-def numbers(text: str) -> list[float]:
-    """`0,0.1,1`. Raises `BadRecipe`."""
+def _numbers(text: str) -> list[float]:
+    from transfer_core.sweeping import numbers
+
     try:
-        return [float(part) for part in text.split(",") if part.strip()]
+        return numbers(text)
     except ValueError as error:
         raise BadRecipe("bad_setting", setting="lambda", given=text, reason="0,0.1,1,10") from error
 

@@ -106,7 +106,8 @@ def _one(job: Job, store: Store, base: Recipe, value: float, turn: int,
     n, kept = sum(map(sum, best.confusion)), best.kept
     low, high = wilson(round(best.validation_accuracy * n), n)
     return Swept(value=value, seed=recipe.seed, turn=turn, accuracy=best.validation_accuracy, low=low, high=high, n=n,
-                 kept=kept.share, kept_images=kept.source_images or kept.images, drift=kept.moved, right=best.right, run=run)
+                 kept=kept.share, kept_images=kept.source_images or kept.images, kept_is_share=kept.kind != "similarity",
+                 drift=kept.moved, right=best.right, run=run)
 
 
 @contextmanager

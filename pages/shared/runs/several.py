@@ -49,12 +49,27 @@ def _refused(chosen: Sequence[Job]) -> str:
     return ""
 
 
+def can_be_averaged(runs: list[str]) -> bool:
+    try:
+        averages.soup(backend.store(), runs)
+    except StudioError:
+        return False
+    return True
+
+
 @undisturbed()
 def _start(runs: list[str]) -> None:
+    if begun := begin(runs):
+        st.session_state[_BEGUN] = begun
+
+
+def begin(runs: list[str]) -> str | None:
+    """Queue the average of these runs, once; returns its run. None when one of them was deleted in another tab: the page says
+    so when it is drawn again."""
     try:
         payload = averages.soup(backend.store(), runs)
-    except StudioError:  # one was deleted in another tab: the page says so when it is drawn again
-        return
+    except StudioError:
+        return None
     same = [job for job in backend.store().jobs("train", "queued", "running") if job.payload.get("soup") == payload["soup"]]
     begun = same[0] if same else backend.store().submit("train", payload, backend.device())  # two quick clicks call this twice
-    st.session_state[_BEGUN] = begun.id
+    return begun.id

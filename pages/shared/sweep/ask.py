@@ -13,7 +13,7 @@ from transfer_core.errors import StudioError
 from transfer_core.estimate import estimate
 from transfer_core.recipe import Recipe
 from transfer_core.speeds import speeds
-from transfer_core.sweeping import check, grid, setting_of
+from transfer_core.sweeping import check, grid, numbers, setting_of
 
 MOST = 40
 """Trainings of one sweep asked for on a page; the command line knows no such bound."""
@@ -28,6 +28,8 @@ def offer(now: Draft) -> None:
     # No popover: it would grow below the window's edge, and its button could not be reached.
     with st.expander(t("sweep.offer"), icon=":material/tune:", key="sweep-offer"):
         st.markdown(t("sweep.offer_text"))
+        if now.recipe.source_loss and now.recipe.regularizer:
+            st.markdown(t("sweep.varies_lambda_target", name=t(f"objective.source_{now.recipe.source_loss}_title")))
         usual = ", ".join(decimal(value) for value in grid(now.recipe))
         text = st.text_input(t("sweep.values"), usual, key=f"sweep-values-{setting_of(now.recipe)}-{now.recipe.regularizer}")
         seeds = st.number_input(t("sweep.seeds"), 1, 10, 1, key="sweep-seeds", help=t("sweep.seeds_help"))
@@ -60,7 +62,7 @@ def _told(now: Draft, count: int) -> str:
 def _read(recipe: Recipe, text: str) -> tuple[list[float], str]:
     """The values, and what is wrong with them."""
     try:
-        return check(recipe, [float(part) for part in text.replace("，", ",").split(",") if part.strip()]), ""
+        return check(recipe, numbers(text)), ""
     except (ValueError, StudioError):
         return [], t("sweep.bad_values")
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.shared import backend, navigation, place
 from pages.shared.model.numbers import decimal
+from pages.shared.runs import several
 from pages.shared.sweep.plot import plot
 from pages.shared.text import plain, t, told
 from pages.shared.train.follow import follow
@@ -15,7 +16,6 @@ from pages.shared.undisturbed import undisturbed
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed, Swept
 from transfer_core.jobs.discard import discard_points
-from transfer_core.metrics import wilson
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job
 from transfer_core.sweeping import Tried, best_of, recommend, setting_of, tried
@@ -102,6 +102,10 @@ def _take(chosen: Tried, why: str, points: Sequence[Swept]) -> None:
         st.markdown(why)
         st.button(t("sweep.use", value=decimal(chosen.value)), type="primary", icon=":material/check:", key="sweep-use",
                   on_click=_use, args=(best_of(chosen.value, points).run,))
+        repeats = [point.run for point in points if point.value == chosen.value]
+        if several.can_be_averaged(repeats):
+            st.button(t("sweep.average", value=decimal(chosen.value), count=len(repeats)), icon=":material/blender:",
+                      key="sweep-average", help=t("sweep.average_help"), on_click=_average, args=(repeats,))
 
 
 @undisturbed()
@@ -116,10 +120,13 @@ def _use(run: str) -> None:
     st.session_state["sweep took"] = run
 
 
-def _interval(each: Tried) -> str:
-    """As everywhere: Wilson's, for photos like these."""
-    low, high = wilson(round(each.accuracy * each.n), each.n) if each.n else (0.0, 1.0)
-    return f"{100 * low:.0f} – {100 * high:.0f} %"
+@undisturbed()
+def _average(repeats: list[str]) -> None:
+    st.session_state["sweep took"] = several.begin(repeats)
+
+
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return "–" if bounds is None else f"{100 * bounds[0]:.0f} – {100 * bounds[1]:.0f} %"
 
 
 def _table(known: Sequence[Tried], chosen: Tried, points: Sequence[Swept]) -> None:
@@ -127,13 +134,14 @@ def _table(known: Sequence[Tried], chosen: Tried, points: Sequence[Swept]) -> No
     for each in known:
         best = best_of(each.value, points)
         rows.append({"value": decimal(each.value) + (" ★" if each.value == chosen.value else ""), "learned": 100 * each.accuracy,
-                     "error": _interval(each), "kept": None if each.kept is None else 100 * each.kept,
-                     "drift": 100 * best.drift, "seeds": each.seeds})
+                     "error": _interval(each.learned_interval), "kept": None if each.kept is None else 100 * each.kept,
+                     "kept_error": _interval(each.kept_interval), "drift": 100 * best.drift, "seeds": each.seeds})
     column = st.column_config
     share = {"format": "%.0f %%", "min_value": 0, "max_value": 100}
     columns = {
         "value": column.TextColumn("λ"), "learned": column.ProgressColumn(t("live.learned"), **share),
         "error": column.TextColumn(t("runs.interval")), "kept": column.ProgressColumn(t("live.kept_agreement"), **share),
+        "kept_error": column.TextColumn(t("sweep.kept_interval")),
         "drift": column.NumberColumn(t("kept.moved"), format="%.2g %%"), "seeds": column.NumberColumn(t("sweep.seeds"))}
     picked = st.dataframe(rows, hide_index=True, on_select="rerun", selection_mode="single-row", key="sweep-table",
                           column_config=columns)["selection"]["rows"]
