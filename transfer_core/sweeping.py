@@ -145,6 +145,19 @@ def choose(known: Sequence[Tried]) -> tuple[Tried, Tried, bool]:
     return chosen, best, len(as_good) == 1
 
 
+def told_apart(points: Sequence[Swept]) -> bool:
+    """Whether any λ differs from the recommended one by more than luck, in what it learned or in what it kept (interval beside
+    interval). Where none does, the recommendation is a guess, and more images are what helps."""
+    known = tried(points)
+    chosen, *_ = choose(known)
+    return any(_apart(each.learned_interval, chosen.learned_interval) or _apart(each.kept_interval, chosen.kept_interval)
+               for each in known)
+
+
+def _apart(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
+    return one is not None and other is not None and (one[1] < other[0] or other[1] < one[0])
+
+
 def recommend(points: Sequence[Swept]) -> tuple[Tried, Message] | None:
     """The λ to take (see `choose`), and why in words. None without any point."""
     known = tried(points)

@@ -16,7 +16,7 @@ from transfer_core.metrics import packed, unpacked
 from transfer_core.recipe import Recipe
 from transfer_core.regularizers import REGULARIZERS
 from transfer_core.store import Store
-from transfer_core.sweeping import check, grid, hopeless, numbers, recommend, tried
+from transfer_core.sweeping import check, grid, hopeless, numbers, recommend, told_apart, tried
 
 
 def point(value: float, accuracy: float, kept: float | None = 0.5, turn: int = 0, n: int = 100) -> Swept:
@@ -279,3 +279,11 @@ def test_an_answer_without_points_recommends_nothing():
 @pytest.mark.parametrize("text", ["0, 0.1, 10", "0;0.1;10", "0，0.1、10", " 0 0.1  10 ", "0,\t0.1,,10"])
 def test_values_may_be_parted_in_any_usual_way(text):
     assert numbers(text) == [0, 0.1, 10]
+
+
+@pytest.mark.parametrize(("n", "kept_is_share", "shown"), [(6, True, False), (600, True, True), (600, False, False)])
+def test_what_luck_may_have_done_is_not_shown(n, kept_is_share, shown):
+    """Equal in what they learned, 95 and 80 % kept: six images cannot tell that apart, six hundred can."""
+    points = [Swept(value=value, seed=0, turn=0, accuracy=0.9, low=0, high=1, n=n, kept=kept, kept_images=n,
+                    kept_is_share=kept_is_share, run="run") for value, kept in ((1.0, 0.95), (10.0, 0.8))]
+    assert told_apart(points) is shown

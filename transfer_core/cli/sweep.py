@@ -13,7 +13,7 @@ from transfer_core.cli.settings import read, with_settings
 from transfer_core.errors import BadRecipe
 from transfer_core.jobs import devices
 from transfer_core.store import Job, Store
-from transfer_core.words import Message
+from transfer_core.words import Message, say
 
 
 @command("sweep")
@@ -69,5 +69,6 @@ def _shown(job: Job) -> str:
              "low": f"{100 * row['low']:.1f}", "high": f"{100 * row['high']:.1f}",
              "kept": "–" if row["kept"] is None else f"{100 * row['kept']:.1f}", "drift": f"{100 * row['drift']:.2g}",
              "run": row["run"]} for row in told["points"]]
-    why = told["recommended"]["why"] if told["recommended"] else ""
+    chosen = told["recommended"] or {"why": ""}
+    why = chosen["why"] if chosen.get("shown", True) else f"{chosen['why']}\n{say('sweep.all_alike', language())}"
     return f"{table(rows)}\n{why}"

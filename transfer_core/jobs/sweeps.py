@@ -13,7 +13,7 @@ from transfer_core.jobs.discard import throw_away
 from transfer_core.metrics import wilson
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job, Store
-from transfer_core.sweeping import best_of, hopeless, recommend, setting_of
+from transfer_core.sweeping import best_of, hopeless, recommend, setting_of, told_apart
 from transfer_core.words import message
 
 EVERY = 1.0
@@ -62,12 +62,16 @@ def sweep(job: Job, store: Store) -> Generator[Event, None, dict | None]:
 
 
 def answer(points: list[Swept]) -> dict:
-    """`{"points": [{"lambda", "seed", "accuracy", …}], "recommended": {"lambda", "why"}, "split": "validation"}`."""
+    """`{"points": [{"lambda", "seed", "accuracy", …}], "recommended": {"lambda", "why", "shown", "run"}, "split": "validation"}`.
+
+    `shown`: whether any λ differs from the recommended one by more than luck.
+    """
     rows = [{"lambda": point.value, **point.model_dump(exclude={"type", "value", "turn", "right"})} for point in points]
     found = recommend(points)
     chosen = None
     if found:
-        chosen = {"lambda": found[0].value, "why": found[1].model_dump(), "run": best_of(found[0].value, points).run}
+        chosen = {"lambda": found[0].value, "why": found[1].model_dump(), "shown": told_apart(points),
+                  "run": best_of(found[0].value, points).run}
     return {"points": rows, "recommended": chosen, "split": "validation"}
 
 

@@ -81,12 +81,12 @@ def _row(run: Job, names: dict[str, str], made: bool) -> dict:
     score = result.get("test") or {}
     return {
         "dataset": names.get(recipe["dataset"], recipe["dataset"]),
-        "model": recipe["model"],
-        **({"made": averages.short(run) or t("mixture.made.trained")} if made else {}),
-        "state": t(f"runs.state_{run.state}"),
-        "score": 100 * score["accuracy"] if score else None,
+        "score": 100 * score["accuracy"] if score else None,  # what people look for: within a phone's width
         "interval": f"{100 * score['low']:.0f} – {100 * score['high']:.0f} %" if score else "",
         "photos": score.get("n"),
+        "state": t(f"runs.state_{run.state}"),
+        "model": recipe["model"],
+        **({"made": averages.short(run) or t("mixture.made.trained")} if made else {}),
         "freeze": "" if run.is_average else _frozen(recipe["freeze"]),
         "epochs": result.get("epochs"),
         "started": local(run.started or run.created),

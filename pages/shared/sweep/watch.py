@@ -18,7 +18,7 @@ from transfer_core.events import Failed, Swept
 from transfer_core.jobs.discard import discard_points
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job
-from transfer_core.sweeping import Tried, best_of, recommend, setting_of, tried
+from transfer_core.sweeping import Tried, best_of, recommend, setting_of, told_apart, tried
 
 
 def show() -> None:
@@ -100,6 +100,8 @@ def _look(job_id: str, was_live: bool, setting: str) -> None:
 def _take(chosen: Tried, why: str, points: Sequence[Swept]) -> None:
     with st.container(border=True, key="sweep-recommended"):
         st.markdown(why)
+        if len({point.value for point in points}) > 1 and not told_apart(points):
+            st.caption(f":material/casino: {t('sweep.all_alike')}")
         st.button(t("sweep.use", value=decimal(chosen.value)), type="primary", icon=":material/check:", key="sweep-use",
                   on_click=_use, args=(best_of(chosen.value, points).run,))
         repeats = [point.run for point in points if point.value == chosen.value]
