@@ -13,6 +13,7 @@ from transfer_core.datasets import (
     delete_class,
     delete_images,
     import_dataset,
+    keep_together,
     merge_classes,
     move_images,
     rename_class,
@@ -267,3 +268,31 @@ class TestRealData:
         assert outcome.summary["split"] == {"train": 1000, "validation": 341, "test": 372}
         assert outcome.summary["left_out"] == 0
         assert np.unique([image.group for image in outcome.manifest.images]).size == 1713
+
+
+def test_scenes_are_no_longer_divided_and_chains_of_them_are_one(store, zipped):
+    """a–b and b–c are one scene of three; a scene of which one file has gone since is what is left of it."""
+    name = run(store, zipped(files_of(hat=12, shoes=12)))["dataset"]
+    before = {image.file: image for image in Manifest.read(store.home, name, 1).images}
+    sides = {split: [image.file for image in before.values() if image.split == split and image.label == "hat"]
+             for split in ("train", "validation", "test")}
+    scene = [sides["train"][0], sides["test"][0], sides["train"][1]]
+    made = keep_together(store, name, [scene[:2], scene[1:], [sides["validation"][0], "gone.png"]])
+    after = {image.file: image for image in Manifest.read(store.home, name, made.version).images}
+    assert len({after[file].group for file in scene}) == len({after[file].split for file in scene}) == 1
+    for image in after.values():
+        if image.label == "shoes":
+            assert image == before[image.file]
+    counted = Counter(image.split for image in after.values() if image.label == "hat")
+    assert counted["test"] and counted["validation"] and counted.total() == 12
+    assert keep_together(store, name, [scene]).version == made.version
+
+
+def test_of_a_division_that_came_with_the_photos_the_test_stays(store, zipped):
+    files = {f"{part}/{name}": data for part, seed in (("train", 0), ("test", 50))
+             for name, data in ((f"{label}/{i}.png", photo(1000 * seed + 7 * i + len(label)))
+                                for label in ("hat", "shoes") for i in range(8))}
+    name = run(store, zipped(files))["dataset"]
+    made = keep_together(store, name, [["train/hat/0.png", "test/hat/0.png"]])
+    after = {image.file: image.split for image in Manifest.read(store.home, name, made.version).images}
+    assert (after["train/hat/0.png"], after["test/hat/0.png"]) == ("left_out", "test")

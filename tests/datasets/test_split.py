@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfer_core.datasets.split import Item, split
+from transfer_core.datasets.split import Item, one_side, split
 
 labels = st.sampled_from("abcd")
 items = st.lists(st.builds(Item, labels, st.integers(0, 60)), min_size=1, max_size=120)
@@ -123,3 +123,37 @@ def test_the_training_side_of_a_straddling_group_is_left_out():
     result = split(items)
     assert result.splits == ["left_out", "test", "train", "validation"]
     assert result.straddling == 1
+
+
+@given(items, st.lists(parts, min_size=120, max_size=120), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_groups_that_grew_go_to_one_side_and_the_others_stay(items, before, given_split):
+    before = before[:len(items)]
+    after = one_side(items, before, given_split)
+    was, now, labels_of = defaultdict(set), defaultdict(set), defaultdict(set)
+    for item, one, other in zip(items, before, after, strict=True):
+        was[item.group].add(one)
+        now[item.group].add(other)
+        labels_of[item.group].add(item.label)
+    if given_split:
+        for group, sides in was.items():
+            strongest = next(name for name in ("test", "validation", "train") if name in sides)
+            assert now[group] - {"left_out"} == {strongest} and (len(sides) > 1) == ("left_out" in now[group])
+        return
+    assert all(len(sides) == 1 for sides in now.values())
+    torn = {label for group, sides in was.items() if len(sides) > 1 for label in labels_of[group]}
+    for item, one, other in zip(items, before, after, strict=True):
+        if item.label not in torn:
+            assert one == other
+    for label in torn:
+        pure = [group for group, names in labels_of.items() if names == {label}]
+        count = Counter(next(iter(now[group])) for group in pure)
+        if len(pure) > 2 and not (count["test"] and count["validation"]):  # only where nothing could be spared
+            assert count["train"] <= 1
+
+
+def test_bursts_that_were_drawn_frame_by_frame_are_divided_by_burst():
+    """20 bursts of 5, every one torn: 15 of 100 are 3 bursts for each of validation and test."""
+    items = [Item("a", burst) for burst in range(20) for _ in range(5)]
+    after = Counter(one_side(items, ["train", "train", "train", "validation", "test"] * 20))
+    assert after == {"train": 70, "validation": 15, "test": 15}

@@ -9,7 +9,7 @@ import stories
 from photos import dataset
 
 from pages.shared.data.problems import lists, score
-from transfer_core.datasets import delete_images, move_images
+from transfer_core.datasets import delete_images, keep_together, move_images
 from transfer_core.datasets.kept import keep, kept
 from transfer_core.datasets.manifest import Manifest
 from transfer_core.store import Dataset, Store
@@ -26,7 +26,8 @@ def found(store: Store, made: Dataset) -> dict:
     sides = [next(row for row in rows[2:-1] if row["split"] == split) for split in ("train", "test")]
     scene = {"how": "scene", "size": 2, "labels": ["oak"], "images": sides}
     return {"images": 24, "looked_at": 24, "duplicates": {"groups": [scene], "count": 1},
-            "leaks": [{"kind": "straddles", **scene}, {"kind": "left_out", **scene, "images": rows[5:7]}],
+            "leaks": [{"kind": "straddles", **scene, "files": [row["file"] for row in sides]},
+                      {"kind": "left_out", **scene, "images": rows[5:7]}],
             "label_errors": [{**row, "suggested": other[row["label"]], "confidence": 0.04} for row in (rows[0], rows[-1])],
             "odd": [{**rows[1], "score": 4.2}], "quality": [], "notes": [message("problems.too_few").model_dump()],
             "scores": {"naive": SCORE | {"accuracy": 1.0, "low": 0.86, "high": 1.0}, "honest": SCORE | {"groups": 9}, "p": 0.01,
@@ -123,3 +124,28 @@ def test_fixes_since_a_training_are_counted(visit, store, made):
     app = visit("data", dataset=made.id)
     assert not app.exception
     assert say("problems.retrain", count=2) in [link.proto.label for link in app.get("page_link")]
+
+
+@pytest.mark.parametrize("language", languages())
+def test_a_divided_scene_is_put_on_one_side_and_can_be_divided_again(visit, store, made, language):
+    result = checked(store, made)
+    files = result["leaks"][0]["files"]
+    keep(store.home, made.id, "label_errors", map(lists._mark, result["label_errors"]))  # what is shown first is then the leaks
+    app = visit("data", dataset=made.id, lang=language)
+    button = next(each for each in app.button if each.key == "keep-together")
+    assert button.label == say("problems.together", language, count=1)
+    button.click().run()
+    assert not app.exception
+    after = {image.file: image for image in Manifest.read(store.home, made.id, 2).images}
+    assert len({after[file].split for file in files}) == len({after[file].group for file in files}) == 1
+    assert store.version(made.id).change.values["count"] >= 1
+    kinds = next(each for each in app.get("button_group") if each.key == "problem-kind")
+    assert not [option for option in kinds.options if option == say("problems.leaks", language, count=2)]
+
+
+def test_a_photo_that_changed_sides_is_a_fix(store, made):
+    run = stories.ended(store, stories.running(store, dataset=made.id))
+    images = Manifest.read(store.home, made.id, 1).images
+    scene = [next(image.file for image in images if image.split == split) for split in ("train", "test")]
+    keep_together(store, made.id, [scene])
+    assert score.fixes(store.dataset(made.id), run) == store.version(made.id).change.values["count"] == 1

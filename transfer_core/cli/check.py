@@ -1,4 +1,4 @@
-"""`check`: what seems wrong with a dataset. It only tells; nothing is moved or deleted."""
+"""`check`: what seems wrong with a dataset. It only tells; with --keep-together, scenes are no longer divided by the split."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def check(
     dataset: Annotated[str, option("--dataset", words="option_dataset")],
     version: Annotated[int | None, option("--version", words="option_version")] = None,
     device: Annotated[str | None, option("--device", words="option_device")] = None,
+    keep_together: Annotated[bool, option("--keep-together", words="option_keep_together")] = False,
 ) -> Answer:
     store = Store()
     known = store.dataset(dataset)
@@ -32,7 +33,15 @@ def check(
     found = run_here(store, job).result
     if not found:  # stopped
         return Answer({}, table([]))
-    return Answer({"job": job.id, "dataset": known.id, "version": seen.version, **found}, as_text(found))
+    answer, text = {"job": job.id, "dataset": known.id, "version": seen.version, **found}, as_text(found)
+    torn = [leak["files"] for leak in found["leaks"] if leak["kind"] == "straddles"]
+    if keep_together and torn:
+        from transfer_core import datasets
+
+        made = datasets.keep_together(store, known.id, torn)
+        answer["made"] = made.version
+        text += "\n\n" + say("cli.check_together", language(), count=len(torn), version=made.version)
+    return Answer(answer, text)
 
 
 def as_text(found: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from transfer_core.datasets.editing import (
     delete_class,
     delete_images,
+    keep_together,
     merge_classes,
     move_images,
     rename_class,
@@ -16,6 +17,6 @@ from transfer_core.datasets.understanding import Answers, Question, Understandin
 
 __all__ = [
     "SPLITS", "Answers", "Entries", "Entry", "Image", "Manifest", "Question", "Refused", "Split", "Understanding",
-    "delete_class", "delete_images", "import_dataset", "merge_classes", "move_images", "read_entries", "rename_class",
-    "restore_version", "understand",
+    "delete_class", "delete_images", "import_dataset", "keep_together", "merge_classes", "move_images", "read_entries",
+    "rename_class", "restore_version", "understand",
 ]

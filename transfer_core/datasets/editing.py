@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.datasets.names import clean
+from transfer_core.datasets.split import Item, one_side
 from transfer_core.datasets.summary import conflicts_of, describe
 from transfer_core.errors import BadInput, Busy, NotFound
 from transfer_core.store import Store, Version
@@ -62,6 +63,29 @@ def delete_images(store: Store, dataset_id: str, which: Collection[str]) -> Vers
     chosen = _chosen(images, which)
     changed = [image for i, image in enumerate(images) if i not in chosen]
     return _commit(store, base, images, changed, message("import.changes.deleted", count=len(chosen)))
+
+
+def keep_together(store: Store, dataset_id: str, scenes: Sequence[Collection[str]]) -> Version:
+    """Make one group of the images of each scene, and put each such group on one side of the split (`split.one_side`).
+
+    From then on no version, fold or training divides them. A scene is the `file` of each image that shows one moment, as `check`
+    finds them; a file that is not there any more is passed over.
+    """
+    base, images = _latest(store, dataset_id)
+    root = {image.group: image.group for image in images}
+    group_of = {image.file: image.group for image in images}
+    for scene in scenes:
+        together = {root[group_of[file]] for file in scene if file in group_of}
+        root = {group: min(together) if low in together else low for group, low in root.items()}
+    grouped = [image.but(group=root[image.group]) for image in images]
+    placed = [place for place, image in enumerate(grouped) if image.split != "left_out"]
+    given = bool(base.summary.get("layout", {}).get("given_splits"))
+    sides = one_side([Item(grouped[place].label, grouped[place].group) for place in placed],
+                     [grouped[place].split for place in placed], given)
+    where = dict(zip(placed, sides, strict=True))
+    changed = [image.but(split=where.get(place, image.split)) for place, image in enumerate(grouped)]
+    moved = sum(image.split != before.split for image, before in zip(changed, images, strict=True))
+    return _commit(store, base, images, changed, message("import.changes.together", scenes=len(scenes), count=moved))
 
 
 def restore_version(store: Store, dataset_id: str, version: int) -> Version:

@@ -57,6 +57,43 @@ def split(items: Sequence[Item], seed: int = 0, shares: dict[str, float] | None 
     return Result(splits, straddling, tuple(missing), small)
 
 
+def one_side(items: Sequence[Item], splits: Sequence[Split], given: bool = False) -> list[Split]:
+    """The splits after some groups have grown: a group that lies on several sides goes to one; what does not stays where it is.
+
+    Of a division that was `given`, only its test (else its validation) images stay, as in `split`. Else a torn group goes,
+    largest first, where it fits into what its class should have in test or validation, otherwise to train; a class whose test
+    or validation would be empty gets its smallest group there, as long as it has three.
+    """
+    if given:
+        return _keep_given([Item(item.label, item.group, where) for item, where in zip(items, splits, strict=True)])[0]
+    settled, members, labels = list(splits), defaultdict(list), defaultdict(set)
+    for place, item in enumerate(items):
+        members[item.group].append(place)
+        labels[item.group].add(item.label)
+    torn = [group for group in members if len({splits[place] for place in members[group]}) > 1]
+    count = Counter(item.label for item in items)
+    have = Counter((item.label, where) for item, where in zip(items, splits, strict=True) if item.group not in set(torn))
+
+    def put(group: int, where: Split) -> None:
+        for place in members[group]:
+            settled[place] = where
+            have[items[place].label, where] += 1
+
+    for group in sorted(torn, key=lambda group: (-len(members[group]), group)):
+        own, size = labels[group], len(members[group])
+        label = next(iter(own))
+        fits = (name for name in reversed(SHARES) if len(own) == 1
+                and have[label, name] + size <= max(1, floor(SHARES[name] * count[label] + 0.5)))
+        put(group, next(fits, "train"))  # type: ignore[arg-type]
+    for label in {label for group in torn for label in labels[group]}:
+        groups = [group for group in members if labels[group] == {label}]
+        for name in reversed(SHARES):
+            movable = [group for group in groups if settled[members[group][0]] == "train"]
+            if not have[label, name] and len(groups) > len(SHARES) and len(movable) > 1:
+                put(min(movable, key=lambda group: (len(members[group]), group)), name)  # type: ignore[arg-type]
+    return settled
+
+
 def _keep_given(items: Sequence[Item]) -> tuple[list[Split], int]:
     members: dict[int, set[str]] = defaultdict(set)
     for item in items:

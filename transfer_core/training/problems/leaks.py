@@ -32,8 +32,9 @@ def alike(images: Sequence[Image], groups: np.ndarray) -> list[dict[str, Any]]:
 def leaks(images: Sequence[Image], groups: np.ndarray) -> list[dict[str, Any]]:
     """Groups that would let a test know what was trained on, with a `kind`.
 
-    "straddles": images of it are in train, and in validation or test. "left_out": it lay on both sides as it was uploaded, and
-    the import left one side out, so nothing leaks any more. Pictures left out because they lie in two classes are no leak.
+    "straddles": images of it are in train, and in validation or test; `files` are all of them. "left_out": it lay on both sides
+    as it was uploaded, and the import left one side out, so nothing leaks any more. Pictures left out because they lie in two
+    classes are no leak.
     """
     at_odds = {each["sha256"] for conflict in conflicts_of(images) for each in conflict}
     found = []
@@ -41,7 +42,7 @@ def leaks(images: Sequence[Image], groups: np.ndarray) -> list[dict[str, Any]]:
         placed = [image for image in members if image.split != "left_out"]
         sides = {image.split for image in placed}
         if "train" in sides and len(sides) > 1:
-            found.append({"kind": "straddles", **_group(placed)})
+            found.append({"kind": "straddles", **_group(placed), "files": [image.file for image in placed]})
         homes = {image.group for image in placed}
         out = [image for image in members
                if image.split == "left_out" and image.sha256 not in at_odds and image.group in homes]

@@ -44,8 +44,20 @@ def show(dataset: Dataset, found: dict[str, Any]) -> None:
     with st.container(key="problems-gallery"):
         asked = gallery([_item(kind, entry) for entry in shown], t(f"problems.{kind}", count=len(entries)), classes,
                         key=f"problems-{dataset.id}-{kind}", can_keep=True)
+    if kind == "leaks":
+        _together(dataset, [row["files"] for row in found["leaks"] if row.get("files")], images)
     if asked:
         _do(asked, dataset, kind, shown)
+
+
+def _together(dataset: Dataset, scenes: list[list[str]], images: dict[tuple[str, str, str], Image]) -> None:
+    """One click for all: each scene that is still divided goes to one side."""
+    sides = {image.file: image.split for image in images.values() if image.split != "left_out"}
+    there = [[file for file in scene if file in sides] for scene in scenes]
+    torn = [scene for scene in there if len({sides[file] for file in scene}) > 1]
+    if torn and st.button(t("problems.together", count=len(torn)), icon=":material/join:", key="keep-together",
+                          help=t("problems.together_help")):
+        edits.apply(dataset, datasets.keep_together, torn, said=t("problems.together_done", count=len(torn)))
 
 
 def _there(kind: str, found: dict[str, Any], images: dict[tuple[str, str, str], Image],

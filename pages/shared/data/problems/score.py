@@ -43,7 +43,7 @@ def retrain(dataset: Dataset) -> None:
 
 
 def fixes(dataset: Dataset, run: Job) -> int:
-    """Images that have another label than in the run's version, or are not there any more."""
+    """Images that have another label or another side of the split than in the run's version, or are not there any more."""
     before = backend.manifest(dataset.id, run.payload["recipe"]["version"])
-    now = {(image.sha256, image.label) for image in backend.manifest(dataset.id, dataset.latest.version).images}
-    return sum((image.sha256, image.label) not in now for image in before.images)
+    now = {(image.sha256, image.label, image.split) for image in backend.manifest(dataset.id, dataset.latest.version).images}
+    return sum((image.sha256, image.label, image.split) not in now for image in before.images)
