@@ -158,7 +158,7 @@ LOOK = {"model": "m", "images": {"train": 1500, "validation": 50}, "of": {"train
         "score": {"accuracy": 0.8, "low": 0.4, "high": 0.96, "correct": 40, "n": 50, "baseline": 0.6, "on": "validation"},
         "source": {"score": {"accuracy": 0.7, "low": 0.3, "high": 0.9, "correct": 35, "n": 50, "baseline": 0.6},
                    "looks_like": [{"class": "<b>cat", "images": 3, "like": [{"source": "tabby, tabby cat", "share": 0.75}]}]},
-        "seconds": 1.0}
+        "seconds": 1.0, "scenes": {"groups": 2, "images": 3}}
 
 
 def button(app, key: str):
@@ -180,6 +180,7 @@ def test_a_first_look_is_offered_then_followed_then_shown(visit, store, tmp_path
     app = visit("data", dataset=made.id, lang=language)
     assert not app.exception and button(app, "take-look") is None
     assert say("data.look.score", language, accuracy="80", low="40", high="96") in [text.value for text in app.markdown]
+    assert say("data.look.scenes", language, count=3) in [warning.value for warning in app.warning]
     told = "\n".join(caption.value for caption in app.caption)
     assert say("data.look.validation", language, n=50, baseline="60") in told
     assert say("data.look.part", language, count="1,500", total="9,000") in told

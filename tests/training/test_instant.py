@@ -18,7 +18,7 @@ from transfer_core.measured import predictions
 from transfer_core.metrics import log_loss
 from transfer_core.predictor import Predictor
 from transfer_core.training.instant import first_model, guess
-from transfer_core.training.instant.first_model import spread
+from transfer_core.training.instant.first_model import spread, with_scenes
 from transfer_core.training.instant.head import STRENGTHS, best_head, folds_of, unseen_probabilities
 from transfer_core.training.instant.source import looks_like, source_classifier
 from transfer_core.training.pipeline import ImageInputs
@@ -227,3 +227,17 @@ def test_a_head_that_is_no_single_layer_is_refused_in_words(home, tmp_path, monk
     monkeypatch.setattr(first_model, "classifiers", lambda _model: [torch.nn.Sequential()])
     with pytest.raises(Unavailable, match="more than one layer"):
         run(drawn(home), home, tmp_path / "look")
+
+
+def test_a_burst_is_one_group_and_is_counted_where_it_is_divided():
+    """24 photos that stand apart; the last of each side are frames of one burst."""
+    rng = np.random.default_rng(3)
+    train, validation, burst = rng.normal(size=(16, 64)), rng.normal(size=(8, 64)), rng.normal(size=(1, 64))
+    train[-2:], validation[-2:] = burst + 0.05 * rng.normal(size=(2, 64)), burst + 0.05 * rng.normal(size=(2, 64))
+    features = {"train": train.astype(np.float32), "validation": validation.astype(np.float32)}
+    labels = {"train": np.arange(16) % 2, "validation": np.arange(8) % 2}
+    groups = {"train": np.arange(16), "validation": 100 + np.arange(8)}
+    joined, scenes = with_scenes(features, labels, groups)
+    assert scenes == {"groups": 1, "images": 2}
+    assert joined["train"].tolist() == [*range(14), 14, 14]
+    assert joined["validation"].tolist() == [*range(100, 106), 14, 14]

@@ -23,10 +23,10 @@ from transfer_core.training.instant.head import best_head
 from transfer_core.training.problems import find_problems, finding
 from transfer_core.training.problems.leaks import alike, leaks
 from transfer_core.training.problems.mislabelled import suspects
-from transfer_core.training.problems.neighbours import close_pairs, joined
 from transfer_core.training.problems.odd import FAR, oddness
 from transfer_core.training.problems.quality import faults, measures
 from transfer_core.training.problems.scores import both_scores
+from transfer_core.training.scenes import close_pairs, joined
 from transfer_core.words import message
 
 TINY = "test_resnet.r160_in1k"

@@ -63,6 +63,8 @@ def _found(dataset: Dataset, job: Job) -> None:
     if job.payload["version"] != dataset.latest.version:
         lines.append(t("data.look.other_version", seen=job.payload["version"], version=dataset.latest.version))
     st.caption(" ".join(lines))
+    if scenes := found.get("scenes", {}).get("images"):
+        st.warning(t("data.look.scenes", count=scenes), icon=":material/content_copy:")
     if source := found["source"]:
         _source(source)
 

@@ -36,6 +36,7 @@ from transfer_core.training.pipeline import ImageInputs, Inputs, in_order
 from transfer_core.training.prefix.inputs import placed
 from transfer_core.training.prefix.shorten import CHOICE, shorten
 from transfer_core.training.preparing import check_data
+from transfer_core.training.scenes import close_pairs, joined
 
 MOST_TRAINING, MOST_VALIDATION = 1500, 500
 """Images looked at, at most: some 15 seconds on a laptop. The rest of a large dataset waits for a training."""
@@ -51,7 +52,8 @@ def guess(manifest: Manifest, home: Home, out: Path | str, *, name: str = "model
 
     Writes into `out` what a training writes (but nothing to resume) and `model.onnx`. Returns `{"model", "images": {"train",
     "validation"}, "of": {…}, "strength", "score": {"accuracy", "low", "high", "correct", "n", "baseline", "on": "validation" |
-    "folds"}, "source": {"score": {…} | None, "looks_like": […]} | None, "seconds"}` (the interval is Wilson's, 95 %; the
+    "folds"}, "source": {"score": {…} | None, "looks_like": […]} | None, "scenes": {"groups",
+    "images"}, "seconds"}` (the interval is Wilson's, 95 %; the
     baseline always names the largest class).
     Raises what `fit` raises, and `Unavailable` for a model whose head is more than one linear layer.
     """
@@ -80,6 +82,7 @@ def guess(manifest: Manifest, home: Home, out: Path | str, *, name: str = "model
     found = {"model": recipe.model, "images": {split: len(images) for split, images in chosen.items()},
              "of": {split: len(manifest.of(split)) for split in chosen}, "strength": head.strength}
     yield Progressed(stage="evaluating", done=0)
+    groups, found["scenes"] = with_scenes(features, labels, groups)
     answered = head.probabilities(features["validation"]) if len(labels["validation"]) else np.zeros((0, len(classes)))
     found["score"], report = _score(features, labels, groups, answered, classes)
     found["source"] = _source(built.source_head, features, labels, classes)
@@ -119,6 +122,18 @@ def take_head(layer: nn.Linear, head: Head) -> None:
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(head.weight))
         layer.bias.copy_(torch.from_numpy(head.bias))
+
+
+def with_scenes(features: dict[str, np.ndarray], labels: dict[str, np.ndarray],
+                groups: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """The groups with images of one scene joined (see `close_pairs`), so that no fold divides them; and how many scenes lie in
+    train and in validation, with how many validation images: what the split by hashes did not see."""
+    both, truth, group = (np.concatenate([of["train"], of["validation"]]) for of in (features, labels, groups))
+    whole, first = joined(group, close_pairs(both, truth)), len(labels["train"])
+    train, validation = whole[:first], whole[first:]
+    torn = np.intersect1d(train, validation)
+    return ({"train": train, "validation": validation},
+            {"groups": len(torn), "images": int(np.isin(validation, torn).sum())})
 
 
 def _score(features: dict[str, np.ndarray], labels: dict[str, np.ndarray], groups: dict[str, np.ndarray],

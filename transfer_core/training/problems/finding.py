@@ -15,10 +15,10 @@ from transfer_core.recipe import DEFAULT_MODEL
 from transfer_core.training.problems.leaks import alike, leaks, row
 from transfer_core.training.problems.looking import look
 from transfer_core.training.problems.mislabelled import Suspects, suspects
-from transfer_core.training.problems.neighbours import close_pairs, joined
 from transfer_core.training.problems.odd import FAR, oddness
 from transfer_core.training.problems.quality import poor
 from transfer_core.training.problems.scores import both_scores
+from transfer_core.training.scenes import close_pairs, joined
 from transfer_core.words import Message, message
 
 MOST = 3000

@@ -23,7 +23,7 @@ def row(image: Image) -> dict[str, str]:
 def alike(images: Sequence[Image], groups: np.ndarray) -> list[dict[str, Any]]:
     """Groups of more than one image, the largest first: `{"how", "size", "labels", "images"}`.
 
-    `how`: "copy" (the same bytes), "near" (perceptual hash and miniature, found at import) or "scene" (see `neighbours`).
+    `how`: "copy" (the same bytes), "near" (perceptual hash and miniature, found at import) or "scene" (see `scenes`).
     """
     return sorted((_group(members) for members in _members(images, groups) if len(members) > 1),
                   key=lambda group: -group["size"])
