@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.events import Note, Progressed, Step, from_json
 from transfer_core.paths import Home
-from transfer_core.store import Store, schema
+from transfer_core.store import Store, migrations, schema
 from transfer_core.store.versions import new_id
 from transfer_core.words import message
 
@@ -192,9 +192,9 @@ def test_migrations_run_once_and_in_order(tmp_path, monkeypatch):
     home = Home(tmp_path)
     Store(home).close()
     done = []
-    known = len(schema.MIGRATIONS)
+    known = len(migrations.MIGRATIONS)
     more = [lambda _: done.append("next"), lambda _: done.append("the one after")]
-    monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS, *more])
+    monkeypatch.setattr(migrations, "MIGRATIONS", [*migrations.MIGRATIONS, *more])
     for _ in range(2):
         Store(home).close()
     assert done == ["next", "the one after"]
