@@ -10,11 +10,14 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from postgres import ON_BOTH
 
 from transfer_core.events import Epoch, Failed, Losses, Note, Stopped
 from transfer_core.jobs import supervisor as module
 from transfer_core.jobs.supervisor import Supervisor
 from transfer_core.store.jobs import SILENT_AFTER
+
+database = ON_BOTH
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What a worker can do. A task is a generator of events; what it returns is the job's result.
 
-Facts of a task: `torch`, whether it needs it; `stays`, whether its worker may take another job after it; `short`, whether it is done
-in a minute or two and a person waits for it: it then runs beside a long one on the same device (see `transfer_core.store.queue`).
+Facts of a task: `torch`, whether it needs it; `stays`, whether its worker may take another job after it; `short`, whether it is
+done in a minute or two and a person waits for it: it then runs beside a long one on the same device (see `store.queue`).
 
 Whoever runs it may throw `StopAsked` in at a `yield`: a task that catches it may still finish what makes sense,
 one that does not is simply over. Heavy modules are imported inside, so that this file stays light.
@@ -332,8 +332,8 @@ def import_project(job: Job, store: Store) -> Work:
 
 @TASKS.add("measure", torch=True, stays=True, short=False)
 def measure(job: Job, store: Store) -> Work:
-    """Measure how many images a second models process on this machine. It gives way to whatever waits for its lane, and keeps what
-    it has."""
+    """Measure how many images a second models process on this machine. It gives way to what waits for its lane, and keeps what it
+    has."""
     from transfer_core.training.speed import measure
 
     with closing(measure(job.payload["models"], store.home)) as work:

@@ -28,11 +28,11 @@ _PAUSE = 0.2
 class Store(Datasets, Jobs, Demos):
     """Datasets, versions, jobs, events and demos. SQLite (WAL) in the data home, or what `TRANSFER_STUDIO_DATABASE_URL` names.
 
-    SQLite: the connection stays open, since opening one per event costs 18 ms, an open one 0.1 ms. Threads of one process share it
-    behind a lock; every write is one `BEGIN IMMEDIATE` transaction.
-    PostgreSQL: a few connections, each thread has its own while it asks. A server that goes away is waited for, `patience` seconds.
+    SQLite: the connection stays open, since opening one per event costs 18 ms, an open one 0.1 ms. Threads of one process share
+    it behind a lock; every write is one `BEGIN IMMEDIATE` transaction.
+    PostgreSQL: a few connections; each thread has its own while it asks. A server that goes away is waited for, `patience` s.
 
-    Raises `Unavailable` for an address that cannot be used, a server that does not answer, and a database newer than the program.
+    Raises `Unavailable` for an address that cannot be used, a server that does not answer, a database newer than the program.
     """
 
     def __init__(self, home: Home | None = None, url: str | None = None, patience: float = PATIENCE) -> None:

@@ -97,7 +97,7 @@ class Jobs:
         return _job(row)
 
     @persistent
-    def jobs(self, kind: str | None = None, *states: str, owner: str | None | EllipsisType = ...,
+    def jobs(self, kind: str | None = None, *states: str, owner: str | EllipsisType | None = ...,
              limit: int | None = None, offset: int = 0) -> list[Job]:
         """Jobs, newest first; of one kind, in some states, of one owner if asked (`owner=None`: what has none)."""
         query = (sa.select(*_COLUMNS).where(jobs.c.deleted.is_(None)).order_by(jobs.c.created.desc())

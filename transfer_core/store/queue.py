@@ -64,7 +64,7 @@ def in_order(jobs: Iterable[Job], turns: Mapping[str | None, float], now: Collec
     mine: dict[str | None, list[Job]] = defaultdict(list)
     for job in jobs:
         mine[job.owner].append(job)
-    taken = {owner: (0.0, turns.get(owner, float("-inf"))) for owner in mine} | {owner: (1.0, 0.0) for owner in now}
+    taken = {owner: (0.0, turns.get(owner, float("-inf"))) for owner in mine} | dict.fromkeys(now, (1.0, 0.0))
     ordered: list[Job] = []
     while mine:
         owner = min(mine, key=lambda owner: (taken[owner], mine[owner][0].created, mine[owner][0].id))
