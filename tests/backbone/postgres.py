@@ -55,15 +55,13 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def database(self) -> str:
-        """The address of a new, empty database."""
+        """The address of a new, empty database: a schema, which takes milliseconds where a database of its own takes seconds."""
         name = f"studio{next(self._numbers)}"
-        engine = sa.create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        address = f"postgresql+psycopg://studio@/postgres?host={self.folder}"
+        engine = sa.create_engine(address, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
         with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        return self._url(name)
-
-    def _url(self, name: str) -> str:
-        return f"postgresql+psycopg://studio@/{name}?host={self.folder}"
+            connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+        return f"{address}&options=-csearch_path%3D{name}"
 
     @property
     def _options(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -40,8 +41,8 @@ INSERT INTO versions VALUES
     ('hats-1', 1, 1000.5, '{"key": "app.name", "values": {}}', '{"classes": {"cap": 3}, "split": {"train": 2}}'),
     ('hats-1', 2, 1003.5, '{"key": "app.name", "values": {"n": 1}}', '{"classes": {"cap": 2, "<b>": 1}}');
 INSERT INTO jobs VALUES
-    ('train-1', 'train', 'finished', 'cpu', '{"recipe": {"dataset": "hats-1"}}', '{"accuracy": 0.5}', 1.5, 2.5, 3.5, 77, 3.25, NULL,
-     NULL),
+    ('train-1', 'train', 'finished', 'cpu', '{"recipe": {"dataset": "hats-1"}}', '{"accuracy": 0.5}',
+     1.5, 2.5, 3.5, 77, 3.25, NULL, NULL),
     ('train-2', 'train', 'running', 'cuda:0', '{"recipe": {}}', NULL, 4.5, 5.5, NULL, 78, 6.25, 'keep', NULL),
     ('import-1', 'import', 'queued', 'io', '{"name": "\\u0000"}', NULL, 7.5, NULL, NULL, NULL, NULL, NULL, NULL),
     ('train-3', 'train', 'stopped', 'cpu', '{}', '{}', 8.5, 8.5, 9.5, NULL, NULL, 'discard', 10.5);
@@ -96,14 +97,13 @@ def rows(engine: sa.Engine) -> dict[str, list[dict]]:
     with engine.connect() as connection:
         for table in sa.inspect(engine).get_table_names():
             each = connection.execute(sa.text(f"SELECT * FROM {table}")).mappings()
-            found[table] = sorted(({name: plain(value) for name, value in row.items() if value is not None} for row in each), key=str)
+            plain_rows = ({name: plain(value) for name, value in row.items() if value is not None} for row in each)
+            found[table] = sorted(plain_rows, key=str)
     return found
 
 
 def plain(value: object) -> object:
     """PostgreSQL's driver reads its JSON type by itself; elsewhere it is text."""
-    import json
-
     if isinstance(value, str) and value.startswith("{"):
         return json.loads(value)
     return value

@@ -100,8 +100,8 @@ class Supervisor:
     def _is_too_much(job: Job, live: list[Job]) -> bool:
         """Whether a short job must wait for the end of a long one on this machine, because both together would need more memory
         than there is."""
-        return is_short(job.kind) and free_memory() < SHORT_MEMORY and any(
-            other.state == "running" and other.device != IO and not is_short(other.kind) and is_here(other.worker) for other in live)
+        long = (other for other in live if other.state == "running" and other.device != IO and not is_short(other.kind))
+        return is_short(job.kind) and any(is_here(other.worker) for other in long) and free_memory() < SHORT_MEMORY
 
     def _hand_out(self, job: Job, attempt: int = 1) -> None:
         facts = TASKS[job.kind].facts if job.kind in TASKS else {}
