@@ -34,8 +34,8 @@ ATTEMPTS = 3
 """Workers that may die before they claim their job; then the job has failed."""
 WARM_MEMORY = 3_000_000_000
 """Free memory below which no idle worker is kept: it holds 0.5 GB that a training may need."""
-SHORT_MEMORY = 1_500_000_000
-"""Free memory below which no short job starts beside a long one."""
+SHORT_MEMORY = 2_000_000_000
+"""Free memory below which no short job starts beside a long one: an instant model takes 1.3 GB at most, and some must be left."""
 CALM = 20.0
 """Seconds after a job was handed out before the next warm worker is prepared: its imports would slow that job's start."""
 

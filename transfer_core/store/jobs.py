@@ -125,6 +125,8 @@ class Jobs:
     @persistent
     def turns(self, live: list[Job]) -> queue.Turns:
         """What `queue` has to know of jobs that have ended: nothing, where one owner alone waits."""
+        if not _contested(live):
+            return {}
         with self._read() as connection:
             return _turns(connection, live)
 
@@ -144,8 +146,9 @@ class Jobs:
             if row.state != "queued" or row.stop == "discard":
                 return False
             if device != IO:
+                # Those of all devices: were it asked for one, SQLite would look at all jobs that ever ended on it.
                 live = [_job(each) for each in connection.execute(sa.select(*_COLUMNS).where(
-                    jobs.c.state.in_(("queued", "running")), jobs.c.device == device, jobs.c.deleted.is_(None)))]
+                    jobs.c.state.in_(("queued", "running")), jobs.c.deleted.is_(None)))]
                 if queue.before(_job(row), live, _turns(connection, live)):
                     return False
             now, holder = time.time(), lease(worker)
@@ -303,13 +306,17 @@ def _are_there(connection: sa.Connection, job_id: str, now: float, told: list[tu
     return [tuple(row) for row in stored] == told
 
 
+def _contested(live: list[Job]) -> dict[queue.Line, float]:
+    """Lines in which several owners wait → when the oldest job there came."""
+    return {line: waiting[0].created for line, waiting in queue.waiting(live).items() if len({job.owner for job in waiting}) > 1}
+
+
 def _turns(connection: sa.Connection, live: list[Job]) -> queue.Turns:
-    several = {line: queued for line, queued in queue.waiting(live).items() if len({job.owner for job in queued}) > 1}
-    if not several:
+    since = _contested(live)
+    if not since:
         return {}
-    since = {line: queued[0].created for line, queued in several.items()}
     query = (sa.select(jobs.c.device, jobs.c.kind, jobs.c.owner, sa.func.max(jobs.c.ended).label("ended"))
-             .where(jobs.c.device.in_({line.lane.device for line in several}), jobs.c.ended >= min(since.values()),
+             .where(jobs.c.device.in_({line.lane.device for line in since}), jobs.c.ended >= min(since.values()),
                     jobs.c.started.is_not(None))
              .group_by(jobs.c.device, jobs.c.kind, jobs.c.owner))
     turns: dict[tuple[queue.Line, str | None], float] = {}
