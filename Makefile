@@ -33,11 +33,16 @@ install: .venv/.installed
 	bash tests/chromium.sh
 	@touch $@
 
+# For the tests of the database on a server. Without it, they are skipped and say so.
+.venv/.postgres: .venv/.installed-test tests/postgres.sh
+	bash tests/postgres.sh
+	@touch $@
+
 # For the page that runs a model by itself. Without it, the tests of that page are skipped and say so.
 .venv/web: .venv/.installed transfer_core/web_runtime.py
 	$(BIN)/python -m transfer_core.web_runtime $@ || echo "ONNX Runtime Web could not be fetched: its tests will be skipped"
 
-test: .venv/.chromium .venv/web
+test: .venv/.chromium .venv/.postgres .venv/web
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup

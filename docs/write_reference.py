@@ -29,8 +29,9 @@ FILE = Path(__file__).with_name("reference.md")
 ENVIRONMENT = {
     "TRANSFER_STUDIO_HOME": ("`./studio-data`", "The folder that holds everything you make. Copy it, and nothing is lost."),
     "TRANSFER_STUDIO_LANGUAGE": ("the terminal's", "Language of the command line: `en` or `zh`. In the browser it is a button."),
-    "TRANSFER_STUDIO_DATABASE_URL": ("SQLite in the home", "Another place for the database, as an SQLAlchemy address. "
-                                     "Only SQLite is tested so far."),
+    "TRANSFER_STUDIO_DATABASE_URL": ("SQLite in the home", "Another place for the database: "
+                                     "`postgresql+psycopg://NAME:PASSWORD@HOST/DATABASE` (needs `pip install "
+                                     "\"psycopg[binary]\"`), or `sqlite:////PATH`. Photos and models stay in the home."),
     "TRANSFER_STUDIO_MAX_UPLOAD": ("10000000000", "Most bytes one upload may hold."),
     "TRANSFER_STUDIO_MAX_FILES": ("50000", "Most files one upload may hold."),
     "TRANSFER_STUDIO_CACHE_BYTES": ("a quarter of the free disk, at most 20 GB",

@@ -51,7 +51,7 @@ def publish(store: Store, run: Job, *, title: str = "", description: str = "", e
         shutil.copyfile(model, folder / MODEL)
         facts = _facts(store.home, run)
         facts["examples"] = _copy_examples(store.home, store.home.run(run.id), folder, min(examples, EXAMPLES))
-        demo = Demo(name, run.id, title, description, hashed(key), facts, time.time(), None, 0, 0)
+        demo = Demo(name, run.id, title, description, hashed(key), facts, time.time(), None, 0, 0, run.owner)
         store.add_demo(demo)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

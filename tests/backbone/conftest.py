@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from postgres import Server
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -14,10 +15,23 @@ from transfer_core.paths import Home
 from transfer_core.store import Store
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.remove()
+
+
 @pytest.fixture
-def store(tmp_path, monkeypatch) -> Iterator[Store]:
+def database() -> str:
+    """The address of the database of `store`; nothing: SQLite in its home. A module may say otherwise (`postgres.ON_BOTH`)."""
+    return ""
+
+
+@pytest.fixture
+def store(database, tmp_path, monkeypatch) -> Iterator[Store]:
     monkeypatch.setenv("TRANSFER_STUDIO_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("TRANSFER_STUDIO_DATABASE_URL", raising=False)
+    monkeypatch.setenv("TRANSFER_STUDIO_DATABASE_URL", database)
     store = Store(Home(tmp_path / "home"))
     yield store
     store.close()

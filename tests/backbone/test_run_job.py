@@ -8,12 +8,15 @@ import threading
 import time
 
 import pytest
+from postgres import ON_BOTH
 
 from transfer_core.errors import BadInput
 from transfer_core.events import Failed, Finished, Note, Progressed, Stopped
 from transfer_core.jobs import TASKS, StopAsked, run_job
 from transfer_core.jobs import run as running
 from transfer_core.words import message
+
+database = ON_BOTH
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import threading
@@ -8,13 +9,17 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
+from postgres import ON_BOTH
 
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.events import Note, Progressed, Step, from_json
 from transfer_core.paths import Home
 from transfer_core.store import Store, schema
+from transfer_core.store.leases import held_by, lease
 from transfer_core.store.versions import new_id
 from transfer_core.words import message
+
+database = ON_BOTH
 
 
 def at(done: int) -> Progressed:
@@ -85,13 +90,62 @@ def test_the_place_in_the_queue(store):
 
 
 def test_what_nobody_asked_for_comes_after_all_that_was(store):
-    look, first, other = (store.submit(kind, {}, "cpu") for kind in ("guess", "train", "guess"))
-    assert [store.ahead(job) for job in (look, first, other)] == [1, 0, 2]
-    assert not store.claim(look.id, 1)
-    assert store.claim(first.id, 1)
+    look, measuring, first, shown, other = (store.submit(kind, {}, "cpu")
+                                            for kind in ("guess", "measure", "train", "explain", "guess"))
+    assert [store.ahead(job) for job in (look, measuring, first, shown, other)] == [1, 1, 0, 0, 2]
+    assert not store.claim(measuring.id, 1) and not store.claim(look.id, 1)
+    assert store.claim(first.id, 1) and store.claim(shown.id, 2)
     store.end(first.id, "finished")
+    store.end(shown.id, "finished")
     assert not store.claim(other.id, 1)
-    assert store.claim(look.id, 1)
+    assert store.claim(measuring.id, 1) and store.claim(look.id, 2)
+
+
+def test_a_short_job_runs_beside_a_long_one_and_not_beside_another_short_one(store):
+    training, heat, export = (store.submit(kind, {}, "cpu") for kind in ("train", "explain", "export"))
+    assert store.claim(training.id, 1) and store.claim(heat.id, 2)
+    assert not store.claim(export.id, 3) and store.ahead(export) == 1
+    store.end(heat.id, "finished")
+    assert store.claim(export.id, 3)
+
+
+def test_owners_take_turns_and_whoever_had_one_waits(store):
+    """Ada asks for three at once, then Bo for one: he is next, although all of hers are older."""
+    mine = [store.submit("train", {}, "cpu", "ada") for _ in range(3)]
+    assert store.claim(mine[0].id, 1)
+    bo = store.submit("train", {}, "cpu", "bo")
+    assert [store.ahead(job) for job in (*mine[1:], bo)] == [2, 3, 1]
+    store.end(mine[0].id, "finished")
+    assert [store.ahead(job) for job in (*mine[1:], bo)] == [1, 2, 0]
+    assert [job.id for job in store.startable(store.jobs(None, "queued"))] == [bo.id]
+    assert not store.claim(mine[1].id, 1) and store.claim(bo.id, 1)
+    again = store.submit("train", {}, "cpu", "bo")
+    store.end(bo.id, "finished")
+    assert [store.ahead(job) for job in (*mine[1:], again)] == [0, 2, 1]
+    assert (store.job(bo.id).owner, store.job(bo.id).worker.split(":")[1]) == ("bo", "1")
+
+
+def test_a_turn_counts_only_for_who_waited_meanwhile(store):
+    """Ada had yesterday's turn. Today she asks first."""
+    before = store.submit("train", {}, "cpu", "ada")
+    store.claim(before.id, 1)
+    store.end(before.id, "finished")
+    running = store.submit("train", {}, "cpu", "cem")
+    store.claim(running.id, 1)
+    ada, bo = (store.submit("train", {}, "cpu", owner) for owner in ("ada", "bo"))
+    assert (store.ahead(ada), store.ahead(bo)) == (1, 2)
+    store.end(running.id, "finished")
+    assert store.claim(ada.id, 1)
+
+
+def test_jobs_of_one_owner_a_page_at_a_time(store):
+    jobs = [store.submit("train", {}, "cpu", owner) for owner in ("ada", None, "ada", "bo", "ada")]
+    ada = [job.id for job in reversed(jobs) if job.owner == "ada"]
+    assert [job.id for job in store.jobs("train", owner="ada")] == ada
+    assert [job.id for job in store.jobs("train", owner="ada", limit=2)] == ada[:2]
+    assert [job.id for job in store.jobs("train", owner="ada", limit=2, offset=2)] == ada[2:]
+    assert [job.id for job in store.jobs("train", owner=None)] == [jobs[1].id]
+    assert len(store.jobs("train", "queued")) == 5
 
 
 def test_a_queued_job_stops_at_once_and_a_running_one_is_asked(store):
@@ -143,15 +197,69 @@ def test_a_worker_is_told_when_its_job_is_no_longer_its_own(store):
     assert store.beat(job.id, 1) == "lost"
 
 
-def test_a_store_opens_again_with_everything_in_it(tmp_path):
-    home = Home(tmp_path)
-    first = Store(home)
-    job = first.submit("train", {"recipe": {"dataset": "Hüte"}}, "cpu")
-    first.append(job.id, at(1))
-    first.close()
-    second = Store(home)
+def test_equal_numbers_on_two_machines_are_two_workers(store):
+    job = store.submit("train", {}, "cpu")
+    here, there = lease(4242), "far-away.0a1b2c:4242:00112233"
+    assert store.claim(job.id, there)
+    known = store.job(job.id)
+    assert (known.worker, known.pid) == (there, 4242)
+    assert not held_by(there, 4242) and held_by(here, 4242) and not held_by(here, 424)
+    assert store.beat(job.id, 4242) == "lost" and store.beat(job.id, there) is None
+    assert not store.end(job.id, "finished", {"whose": "mine"}, here)
+    store.give_way(job.id, 4242)
+    assert (store.job(job.id).state, store.job(job.id).result) == ("running", None)
+    assert store.end(job.id, "finished", {"whose": "theirs"}, there)
+    assert store.end(job.id, "finished", {"whose": "theirs"}, there), "the server's answer was lost, so it is told again"
+    assert not store.end(job.id, "finished", {"whose": "mine"}, here)
+    assert store.job(job.id).result == {"whose": "theirs"}
+
+
+def test_text_and_numbers_that_a_database_does_not_like(store):
+    store.add_dataset("Ha\0ts", "hats-1", message("app.name", name="\0"), {"classes": {"\0": 1}, "nan": float("nan")}, "a\0")
+    assert (store.dataset("hats-1").name, store.dataset("hats-1").owner) == ("Ha\ufffdts", "a\ufffd")
+    summary = store.version("hats-1").summary
+    assert summary["classes"] == {"\0": 1} and math.isnan(summary["nan"])
+    with pytest.raises(NotFound):
+        store.dataset("\0")
+    job = store.submit("import\0", {"name": "\0 \ud800 😀"})
+    assert store.job(job.id).payload == {"name": "\0 \ud800 😀"}
+    store.append(job.id, Note(message=message("app.name", name="\0 😀")))
+    assert store.events(job.id)[0][1].message.values == {"name": "\0 😀"}
+    store.end(job.id, "finished", {"score": float("inf")})
+    assert store.job(job.id).result == {"score": float("inf")}
+
+
+def test_lists_are_read_from_an_index_and_not_sorted(store):
+    """With 10,000 jobs a page of 50 must not look at them all."""
+    asked = []
+    sa.event.listen(store._engine, "before_cursor_execute", lambda *query: asked.append(query[2:4]))
+    store.jobs("train", limit=50)
+    store.jobs("train", owner="ada", limit=50)
+    store.jobs(None, "queued", "running")
+    store.events("train-1", after=5)
+    indexes = ("ix_jobs_kind_created", "ix_jobs_kind_owner_created", "ix_jobs_state", "autoindex")
+    for (query, values), index in zip(list(asked), indexes, strict=True):
+        with store._read() as connection:
+            if store._shared:  # an empty table is read as a whole, unless that is forbidden
+                connection.exec_driver_sql("SET enable_seqscan = off")
+                connection.exec_driver_sql("SET enable_bitmapscan = off")
+                plan = [row[0] for row in connection.exec_driver_sql(f"EXPLAIN {query}", values)]
+                index, sorting = index.replace("autoindex", "events_pkey"), "Sort"
+            else:
+                plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)]
+                sorting = "TEMP B-TREE"
+        assert index in "".join(plan), plan
+        assert index == "ix_jobs_state" or sorting not in "".join(plan), "few jobs live, so those may be sorted"
+
+
+def test_a_store_opens_again_with_everything_in_it(store):
+    job = store.submit("train", {"recipe": {"dataset": "Hüte"}}, "cpu")
+    store.append(job.id, at(1))
+    store.close()
+    second = Store(store.home)
     assert second.job(job.id) == job
     assert second.events(job.id) == [(1, at(1))]
+    second.close()
 
 
 def test_a_dataset_whose_first_version_cannot_be_written_leaves_no_row(store):
@@ -186,29 +294,6 @@ def test_finding_a_dataset_asks_twice_however_many_there_are(store):
     sa.event.listen(store._engine, "before_cursor_execute", lambda *query: asked.append(query[2]))
     assert store.dataset("hats-7").latest.version == 1
     assert len([query for query in asked if query.startswith("SELECT")]) == 2
-
-
-def test_migrations_run_once_and_in_order(tmp_path, monkeypatch):
-    home = Home(tmp_path)
-    Store(home).close()
-    done = []
-    known = len(schema.MIGRATIONS)
-    more = [lambda _: done.append("next"), lambda _: done.append("the one after")]
-    monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS, *more])
-    for _ in range(2):
-        Store(home).close()
-    assert done == ["next", "the one after"]
-    engine = sa.create_engine(f"sqlite:///{home.database}")
-    with engine.connect() as connection:
-        assert list(connection.scalars(sa.text("SELECT number FROM migrations ORDER BY number"))) == list(range(1, known + 3))
-    engine.dispose()
-
-
-def test_the_database_matches_the_tables_in_the_code(store):
-    """Whoever adds a column also writes the migration that adds it to databases there already are."""
-    inspector = sa.inspect(store._engine)
-    for table in schema.metadata.sorted_tables:
-        assert {column["name"] for column in inspector.get_columns(table.name)} == set(table.columns.keys())
 
 
 @given(steps=st.integers(0, 60), after=st.integers(0, 40), most=st.integers(1, 20))

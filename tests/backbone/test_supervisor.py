@@ -10,11 +10,14 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from postgres import ON_BOTH
 
 from transfer_core.events import Epoch, Failed, Losses, Note, Stopped
 from transfer_core.jobs import supervisor as module
 from transfer_core.jobs.supervisor import Supervisor
 from transfer_core.store.jobs import SILENT_AFTER
+
+database = ON_BOTH
 
 
 @pytest.fixture
@@ -182,6 +185,68 @@ def test_two_supervisors_bury_a_job_once(store, monkeypatch, started):
     for supervisor in both:
         supervisor._look_after_silent([stale])
     assert len(store.events(job.id)) == 1
+
+
+def test_a_worker_of_the_same_number_on_another_machine_is_not_ours(store, supervisor, started):
+    job = store.submit("train", {}, "cpu")
+    supervisor.look()
+    theirs = f"far-away.0a1b2c:{started[job.id].pid}:00112233"
+    assert store.claim(job.id, theirs), "they were faster"
+    started[job.id].code = -signal.SIGKILL
+    supervisor.look()
+    assert (store.job(job.id).state, store.job(job.id).worker) == ("running", theirs)
+
+
+def test_silence_counts_only_while_the_database_answers(store, supervisor, monkeypatch):
+    """It was away for an hour: nobody could say anything, and nobody is dead."""
+    job = store.submit("train", {}, "cpu")
+    store.claim(job.id, 4242)
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    supervisor.look()
+    now[0] += 3600
+    with monkeypatch.context() as away:
+        looks = iter([1])
+        away.setattr(supervisor._stopping, "wait", lambda _: next(looks, None) is None)
+        away.setattr(store, "jobs", lambda *_: 1 / 0)
+        supervisor._supervise()
+    supervisor.look()
+    assert store.job(job.id).state == "running"
+    now[0] += SILENT_AFTER + 1
+    supervisor.look()
+    assert store.job(job.id).state == "queued"
+
+
+def test_a_short_job_starts_beside_a_training_unless_memory_is_short(store, supervisor, started, monkeypatch):
+    memory = [0]
+    monkeypatch.setattr(module, "free_memory", lambda: memory[0])
+    training = store.submit("train", {}, "cpu")
+    supervisor.look()
+    store.claim(training.id, started[training.id].pid)
+    heat = store.submit("explain", {}, "cpu")
+    supervisor.look()
+    assert list(started) == [training.id]
+    memory[0] = module.SHORT_MEMORY
+    supervisor.look()
+    assert list(started) == [training.id, heat.id]
+
+
+@pytest.mark.parametrize("beside", [None, "far-away.0a1b2c:7:00112233"])
+def test_a_short_job_does_not_wait_for_memory_that_nobody_here_uses(store, supervisor, started, monkeypatch, beside):
+    monkeypatch.setattr(module, "free_memory", lambda: 0)
+    if beside:
+        store.claim(store.submit("train", {}, "cpu").id, beside)
+    heat = store.submit("explain", {}, "cpu")
+    supervisor.look()
+    assert list(started) == [heat.id]
+
+
+def test_the_address_of_the_database_stands_in_no_command_line(store, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(module.subprocess, "Popen", lambda command, **how: asked.update(how, command=command))
+    module._start("train-1", store)
+    assert asked["env"]["TRANSFER_STUDIO_DATABASE_URL"] == store.url
+    assert not any(store.url in part for part in asked["command"])
 
 
 PRELUDE = """

@@ -18,7 +18,9 @@ def app_(
     browser: Annotated[bool, option("--browser/--no-browser", words="option_browser")] = True,
 ) -> Answer:
     from transfer_core.http.guard import HOSTS, Hosts, is_loopback
+    from transfer_core.store import Store
 
+    Store().close()  # a database that cannot be used is said here, in words, and not in the middle of the server's start
     if not is_loopback(host.strip("[]").lower()):  # opened to a network on purpose: by which names it is called there is unknown
         os.environ.setdefault(HOSTS, "*")
     # Streamlit looks at the names, too, before it opens a page's WebSocket.

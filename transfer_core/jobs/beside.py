@@ -75,7 +75,8 @@ def follow(job: Job, store: Store) -> None:
         return
     recipe = job.payload["recipe"]
     if not any(other.payload["recipe"] == recipe and (other.live or other.result) for other in store.jobs("crossvalidate")):
-        store.submit("crossvalidate", {"recipe": recipe, "folds": folds, "repeats": 1, "request": job.id}, job.device)
+        store.submit("crossvalidate", {"recipe": recipe, "folds": folds, "repeats": 1, "request": job.id}, job.device,
+                     job.owner)
 
 
 def brought(store: Store, run: str) -> Job | None:

@@ -81,7 +81,7 @@ def _consume(store: Store, job: Job, reporter: Reporter, interrupted: threading.
     except BaseException:
         reporter.add(failure(Unavailable("worker_interrupted"), store, job))
         reporter.flush()
-        store.end(job.id, "failed", pid=os.getpid())
+        store.end(job.id, "failed", worker=os.getpid())
         raise
     finally:
         if work is not None:
@@ -129,7 +129,7 @@ class Reporter:
         self.lost = False
         self._store, self._job, self._pid, self._watch = store, job, os.getpid(), watch
         self._waiting: list[Event] = []
-        self._lock = threading.Lock()
+        self._lock, self._storing = threading.Lock(), threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._live, name=f"reporter {job.id}", daemon=True)
 
@@ -150,13 +150,15 @@ class Reporter:
             self._watch(event)
 
     def flush(self) -> None:
-        with self._lock:
-            batch, self._waiting = self._waiting, []
+        with self._storing:
+            with self._lock:
+                batch, self._waiting = self._waiting, []
             try:
-                if batch and not self.lost:
+                if batch and not self.lost:  # may take long where the database is away; the work goes on meanwhile
                     self._store.append(self._job.id, *batch)
             except BaseException:
-                self._waiting = batch + self._waiting
+                with self._lock:
+                    self._waiting = batch + self._waiting
                 raise
 
     def _live(self) -> None:

@@ -20,7 +20,9 @@ from transfer_core.jobs.discard import discard, discard_queued
 from transfer_core.jobs.run import failure
 from transfer_core.jobs.tasks import TASKS
 from transfer_core.store import Job, Store
-from transfer_core.store.jobs import IO, LAST, SILENT_AFTER
+from transfer_core.store.jobs import IO, SILENT_AFTER
+from transfer_core.store.leases import held_by, is_here
+from transfer_core.store.queue import is_short
 from transfer_core.words import message
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ ATTEMPTS = 3
 """Workers that may die before they claim their job; then the job has failed."""
 WARM_MEMORY = 3_000_000_000
 """Free memory below which no idle worker is kept: it holds 0.5 GB that a training may need."""
+SHORT_MEMORY = 2_000_000_000
+"""Free memory below which no short job starts beside a long one: an instant model takes 1.3 GB at most, and some must be left."""
 CALM = 20.0
 """Seconds after a job was handed out before the next warm worker is prepared: its imports would slow that job's start."""
 
@@ -71,6 +75,7 @@ class Supervisor:
                 self.look()
             except Exception:
                 log.exception("the supervisor stumbled")  # a locked database passes; the loop must not end
+                self._suspects.clear()  # while we hear nobody, nobody is silent
 
     def look(self) -> None:
         """One round: collect ended workers, start what may start, look after silent jobs, keep one worker warm."""
@@ -84,23 +89,19 @@ class Supervisor:
     # Queue
 
     def _startable(self, live: list[Job]) -> list[Job]:
-        """The oldest queued job of every free device, and imports up to `IO_WORKERS`; none that has its worker already."""
-        oldest_first = sorted(live, key=lambda job: (job.kind in LAST, job.created))
-        taken = {job.device for job in live if job.state == "running"}
+        """The next job of every free lane, and imports up to `IO_WORKERS`; none that has its worker already."""
+        chosen = [job for job in self._store.startable(live) if job.id not in self._workers and not self._is_too_much(job, live)]
         imports = sum(job.device == IO and (job.state == "running" or job.id in self._workers) for job in live)
-        chosen = []
-        for job in oldest_first:
-            if job.state != "queued":
-                continue
-            if job.device == IO:
-                if imports < IO_WORKERS and job.id not in self._workers:
-                    imports += 1
-                    chosen.append(job)
-            elif job.device not in taken:
-                taken.add(job.device)
-                if job.id not in self._workers:
-                    chosen.append(job)
-        return chosen
+        waiting = [job for job in live if job.device == IO and job.state == "queued" and job.id not in self._workers]
+        chosen += sorted(waiting, key=lambda job: job.created)[:max(0, IO_WORKERS - imports)]
+        return sorted(chosen, key=lambda job: job.created)
+
+    @staticmethod
+    def _is_too_much(job: Job, live: list[Job]) -> bool:
+        """Whether a short job must wait for the end of a long one on this machine, because both together would need more memory
+        than there is."""
+        long = (other for other in live if other.state == "running" and other.device != IO and not is_short(other.kind))
+        return is_short(job.kind) and any(is_here(other.worker) for other in long) and free_memory() < SHORT_MEMORY
 
     def _hand_out(self, job: Job, attempt: int = 1) -> None:
         facts = TASKS[job.kind].facts if job.kind in TASKS else {}
@@ -126,7 +127,7 @@ class Supervisor:
             del self._workers[job_id]
             if job is None:
                 continue
-            if job.state == "running" and job.pid == worker.process.pid:
+            if job.state == "running" and held_by(job.worker, worker.process.pid):
                 self._bury(self._store.job(job_id), code)
             elif job.state == "queued" and code not in (0, 3):
                 log.warning("a worker died with %s before it claimed %s", code, job_id)

@@ -1,6 +1,7 @@
 """What a worker can do. A task is a generator of events; what it returns is the job's result.
 
-Facts of a task: `torch`, whether it needs it; `stays`, whether its worker may take another job after it.
+Facts of a task: `torch`, whether it needs it; `stays`, whether its worker may take another job after it; `short`, whether it is
+done in a minute or two and a person waits for it: it then runs beside a long one on the same device (see `store.queue`).
 
 Whoever runs it may throw `StopAsked` in at a `yield`: a task that catches it may still finish what makes sense,
 one that does not is simply over. Heavy modules are imported inside, so that this file stays light.
@@ -25,7 +26,7 @@ from transfer_core.progress import Progress, fold
 from transfer_core.recipe import Recipe
 from transfer_core.registry import Registry
 from transfer_core.store import Job, Store
-from transfer_core.store.jobs import LAST
+from transfer_core.store.queue import LAST, lane
 from transfer_core.store.versions import new_id
 
 Work = Generator[Event, None, dict[str, Any] | None]
@@ -47,7 +48,7 @@ class GaveWay(BaseException):
     """Somebody waits for the device of a job that nobody asked for: it goes to the end of the queue, and keeps what it has."""
 
 
-@TASKS.add("understand", torch=False)
+@TASKS.add("understand", torch=False, short=True)
 def understand(job: Job, store: Store) -> Work:
     """Look at an upload without decoding anything: its layout, its classes, what has to be asked."""
     from transfer_core import datasets
@@ -56,7 +57,7 @@ def understand(job: Job, store: Store) -> Work:
     return datasets.understand(_source(job, store), job.payload.get("answers")).to_dict()
 
 
-@TASKS.add("import", torch=False)
+@TASKS.add("import", torch=False, short=False)
 def import_(job: Job, store: Store) -> Work:
     """Make a dataset of an upload, a folder, a zip or a bundled example."""
     # A worker that died after it had imported was replaced by this one: what it did must not be done twice.
@@ -74,7 +75,7 @@ def import_(job: Job, store: Store) -> Work:
     if imported and job.payload.get("then") == "train":
         _train_recommended(job, store, imported)
     elif imported and job.payload.get("then") == "look":
-        take_first_look(store, imported.dataset, imported.version, imported.summary, job.payload["name"])
+        take_first_look(store, imported.dataset, imported.version, imported.summary, job.payload["name"], job.owner)
     return imported.summary if imported else None
 
 
@@ -90,7 +91,7 @@ def _import(job: Job, store: Store, dataset: str) -> Generator[Event, None, Impo
 
             yield from make_example(example, drawn, payload.get("images_per_class"), seed)
         source = drawn if example else _source(job, store)
-        how = {"answers": payload.get("answers"), "seed": seed, "dataset_id": dataset}
+        how = {"answers": payload.get("answers"), "seed": seed, "dataset_id": dataset, "owner": job.owner}
         for event in datasets.import_dataset(source, payload["name"], store, **how):
             imported = event if isinstance(event, Imported) else imported
             yield event
@@ -109,10 +110,11 @@ def _train_recommended(job: Job, store: Store, imported: Imported) -> None:
         return
     recipe = presets.recommended_recipe(imported.dataset, imported.version, imported.summary)
     payload = {"recipe": recipe.model_dump(), "name": job.payload["name"], "request": job.id, **beside.usual(store.home, recipe)}
-    store.submit("train", payload, devices()[0])
+    store.submit("train", payload, devices()[0], job.owner)
 
 
-def take_first_look(store: Store, dataset: str, version: int, summary: dict[str, Any], name: str) -> Job | None:
+def take_first_look(store: Store, dataset: str, version: int, summary: dict[str, Any], name: str,
+                    owner: str | None = None) -> Job | None:
     """Queue a first model of this version of a dataset, unless there is one or nothing to learn; returns the newest such job."""
     from transfer_core.jobs.devices import devices
 
@@ -121,7 +123,7 @@ def take_first_look(store: Store, dataset: str, version: int, summary: dict[str,
         return made
     if not can_be_looked_at(summary):
         return None
-    return store.submit("guess", {"dataset": dataset, "version": version, "name": name}, devices()[0])
+    return store.submit("guess", {"dataset": dataset, "version": version, "name": name}, devices()[0], owner)
 
 
 def can_be_looked_at(summary: dict[str, Any]) -> bool:
@@ -134,9 +136,9 @@ def first_look(store: Store, dataset: str) -> Job | None:
     return next((job for job in store.jobs("guess") if job.payload["dataset"] == dataset), None)
 
 
-@TASKS.add("guess", torch=True, stays=True)
+@TASKS.add("guess", torch=True, stays=True, short=True)
 def guess(job: Job, store: Store) -> Work:
-    """A first model before anybody chose anything. It gives way to whatever waits for its device, and then has no result."""
+    """A first model before anybody chose anything. At most 2,000 photos, so it gives way to nobody once it runs."""
     from transfer_core.datasets.manifest import Manifest
     from transfer_core.training.instant import guess
 
@@ -145,15 +147,9 @@ def guess(job: Job, store: Store) -> Work:
         if older.payload["dataset"] == dataset and older.id != job.id and not older.live:
             shutil.rmtree(store.home.run(older.id), ignore_errors=True)
     manifest = Manifest.read(store.home, dataset, job.payload["version"])
-    work = guess(manifest, store.home, out, name=job.payload["name"], device=job.device)
     found = None
     try:
-        with closing(work):
-            while found is None and not is_waited_for(job, store):
-                try:
-                    yield next(work)
-                except StopIteration as end:
-                    found = end.value
+        found = yield from guess(manifest, store.home, out, name=job.payload["name"], device=job.device)
     finally:
         if found is None:
             shutil.rmtree(out, ignore_errors=True)
@@ -161,7 +157,7 @@ def guess(job: Job, store: Store) -> Work:
     return found
 
 
-@TASKS.add("check", torch=True, stays=True)
+@TASKS.add("check", torch=True, stays=True, short=True)
 def check(job: Job, store: Store) -> Work:
     """Look for what is wrong with a dataset: doubtful labels, like photos on both sides, odd and poor photos."""
     from transfer_core.datasets.manifest import Manifest
@@ -178,9 +174,9 @@ def last_check(store: Store, dataset: str, version: int | None = None) -> Job | 
 
 
 def is_waited_for(job: Job, store: Store) -> bool:
-    """Whether a person waits for the device. Two jobs that came along with trainings do not wait for each other: they would give
-    way in turns, and neither would ever end."""
-    return any(other.device == job.device and other.kind not in LAST and not came_along(other)
+    """Whether a person waits for its lane of its device. Two jobs that came along with trainings do not wait for each other: they
+    would give way in turns, and neither would ever end."""
+    return any(lane(other) == lane(job) and other.kind not in LAST and not came_along(other)
                for other in store.jobs(None, "queued"))
 
 
@@ -189,7 +185,7 @@ def came_along(job: Job) -> bool:
     return job.kind == "crossvalidate" and "request" in job.payload
 
 
-@TASKS.add("train", torch=True)
+@TASKS.add("train", torch=True, short=False)
 def train(job: Job, store: Store) -> Work:
     """Train a recipe, or average trained models, then measure the outcome on images it never saw and export it. Goes on from a
     checkpoint. A cross-validation that was asked for with it is put in the queue at its end."""
@@ -224,7 +220,7 @@ def train(job: Job, store: Store) -> Work:
     return result.summary()
 
 
-@TASKS.add("sweep", torch=True)
+@TASKS.add("sweep", torch=True, short=False)
 def sweep(job: Job, store: Store) -> Work:
     """Train a recipe with several λ and seeds, to show what each learns and keeps. Goes on after an interruption."""
     from transfer_core.jobs.sweeps import sweep
@@ -232,7 +228,7 @@ def sweep(job: Job, store: Store) -> Work:
     return (yield from sweep(job, store))
 
 
-@TASKS.add("crossvalidate", torch=True)
+@TASKS.add("crossvalidate", torch=True, short=False)
 def crossvalidate(job: Job, store: Store) -> Work:
     """Train a recipe several times, so that every photo is a test photo once. Goes on after an interruption."""
     from transfer_core.jobs.crossvalidating import crossvalidate
@@ -240,7 +236,7 @@ def crossvalidate(job: Job, store: Store) -> Work:
     return (yield from crossvalidate(job, store))
 
 
-@TASKS.add("learning_curve", torch=True)
+@TASKS.add("learning_curve", torch=True, short=False)
 def learning_curve(job: Job, store: Store) -> Work:
     """Train a recipe on parts of the photos, to see whether more of them would help. Goes on after an interruption."""
     from transfer_core.jobs.learning_curve import learning_curve
@@ -248,7 +244,7 @@ def learning_curve(job: Job, store: Store) -> Work:
     return (yield from learning_curve(job, store))
 
 
-@TASKS.add("blend", torch=True, stays=True)
+@TASKS.add("blend", torch=True, stays=True, short=False)
 def blend(job: Job, store: Store) -> Work:
     """Mix a run's model with the one it began as, from one end to the other, and measure each mixture."""
     from transfer_core.datasets.manifest import Manifest
@@ -261,7 +257,7 @@ def blend(job: Job, store: Store) -> Work:
     return (yield from blend(store.home.run(run.id), manifest, store.home, device=job.device))
 
 
-@TASKS.add("explain", torch=True, stays=True)
+@TASKS.add("explain", torch=True, stays=True, short=True)
 def explain(job: Job, store: Store) -> Work:
     """Show which places of some photos speak for a run's answers, as heat maps."""
     from transfer_core.jobs.heat import heat_maps
@@ -269,7 +265,7 @@ def explain(job: Job, store: Store) -> Work:
     return (yield from heat_maps(job, store))
 
 
-@TASKS.add("background", torch=True, stays=True)
+@TASKS.add("background", torch=True, stays=True, short=True)
 def background(job: Job, store: Store) -> Work:
     """Ask a run's model again with the middle of the photos hidden, and with nothing else, to see what it goes by."""
     from transfer_core.datasets.manifest import Manifest
@@ -281,7 +277,7 @@ def background(job: Job, store: Store) -> Work:
     return (yield from background(store.home.run(run.id), manifest, store.home, device=job.device))
 
 
-@TASKS.add("strangers", torch=False)
+@TASKS.add("strangers", torch=False, short=True)
 def strangers(job: Job, store: Store) -> Work:
     """Show a run photos of something else, to see how many it calls “perhaps none of these”."""
     from transfer_core.jobs.strangers import ask_strangers
@@ -289,7 +285,7 @@ def strangers(job: Job, store: Store) -> Work:
     return (yield from ask_strangers(job, store))
 
 
-@TASKS.add("nearest", torch=True, stays=True)
+@TASKS.add("nearest", torch=True, stays=True, short=True)
 def nearest(job: Job, store: Store) -> Work:
     """Find the training photos that a run's model finds most like some photos."""
     from transfer_core.jobs.similar import nearest
@@ -297,7 +293,7 @@ def nearest(job: Job, store: Store) -> Work:
     return (yield from nearest(job, store))
 
 
-@TASKS.add("map", torch=True, stays=True)
+@TASKS.add("map", torch=True, stays=True, short=True)
 def photo_map(job: Job, store: Store) -> Work:
     """Draw all photos of a run's dataset as a map: what its model finds alike lies side by side."""
     from transfer_core.jobs.similar import photo_map
@@ -305,7 +301,7 @@ def photo_map(job: Job, store: Store) -> Work:
     return (yield from photo_map(job, store))
 
 
-@TASKS.add("export", torch=True, stays=True)
+@TASKS.add("export", torch=True, stays=True, short=True)
 def export(job: Job, store: Store) -> Work:
     """Make one more format of a trained run. That it is there now, the run itself tells."""
     from transfer_core.jobs.averages import named
@@ -322,7 +318,7 @@ def export(job: Job, store: Store) -> Work:
     return last.model_dump(exclude={"type"}) if isinstance(last, Exported) else None
 
 
-@TASKS.add("import_project", torch=True)
+@TASKS.add("import_project", torch=True, short=False)
 def import_project(job: Job, store: Store) -> Work:
     """Make a run of an exported zip, and a dataset of its photos where it holds any."""
     from transfer_core.jobs.projects import import_project
@@ -334,9 +330,10 @@ def import_project(job: Job, store: Store) -> Work:
     return found
 
 
-@TASKS.add("measure", torch=True, stays=True)
+@TASKS.add("measure", torch=True, stays=True, short=False)
 def measure(job: Job, store: Store) -> Work:
-    """Measure how many images a second models process on this machine. It gives way as `guess` does, and keeps what it has."""
+    """Measure how many images a second models process on this machine. It gives way to what waits for its lane, and keeps what it
+    has."""
     from transfer_core.training.speed import measure
 
     with closing(measure(job.payload["models"], store.home)) as work:
@@ -347,7 +344,7 @@ def measure(job: Job, store: Store) -> Work:
     return {}
 
 
-@TASKS.add("describe_weights", torch=True, stays=True)
+@TASKS.add("describe_weights", torch=True, stays=True, short=True)
 def describe_weights(job: Job, store: Store) -> Work:
     """Look into a weight file someone brought, without running anything in it.
 

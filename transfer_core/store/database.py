@@ -1,69 +1,100 @@
-"""One connection to the database per process, and what is asked of it."""
+"""The connections of a process to the database, and what is asked of it."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from transfer_core.paths import Home
+from transfer_core.store.connecting import Away, away, lock, open_engine, parse
 from transfer_core.store.demos import Demos
 from transfer_core.store.jobs import Jobs
-from transfer_core.store.schema import migrate
+from transfer_core.store.migrations import migrate
 from transfer_core.store.versions import Datasets
+
+T = TypeVar("T")
+PATIENCE = 15.0
+"""Seconds a server that was there may be away before a page is told so. A restart takes two."""
+_PAUSE = 0.2
 
 
 class Store(Datasets, Jobs, Demos):
     """Datasets, versions, jobs, events and demos. SQLite (WAL) in the data home, or what `TRANSFER_STUDIO_DATABASE_URL` names.
 
-    The connection stays open: opening one per event costs 18 ms, an open one 0.1 ms. Threads of one process share it
-    behind a lock; every write is one `BEGIN IMMEDIATE` transaction.
+    SQLite: the connection stays open, since opening one per event costs 18 ms, an open one 0.1 ms. Threads of one process share
+    it behind a lock; every write is one `BEGIN IMMEDIATE` transaction.
+    PostgreSQL: a few connections; each thread has its own while it asks. A server that goes away is waited for, `patience` s.
+
+    Raises `Unavailable` for an address that cannot be used, a server that does not answer, a database newer than the program.
     """
 
-    def __init__(self, home: Home | None = None, url: str | None = None) -> None:
+    def __init__(self, home: Home | None = None, url: str | None = None, patience: float = PATIENCE) -> None:
         self.home = home or Home.default()
         self.url = url = url or os.environ.get("TRANSFER_STUDIO_DATABASE_URL") or f"sqlite:///{self.home.database}"
-        self._lock = threading.RLock()
-        sqlite = url.startswith("sqlite")
-        self._engine = sa.create_engine(
-            url,
-            poolclass=sa.StaticPool if sqlite else None,
-            connect_args={"check_same_thread": False, "timeout": 30} if sqlite else {},
-        )
-        if sqlite:
-            sa.event.listen(self._engine, "connect", _prepare_sqlite)
-            sa.event.listen(self._engine, "begin", _begin)
+        self._address = parse(url)
+        self._shared = self._address.get_backend_name() != "sqlite"
+        self._patience = patience
+        self._reached = False
+        self._lock: AbstractContextManager[object] = nullcontext() if self._shared else threading.RLock()
+        self._engine = open_engine(self._address)
         with self._write() as connection:
+            lock(connection, "migrations")
             migrate(connection)
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with self._lock, self._engine.begin() as connection:
+        with self._lock, self._connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
         # Autocommit: a reader must not take the write lock that "begin" asks for.
-        with self._lock, self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with self._lock, self._connect(isolation_level="AUTOCOMMIT") as connection:
             yield connection
+
+    @contextmanager
+    def _connect(self, **options: str) -> Iterator[Connection]:
+        try:
+            with self._open().execution_options(**options) as connection:
+                yield connection
+        except sa.exc.DBAPIError as error:
+            if self._shared and error.connection_invalidated:
+                raise away(self._address, error) from error
+            raise
+
+    def _open(self) -> Connection:
+        """A connection that answers. Nothing was asked of it yet, so waiting for one never does anything twice."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                connection = self._engine.connect()
+            except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+                if not self._shared:
+                    raise
+                if not self._reached or time.monotonic() > until:
+                    raise away(self._address, error) from error
+                time.sleep(_PAUSE)
+            else:
+                self._reached = True
+                return connection
+
+    def _until_done(self, work: Callable[[], T]) -> T:
+        """For work that may be done twice without harm: again, as long as the server breaks off in the middle of it."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return work()
+            except Away:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_PAUSE)
 
     def close(self) -> None:
         self._engine.dispose()
-
-
-def _begin(connection: Connection) -> None:
-    # SQLAlchemy announces a "begin" in autocommit, too; a reader that took the write lock would wait for every writer.
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _prepare_sqlite(connection: object, _record: object) -> None:
-    connection.isolation_level = None  # SQLAlchemy's "begin" says BEGIN IMMEDIATE, the driver says nothing
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from transfer_core.errors import NotFound
+from transfer_core.store.connecting import persistent
 from transfer_core.store.schema import demos
 
 
@@ -29,6 +30,8 @@ class Demo:
     views: int
     answers: int
     """Photos that were answered."""
+    owner: str | None = None
+    """Whose it is; None: the one person of a studio without accounts."""
 
     def opens(self, key: str) -> bool:
         return hmac.compare_digest(self.key, hashed(key))
@@ -45,6 +48,7 @@ class Demos:
         with self._write() as connection:
             connection.execute(sa.insert(demos).values(**vars(demo)))
 
+    @persistent
     def demo(self, demo: str) -> Demo:
         """Raises `NotFound("no_demo")` for one that never was, or is over."""
         with self._read() as connection:
@@ -53,6 +57,7 @@ class Demos:
             raise NotFound("no_demo")
         return Demo(**row._mapping)
 
+    @persistent
     def demos(self, run: str | None = None) -> list[Demo]:
         """Those that can be asked, newest first; of one run, or all."""
         query = sa.select(demos).where(demos.c.ended.is_(None)).order_by(demos.c.created.desc())
@@ -60,6 +65,7 @@ class Demos:
             rows = connection.execute(query if run is None else query.where(demos.c.run == run)).all()
         return [Demo(**row._mapping) for row in rows]
 
+    @persistent
     def change_demo(self, demo: str, **changes: str) -> None:
         """`title`, `description` or `key`. Raises `NotFound`."""
         self.demo(demo)

@@ -6,21 +6,24 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any
 
 import sqlalchemy as sa
 
 from transfer_core.errors import NotFound
 from transfer_core.events import Event, from_json, to_json
+from transfer_core.store import queue
+from transfer_core.store.connecting import lock, persistent
+from transfer_core.store.leases import lease
+from transfer_core.store.queue import IO, LAST
 from transfer_core.store.schema import events, jobs
+
+__all__ = ["ENDED", "IO", "LAST", "SILENT_AFTER", "Job", "Jobs"]
 
 ENDED = ("finished", "stopped", "failed")
 SILENT_AFTER = 30.0
 """Seconds without a heartbeat after which a running job's worker is taken for dead."""
-IO = "io"
-"""The device of jobs that need none (imports): any number of them may run beside a training."""
-LAST = ("guess", "measure")
-"""Kinds of jobs hardly anybody asked for: whatever else waits for their device goes first."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,10 @@ class Job:
     pid: int | None
     heartbeat: float | None
     stop: str | None
+    worker: str | None = None
+    """Who holds it, or held it last (see `leases`)."""
+    owner: str | None = None
+    """Whose it is; None: the one person of a studio without accounts."""
 
     @property
     def live(self) -> bool:
@@ -63,23 +70,25 @@ def _job(row: Any) -> Job:
 class Jobs:
     """The part of the store that knows jobs. (Mixed into `Store`.)"""
 
-    def submit(self, kind: str, payload: dict[str, Any], device: str = IO) -> Job:
-        """Put a job at the end of its device's queue."""
+    def submit(self, kind: str, payload: dict[str, Any], device: str = IO, owner: str | None = None) -> Job:
+        """Put a job in its device's queue, behind its owner's other ones."""
         job_id = f"{kind}-{secrets.token_hex(5)}"
         with self._write() as connection:
             connection.execute(sa.insert(jobs).values(
-                id=job_id, kind=kind, state="queued", device=device, payload=payload, created=time.time()))
+                id=job_id, kind=kind, state="queued", device=device, payload=payload, created=time.time(), owner=owner))
         return self.job(job_id)
 
-    def enter(self, kind: str, payload: dict[str, Any], device: str) -> str:
+    def enter(self, kind: str, payload: dict[str, Any], device: str, owner: str | None = None) -> str:
         """Enter a job that another one does as part of its own: no worker is wanted for it. It counts as stopped, and can be
         put back into the queue like any such job. Returns its id."""
         job_id, now = f"{kind}-{secrets.token_hex(5)}", time.time()
         with self._write() as connection:
             connection.execute(sa.insert(jobs).values(
-                id=job_id, kind=kind, state="stopped", device=device, payload=payload, created=now, started=now, ended=now))
+                id=job_id, kind=kind, state="stopped", device=device, payload=payload, created=now, started=now, ended=now,
+                owner=owner))
         return job_id
 
+    @persistent
     def job(self, job_id: str) -> Job:
         with self._read() as connection:
             row = connection.execute(sa.select(*_COLUMNS).where(jobs.c.id == job_id, jobs.c.deleted.is_(None))).first()
@@ -87,54 +96,77 @@ class Jobs:
             raise NotFound("no_run", name=job_id)
         return _job(row)
 
-    def jobs(self, kind: str | None = None, *states: str) -> list[Job]:
-        """Jobs, newest first; of one kind and in some states if asked."""
-        query = sa.select(*_COLUMNS).where(jobs.c.deleted.is_(None)).order_by(jobs.c.created.desc())
+    @persistent
+    def jobs(self, kind: str | None = None, *states: str, owner: str | EllipsisType | None = ...,
+             limit: int | None = None, offset: int = 0) -> list[Job]:
+        """Jobs, newest first; of one kind, in some states, of one owner if asked (`owner=None`: what has none)."""
+        query = (sa.select(*_COLUMNS).where(jobs.c.deleted.is_(None)).order_by(jobs.c.created.desc())
+                 .limit(limit).offset(offset or None))
         if kind:
             query = query.where(jobs.c.kind == kind)
         if states:
             query = query.where(jobs.c.state.in_(states))
+        if owner is not ...:
+            query = query.where(jobs.c.owner == owner)
         with self._read() as connection:
             return [_job(row) for row in connection.execute(query)]
 
     def ahead(self, job: Job) -> int:
-        """How many jobs stand before this one on its device."""
+        """How many jobs stand before this one in its lane of its device."""
         if job.state != "queued" or job.device == IO:
             return 0
-        rivals = self.jobs(None, "queued", "running")
-        return sum(1 for other in rivals if other.device == job.device and other.id != job.id
-                   and (other.state == "running" or (other.kind in LAST, other.created) < (job.kind in LAST, job.created)))
+        live = self.jobs(None, "queued", "running")
+        return len(queue.before(job, live, self.turns(live)))
 
-    def claim(self, job_id: str, pid: int) -> bool:
-        """Make a queued job mine. False when it is not queued, or its device is taken, or others wait longer.
+    def startable(self, live: list[Job]) -> list[Job]:
+        """The next job of every lane that is free, of these that are queued or run."""
+        return queue.startable(live, self.turns(live))
 
-        One write transaction: two workers that ask at once cannot both get it.
+    @persistent
+    def turns(self, live: list[Job]) -> queue.Turns:
+        """What `queue` has to know of jobs that have ended: nothing, where one owner alone waits."""
+        if not _contested(live):
+            return {}
+        with self._read() as connection:
+            return _turns(connection, live)
+
+    def claim(self, job_id: str, worker: int | str) -> bool:
+        """Make a queued job mine. False when it is not queued, or its lane is taken, or another one is next.
+
+        `worker`, here and below: a lease, or the number of a process of this machine. One transaction, and one at a time for
+        every device: two workers that ask at once cannot both get it.
         """
         with self._write() as connection:
-            row = connection.execute(sa.select(*_COLUMNS).where(jobs.c.id == job_id)).first()
-            if row is None or row.state != "queued" or row.stop == "discard":
+            device = connection.scalar(sa.select(jobs.c.device).where(jobs.c.id == job_id))
+            if device is None:
                 return False
-            if row.device != IO:
-                longer, other_kind = jobs.c.created < row.created, jobs.c.kind.not_in(LAST)
-                first = sa.or_(other_kind, longer) if row.kind in LAST else sa.and_(other_kind, longer)
-                rival = sa.select(jobs.c.id).where(
-                    jobs.c.device == row.device, jobs.c.id != job_id, jobs.c.deleted.is_(None),
-                    sa.or_(jobs.c.state == "running", sa.and_(jobs.c.state == "queued", first)))
-                if connection.execute(rival.limit(1)).first():
+            if device != IO:
+                lock(connection, f"device {device}")
+            row = connection.execute(sa.select(*_COLUMNS).where(jobs.c.id == job_id).with_for_update()).one()
+            if row.state != "queued" or row.stop == "discard":
+                return False
+            if device != IO:
+                # Those of all devices: were it asked for one, SQLite would look at all jobs that ever ended on it.
+                live = [_job(each) for each in connection.execute(sa.select(*_COLUMNS).where(
+                    jobs.c.state.in_(("queued", "running")), jobs.c.deleted.is_(None)))]
+                if queue.before(_job(row), live, _turns(connection, live)):
                     return False
-            now = time.time()
+            now, holder = time.time(), lease(worker)
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(
-                state="running", started=row.started or now, ended=None, pid=pid, heartbeat=now, stop=None))
+                state="running", started=row.started or now, ended=None, worker=holder, pid=int(holder.split(":")[1]),
+                heartbeat=now, stop=None))
         return True
 
-    def beat(self, job_id: str, pid: int | None = None) -> str | None:
+    @persistent
+    def beat(self, job_id: str, worker: int | str | None = None) -> str | None:
         """Say the worker lives; returns what is asked of it: None, "keep", "discard", or "lost".
 
-        "lost": the job is no longer this worker's (`pid`). The machine slept, say, and another went on with it.
+        "lost": the job is no longer this worker's. The machine slept, say, and another went on with it.
         """
         with self._write() as connection:
-            row = connection.execute(sa.select(jobs.c.stop, jobs.c.pid, jobs.c.state).where(jobs.c.id == job_id)).first()
-            if pid is not None and (row is None or row.state != "running" or row.pid != pid):
+            row = connection.execute(sa.select(jobs.c.stop, jobs.c.worker, jobs.c.state).where(jobs.c.id == job_id)
+                                     .with_for_update()).first()
+            if worker is not None and (row is None or row.state != "running" or row.worker != lease(worker)):
                 return "lost"
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(heartbeat=time.time()))
         return row.stop if row else None
@@ -144,11 +176,12 @@ class Jobs:
         ended = None if state == "queued" else time.time()
         with self._write() as connection:
             changed = connection.execute(
-                sa.update(jobs).where(jobs.c.id == silent.id, jobs.c.state == "running", jobs.c.pid == silent.pid,
+                sa.update(jobs).where(jobs.c.id == silent.id, jobs.c.state == "running", jobs.c.worker == silent.worker,
                                       jobs.c.heartbeat == silent.heartbeat, jobs.c.stop == silent.stop)
-                .values(state=state, ended=ended, pid=None, heartbeat=None))
+                .values(state=state, ended=ended, pid=None, worker=None, heartbeat=None))
         return changed.rowcount == 1
 
+    @persistent
     def ask_stop(self, job_id: str, how: str = "keep") -> None:
         """Ask a job to stop: "keep" makes a model of the best weights so far, "discard" throws the run away.
 
@@ -157,6 +190,7 @@ class Jobs:
         """
         files = jobs.c.started.is_not(None) if how == "discard" else sa.false()
         with self._write() as connection:
+            connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())  # nobody claims it in between
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running").values(stop=how))
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued", files).values(stop=how))
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued", sa.not_(files)).values(
@@ -170,26 +204,35 @@ class Jobs:
                 .values(state="stopped", ended=time.time(), result={}))
         return changed.rowcount == 1
 
-    def end(self, job_id: str, state: str, result: dict[str, Any] | None = None, pid: int | None = None) -> bool:
-        """End a job. With `pid`, only if it still runs and is that worker's: False when another has gone on with it."""
-        mine = sa.true() if pid is None else sa.and_(jobs.c.state == "running", jobs.c.pid == pid)
+    @persistent
+    def end(self, job_id: str, state: str, result: dict[str, Any] | None = None, worker: int | str | None = None) -> bool:
+        """End a job. With `worker`, only if it is that worker's: False when another has gone on with it."""
+        is_it = jobs.c.id == job_id
         values = {"state": state, "ended": time.time()} | ({} if result is None else {"result": result})
+        mine = sa.true() if worker is None else sa.and_(jobs.c.state == "running", jobs.c.worker == lease(worker))
         with self._write() as connection:
-            changed = connection.execute(sa.update(jobs).where(jobs.c.id == job_id, mine).values(**values))
-        return changed.rowcount == 1
+            if connection.execute(sa.update(jobs).where(is_it, mine).values(**values)).rowcount:
+                return True
+            # Told twice, because the answer to the first time was lost.
+            same = sa.and_(is_it, jobs.c.state == state, jobs.c.worker == (worker and lease(worker)))
+            return connection.scalar(sa.select(jobs.c.id).where(same)) is not None
 
+    @persistent
     def requeue(self, job_id: str) -> None:
         """Put a stopped or failed job back in its queue, to go on from its last checkpoint."""
         with self._write() as connection:
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(("stopped", "failed"))).values(
-                state="queued", ended=None, pid=None, heartbeat=None, stop=None))
+                state="queued", ended=None, pid=None, worker=None, heartbeat=None, stop=None))
 
-    def give_way(self, job_id: str, pid: int) -> None:
+    @persistent
+    def give_way(self, job_id: str, worker: int | str) -> None:
         """Put a running job of this worker back, behind all that wait."""
+        mine = sa.and_(jobs.c.id == job_id, jobs.c.state == "running", jobs.c.worker == lease(worker))
         with self._write() as connection:
-            connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running", jobs.c.pid == pid).values(
-                state="queued", created=time.time(), ended=None, pid=None, heartbeat=None))
+            connection.execute(sa.update(jobs).where(mine).values(
+                state="queued", created=time.time(), ended=None, pid=None, worker=None, heartbeat=None))
 
+    @persistent
     def delete_job(self, job_id: str, undo: bool = False) -> None:
         with self._write() as connection:
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(deleted=None if undo else time.time()))
@@ -198,19 +241,31 @@ class Jobs:
 
     def append(self, job_id: str, *facts: Event) -> int:
         """Add events to a job's history; returns the number of the last one."""
-        with self._write() as connection:
-            last = connection.scalar(sa.select(sa.func.max(events.c.number)).where(events.c.job == job_id)) or 0
-            now = time.time()
-            rows = [{"job": job_id, "number": number, "time": now, "type": fact.type, "body": to_json(fact)}
-                    for number, fact in enumerate(facts, start=last + 1)]
-            if rows:
-                connection.execute(sa.insert(events), rows)
-        return last + len(rows)
+        now, tried = time.time(), False
+        told = [(fact.type, to_json(fact)) for fact in facts]
+
+        def add() -> int:
+            nonlocal tried
+            with self._write() as connection:
+                if self._shared:  # others who add to this job wait here, so that all numbers are given once
+                    connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update(key_share=True))
+                last = connection.scalar(sa.select(sa.func.max(events.c.number)).where(events.c.job == job_id)) or 0
+                if tried and _are_there(connection, job_id, now, told):
+                    return last
+                tried = True
+                rows = [{"job": job_id, "number": number, "time": now, "type": kind, "body": body}
+                        for number, (kind, body) in enumerate(told, start=last + 1)]
+                if rows:
+                    connection.execute(sa.insert(events), rows)
+            return last + len(rows)
+
+        return self._until_done(add)
 
     def events(self, job_id: str, after: int = 0, kinds: Iterable[str] = (), limit: int | None = None) -> list[tuple[int, Event]]:
         """(number, event) pairs in order, those after a number, of some types if asked."""
         return [(number, from_json(body)) for number, body in self.raw_events(job_id, after, kinds, limit)]
 
+    @persistent
     def raw_events(self, job_id: str, after: int = 0, kinds: Iterable[str] = (),
                    limit: int | None = None) -> list[tuple[int, str]]:
         """The same, unparsed: what the event stream sends to browsers."""
@@ -221,6 +276,7 @@ class Jobs:
         with self._read() as connection:
             return [(row.number, row.body) for row in connection.execute(query)]
 
+    @persistent
     def curve(self, job_id: str, after: int, most: int) -> list[tuple[int, str]]:
         """`raw_events`, but of optimiser steps only every k-th, so that about `most` remain: enough to draw a curve.
 
@@ -239,3 +295,33 @@ class Jobs:
             if every > 1:
                 query = query.where(sa.or_(events.c.type != "step", events.c.number % every == 0, events.c.number == newest))
             return [(row.number, row.body) for row in connection.execute(query)]
+
+
+def _are_there(connection: sa.Connection, job_id: str, now: float, told: list[tuple[str, str]]) -> bool:
+    """Whether these events were stored although the server broke off before it said so."""
+    if not told:
+        return True
+    stored = connection.execute(sa.select(events.c.type, events.c.body).where(events.c.job == job_id, events.c.time == now)
+                                .order_by(events.c.number))
+    return [tuple(row) for row in stored] == told
+
+
+def _contested(live: list[Job]) -> dict[queue.Line, float]:
+    """Lines in which several owners wait → when the oldest job there came."""
+    return {line: waiting[0].created for line, waiting in queue.waiting(live).items() if len({job.owner for job in waiting}) > 1}
+
+
+def _turns(connection: sa.Connection, live: list[Job]) -> queue.Turns:
+    since = _contested(live)
+    if not since:
+        return {}
+    query = (sa.select(jobs.c.device, jobs.c.kind, jobs.c.owner, sa.func.max(jobs.c.ended).label("ended"))
+             .where(jobs.c.device.in_({line.lane.device for line in since}), jobs.c.ended >= min(since.values()),
+                    jobs.c.started.is_not(None))
+             .group_by(jobs.c.device, jobs.c.kind, jobs.c.owner))
+    turns: dict[tuple[queue.Line, str | None], float] = {}
+    for row in connection.execute(query):
+        line = queue.line_of(row.device, row.kind)
+        if row.ended >= since.get(line, float("inf")):
+            turns[line, row.owner] = max(row.ended, turns.get((line, row.owner), 0.0))
+    return turns

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from transfer_core.errors import BadInput, NotFound
+from transfer_core.store.connecting import persistent
 from transfer_core.store.schema import datasets, versions
 from transfer_core.words import Message
 
@@ -34,6 +35,8 @@ class Dataset:
     name: str
     created: float
     latest: Version
+    owner: str | None = None
+    """Whose it is; None: the one person of a studio without accounts."""
 
 
 _THERE = datasets.c.deleted.is_(None) & sa.exists().where(versions.c.dataset == datasets.c.id)
@@ -53,11 +56,13 @@ def new_id(name: str, key: str | None = None) -> str:
 class Datasets:
     """The part of the store that knows datasets. (Mixed into `Store`.)"""
 
-    def add_dataset(self, name: str, dataset_id: str, change: Message, summary: dict[str, Any]) -> Version:
+    def add_dataset(self, name: str, dataset_id: str, change: Message, summary: dict[str, Any],
+                    owner: str | None = None) -> Version:
         """Record version 1 of a new dataset, both or neither. Its manifest must already lie in the home."""
         version = Version(dataset_id, 1, time.time(), change, summary)
         with self._write() as connection:
-            connection.execute(sa.insert(datasets).values(id=dataset_id, name=name, created=version.created))
+            connection.execute(sa.insert(datasets).values(
+                id=dataset_id, name=name, created=version.created, owner=owner))
             _insert(connection, version)
         return version
 
@@ -73,12 +78,14 @@ class Datasets:
             before_commit()
         return added
 
+    @persistent
     def datasets(self) -> list[Dataset]:
         """All datasets, newest first. A row without any version must not hide the others."""
         with self._read() as connection:
             rows = connection.execute(sa.select(datasets).where(_THERE).order_by(datasets.c.created.desc())).all()
-        return [Dataset(row.id, row.name, row.created, self.version(row.id)) for row in rows]
+        return [Dataset(row.id, row.name, row.created, self.version(row.id), row.owner) for row in rows]
 
+    @persistent
     def dataset(self, name: str) -> Dataset:
         """A dataset by id, or the newest of that name. Raises `NotFound` with the names there are."""
         # Every page asks for its dataset: two queries, however many datasets there are.
@@ -89,8 +96,9 @@ class Datasets:
             ).first()
         if row is None:
             raise NotFound("no_dataset", name=name, known=", ".join(dataset.name for dataset in self.datasets()) or "–")
-        return Dataset(row.id, row.name, row.created, self.version(row.id))
+        return Dataset(row.id, row.name, row.created, self.version(row.id), row.owner)
 
+    @persistent
     def version(self, dataset: str, version: int | None = None) -> Version:
         """One version, or the latest."""
         query = sa.select(versions).where(versions.c.dataset == dataset)
@@ -108,6 +116,7 @@ class Datasets:
         except NotFound:
             return None
 
+    @persistent
     def versions(self, dataset: str) -> list[Version]:
         with self._read() as connection:
             rows = connection.execute(
@@ -115,6 +124,7 @@ class Datasets:
             ).all()
         return [Version(row.dataset, row.version, row.created, Message(**row.change), row.summary) for row in rows]
 
+    @persistent
     def rename_dataset(self, dataset: str, name: str) -> None:
         """Its id, its versions and the runs made from it stay as they are. Raises `BadInput("no_name")` for a name of spaces."""
         if not (name := " ".join(name.split())):
@@ -122,6 +132,7 @@ class Datasets:
         with self._write() as connection:
             connection.execute(sa.update(datasets).where(datasets.c.id == dataset).values(name=name))
 
+    @persistent
     def delete_dataset(self, dataset: str, undo: bool = False) -> None:
         """Hide a dataset (or show it again). Its files stay, so runs made from it still evaluate."""
         with self._write() as connection:

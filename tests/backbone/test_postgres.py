@@ -1,0 +1,254 @@
+"""Many at once, a server that goes away, and what is said when there is none."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from contextlib import contextmanager
+from itertools import chain, pairwise
+
+import pytest
+from drawn_colours import drawn
+from postgres import ON_BOTH
+
+from transfer_core.errors import Unavailable
+from transfer_core.events import Progressed
+from transfer_core.jobs import TASKS, Supervisor, run_job
+from transfer_core.paths import Home
+from transfer_core.recipe import Recipe
+from transfer_core.store import Store, connecting
+from transfer_core.store.connecting import Away, parse, shown
+from transfer_core.store.queue import lane
+from transfer_core.words import message
+
+database = ON_BOTH
+
+
+def at(done: int) -> Progressed:
+    return Progressed(stage="reading", done=done)
+
+
+ON_A_SERVER = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+
+
+def at_once(count: int, program: str, *arguments: str) -> list[list[str]]:
+    """What processes print that begin at the same time."""
+    command = [sys.executable, "-c", program, *arguments]
+    processes = [subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(count)]
+    try:
+        for process in processes:
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        said = [process.communicate()[0].split() for process in processes]
+        assert [process.returncode for process in processes] == [0] * count
+        return said
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+CLAIMING = """
+import os
+from transfer_core.store import Store
+store = Store()
+print("ready", flush=True)
+input()
+while live := store.jobs(None, "queued", "running"):
+    for job in store.startable(live):
+        if store.claim(job.id, os.getpid()):
+            print(job.id)
+            store.end(job.id, "finished", {"by": os.getpid()}, os.getpid())
+"""
+
+
+def test_four_processes_claim_every_job_once_and_never_two_in_a_lane(store):
+    kinds, devices, owners = ("train", "explain"), ("cpu", "cuda:0"), ("ada", "bo", None)
+    jobs = [store.submit(kinds[number % 2], {}, devices[number // 2 % 2], owners[number % 3]) for number in range(100)]
+    said = at_once(4, CLAIMING)
+    assert sorted(chain(*said)) == sorted(job.id for job in jobs)
+    lanes = defaultdict(list)
+    for job in store.jobs():
+        lanes[lane(job)].append((job.started, job.ended))
+    assert len(lanes) == 4
+    for times in lanes.values():
+        times.sort()
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(times))
+
+
+APPENDING = """
+import sys
+from transfer_core.events import Progressed
+from transfer_core.store import Store
+store = Store()
+print("ready", flush=True)
+input()
+for number in range(50):
+    print(store.append(sys.argv[1], *[Progressed(stage="reading", done=number)] * 2))
+"""
+
+
+def test_events_of_several_processes_get_all_numbers_once(store):
+    job = store.submit("import", {})
+    said = at_once(3, APPENDING, job.id)
+    assert sorted(int(number) for number in chain(*said)) == list(range(2, 301, 2))
+    assert [number for number, _ in store.events(job.id)] == list(range(1, 301))
+
+
+def test_what_was_stored_although_nobody_heard_of_it_is_not_stored_twice(store, monkeypatch):
+    job, write, answers = store.submit("import", {}), store._write, iter([True, False])
+
+    @contextmanager
+    def without_an_answer():
+        with write() as connection:
+            yield connection
+        if next(answers, False):
+            raise Away("database_away")
+
+    monkeypatch.setattr(store, "_write", without_an_answer)
+    assert store.append(job.id, at(1), at(2)) == 2
+    assert store.append(job.id, at(3)) == 3
+    assert [event.done for _, event in store.events(job.id)] == [1, 2, 3]
+
+
+@ON_A_SERVER
+def test_threads_do_not_wait_for_each_other(store):
+    inside = threading.Barrier(4, timeout=60)
+
+    def write():
+        with store._write():
+            inside.wait()
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not inside.broken
+
+
+@ON_A_SERVER
+def test_a_run_goes_on_when_the_server_is_started_again(postgres, store, monkeypatch):
+    """No event is lost, none comes twice, and the work does not stand still meanwhile."""
+    begun, restarted = threading.Event(), threading.Event()
+
+    def work(job, store):
+        """For a test."""
+        yield at(0)
+        begun.wait()
+        for number in range(1, 500):  # reported while there is no server
+            yield at(number)
+        restarted.wait()
+        yield at(500)
+        assert store.job(job.id).state == "running"
+
+    monkeypatch.delitem(TASKS._choices, "train")
+    TASKS.add("train", short=False)(work)
+    job = store.submit("train", {}, "cpu")
+    store.claim(job.id, os.getpid())
+    ended = []
+    worker = threading.Thread(target=lambda: ended.append(run_job(store, store.job(job.id))))
+    worker.start()
+    try:
+        while not store.events(job.id):
+            time.sleep(0.01)
+        begun.set()
+        postgres.restart()
+    finally:
+        restarted.set()
+        worker.join()
+    assert ended == ["finished"]
+    assert [event.done for _, event in store.events(job.id)] == list(range(501))
+    assert [number for number, _ in store.events(job.id)] == list(range(1, 502))
+
+
+@ON_A_SERVER
+def test_a_connection_that_breaks_off_in_the_middle_is_told_apart_from_a_mistake(store):
+    with pytest.raises(Away) as told, store._write() as connection:
+        own = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+        with store._read() as other:
+            other.exec_driver_sql(f"SELECT pg_terminate_backend({own})")
+        connection.exec_driver_sql("SELECT 1")
+    assert told.value.code == "database_away"
+    assert store.jobs() == []
+
+
+@ON_A_SERVER
+def test_a_training_whose_supervisor_and_worker_meet_in_the_database(store):
+    drawn(store.home).write(store.home)
+    store.add_dataset("Colours", "colours", message("app.name"), {})
+    recipe = Recipe(dataset="colours", model="test_resnet", weights="scratch", freeze=0, epochs=2, batch_size=6,
+                    image_size=32, augmentation="none", patience=0)
+    job = store.submit("train", {"recipe": recipe.model_dump(mode="json"), "name": "Colours"}, "cpu", "ada")
+    supervisor = Supervisor(store, warm=False)
+    supervisor.start()
+    try:
+        while store.job(job.id).live:
+            time.sleep(0.1)
+    finally:
+        supervisor.stop()
+    done = store.job(job.id)
+    told = [event.type for _, event in store.events(job.id)]
+    assert (done.state, done.owner) == ("finished", "ada"), store.events(job.id)[-1]
+    assert told.count("epoch") == 2 and "evaluated" in told
+    assert done.result["epochs"] == 2
+
+
+# What is said
+
+
+SECRET = "postgresql+psycopg://ada:s3cret%2F@127.0.0.1:1/studio?connect_timeout=2"
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_password(tmp_path):
+    with pytest.raises(Unavailable) as told:
+        Store(Home(tmp_path), SECRET)
+    said = str(told.value)
+    assert told.value.code == "database_away" and "postgresql://ada@127.0.0.1:1/studio" in said
+    assert "s3cret" not in said
+
+
+def test_a_command_says_it_in_words(tmp_path):
+    command = [sys.executable, "-c", "from transfer_core.cli import main; main()", "runs"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={
+        **os.environ, "TRANSFER_STUDIO_HOME": str(tmp_path), "TRANSFER_STUDIO_DATABASE_URL": SECRET,
+        "TRANSFER_STUDIO_LANGUAGE": "en"})
+    assert done.returncode == 1 and "The database does not answer" in done.stderr
+    assert "Traceback" not in done.stderr and "s3cret" not in done.stderr + done.stdout
+
+
+def test_without_the_driver_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(Unavailable) as told:
+        Store(Home(tmp_path), SECRET)
+    assert told.value.code == "database_driver" and "pip install" in told.value.hint() and "s3cret" not in str(told.value)
+
+
+@pytest.mark.parametrize("address", ["mysql://ada:s3cret@host/db", "not an address s3cret", "postgresql://ada:s3cret@host:port/db"])
+def test_what_is_no_address_is_refused_without_repeating_it(tmp_path, address):
+    with pytest.raises(Unavailable) as told:
+        Store(Home(tmp_path), address)
+    assert told.value.code == "database_address" and "s3cret" not in str(told.value)
+
+
+@pytest.mark.parametrize(("address", "driver", "said"), [
+    ("postgres://ada:s3cret@db/studio", "postgresql+psycopg", "postgresql://ada@db/studio"),
+    ("postgresql://db:5433/studio?password=s3cret", "postgresql+psycopg", "postgresql://db:5433/studio"),
+    ("postgresql+psycopg://ada@/studio?host=/run/pg", "postgresql+psycopg", "postgresql://ada@/run/pg/studio"),
+    ("sqlite:////data/studio.sqlite", "sqlite", "sqlite://localhost//data/studio.sqlite")])
+def test_how_an_address_is_read_and_shown(address, driver, said):
+    assert parse(address).drivername == driver
+    assert shown(parse(address)) == said
+
+
+def test_the_servers_own_words_lose_the_password():
+    class Refused(Exception):
+        orig = Exception("FATAL: no, s3cret/ is wrong\nand more")
+
+    assert connecting.away(parse(SECRET), Refused()).values["reason"] == "FATAL: no, … is wrong"

@@ -1,0 +1,108 @@
+"""Who is next. One pure order for everybody who asks: `Store.claim`, `Store.ahead` and the supervisor.
+
+Every device has two lanes, each of which runs one job at a time: a long one for trainings, and a short one for what a person at a
+page waits for. A lane goes from owner to owner, and whoever had a turn last comes last; the jobs of one owner keep their order.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from transfer_core.store.jobs import Job
+
+IO = "io"
+"""The device of jobs that need none (imports): it has no lanes, any number of them may run beside a training."""
+LAST = ("guess", "measure")
+"""Kinds of jobs hardly anybody asked for: whatever else waits in their lane goes first."""
+
+
+class Lane(NamedTuple):
+    device: str
+    short: bool
+
+
+class Line(NamedTuple):
+    """Jobs of a lane among which turns are taken; those of `LAST` take theirs after all others."""
+
+    lane: Lane
+    last: bool
+
+
+Turns = Mapping[tuple[Line, str | None], float]
+"""When an owner's last turn in a line ended. Only turns since the oldest waiting job of that line came are counted."""
+
+
+def lane(job: Job) -> Lane:
+    return line_of(job.device, job.kind).lane
+
+
+def line_of(device: str, kind: str) -> Line:
+    return Line(Lane(device, is_short(kind)), kind in LAST)
+
+
+def is_short(kind: str) -> bool:
+    """Whether a task is registered as one that is done in a minute or two."""
+    from transfer_core.jobs.tasks import TASKS  # inside: the tasks know the store
+
+    return kind in TASKS and bool(TASKS[kind].facts.get("short"))
+
+
+def waiting(live: Iterable[Job]) -> dict[Line, list[Job]]:
+    """The queued jobs of every line, oldest first. What is to be discarded waits for nothing but the supervisor."""
+    lines: dict[Line, list[Job]] = defaultdict(list)
+    for job in sorted(live, key=lambda job: (job.created, job.id)):
+        if job.state == "queued" and job.device != IO and job.stop != "discard":
+            lines[line_of(job.device, job.kind)].append(job)
+    return lines
+
+
+def in_order(jobs: Iterable[Job], turns: Mapping[str | None, float], now: Collection[str | None] = ()) -> list[Job]:
+    """Jobs of one line, oldest first, in the order in which they get their turns. `now`: the owners of those that run."""
+    mine: dict[str | None, list[Job]] = defaultdict(list)
+    for job in jobs:
+        mine[job.owner].append(job)
+    taken = {owner: (0.0, turns.get(owner, float("-inf"))) for owner in mine} | dict.fromkeys(now, (1.0, 0.0))
+    ordered: list[Job] = []
+    while mine:
+        owner = min(mine, key=lambda owner: (taken[owner], mine[owner][0].created, mine[owner][0].id))
+        ordered.append(mine[owner].pop(0))
+        taken[owner] = (1.0, float(len(ordered)))
+        if not mine[owner]:
+            del mine[owner]
+    return ordered
+
+
+def lanes(live: Iterable[Job], turns: Turns) -> dict[Lane, list[Job]]:
+    """The queued jobs of every lane, in order."""
+    live = list(live)
+    running: dict[Line, set[str | None]] = defaultdict(set)
+    for job in live:
+        if job.state == "running" and job.device != IO:
+            running[line_of(job.device, job.kind)].add(job.owner)
+    lines = waiting(live)
+    found: dict[Lane, list[Job]] = defaultdict(list)
+    for each in sorted(lines, key=lambda each: each.last):
+        known = {owner: ended for (where, owner), ended in turns.items() if where == each}
+        found[each.lane] += in_order(lines[each], known, running[each])
+    return found
+
+
+def before(job: Job, live: Iterable[Job], turns: Turns) -> list[Job]:
+    """Those that run in the lane of a queued job, and those that get their turns before it."""
+    live = list(live)
+    if all(job.id != other.id for other in live):
+        live.append(job)
+    running = [other for other in live if other.state == "running" and other.id != job.id and lane(other) == lane(job)]
+    queued = lanes(live, turns)[lane(job)]
+    place = next((place for place, other in enumerate(queued) if other.id == job.id), 0)
+    return running + queued[:place]
+
+
+def startable(live: Iterable[Job], turns: Turns) -> list[Job]:
+    """The next job of every lane in which none runs."""
+    live = list(live)
+    taken = {lane(job) for job in live if job.state == "running"}
+    return [queued[0] for where, queued in lanes(live, turns).items() if queued and where not in taken]
