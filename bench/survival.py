@@ -3,9 +3,10 @@
     python bench/survival.py --kills 100 [--seed 0] [--beside 2] [--only stored sweep]
 
 Each kind of run is done once undisturbed. Then again and again, in a home of its own, by a supervisor and workers that are real
-processes, with SIGKILL at moments drawn over the whole life of the run: the worker alone, or every process of the studio at once,
-after which a new supervisor is started; sometimes again while it comes back. After each kill, and at the end, what lies on disk is
-looked at (see `faults`), and what came out is compared with the undisturbed run bit for bit. Prints one JSON object; Linux only.
+processes, with SIGKILL at moments drawn over the whole life of the run: the worker alone, or every process of the studio at
+once, after which a new supervisor is started; sometimes again while it comes back. After each kill, and at the end, what lies on
+disk is looked at (see `faults`), and what came out is compared with the undisturbed run bit for bit. Prints one JSON object;
+Linux only.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transfer_core.events import Epoch, Evaluated, Failed, Finished, Folded, Swept
+from transfer_core.events import Epoch, Evaluated, Finished, Folded, Swept
+from transfer_core.jobs.run import resumable
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job, Store
@@ -40,7 +42,8 @@ _TINY = {"model": "test_resnet", "weights": "scratch", "image_size": 64, "patien
 KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "stored": ("train", {**_TINY, "freeze": "all", "epochs": 150}, {}),
     "stored, varied": ("train", {**_TINY, "freeze": 2, "augmentation": "light", "epochs": 40}, {}),
-    "nothing stored": ("train", {**_TINY, "freeze": 2, "augmentation": "light", "stored_views": 0, "epochs": 10}, {"cache": False}),
+    "nothing stored": ("train", {**_TINY, "freeze": 2, "augmentation": "light", "stored_views": 0, "epochs": 10},
+                       {"cache": False}),
     "everything trained": ("train", {**_TINY, "freeze": 0, "epochs": 16}, {}),
     "sweep": ("sweep", {**_TINY, "freeze": 2, "epochs": 12, "regularizer": "l2_sp"}, {"values": [0.1, 10.0], "seeds": 2}),
     "cross-validation": ("crossvalidate", {**_TINY, "freeze": 2, "epochs": 12}, {"folds": 3, "repeats": 1}),
@@ -290,10 +293,8 @@ def disturbed(home: Home, kind: str, wanted: dict[str, Any], lasts: tuple[float,
             kills -= 1
         job = _to_the_end(studio, job, told)
         job = _submit(studio.store, kind, job.result["dataset"])
-        for number in range(kills):
-            if number and chance.random() < 0.2:  # again, while it comes back
-                after = chance.uniform(0, lasts[1])
-            elif chance.random() < 0.2:  # before it has said anything
+        for _ in range(kills):
+            if chance.random() < 0.3:  # before it has said anything; also again, while it comes back
                 after = chance.uniform(0, lasts[1])
             else:
                 _until_it_speaks(studio, job)
@@ -344,9 +345,9 @@ def _to_the_end(studio: Studio, job: Job, told: Told) -> Job:
         job = _until_ended(studio, job)
         if job.state != "failed":
             return job
-        failed = studio.store.events(job.id)[-1][1]
-        if not isinstance(failed, Failed) or not failed.resumable:
-            raise RuntimeError(f"{job.id} failed and cannot go on: {failed}")
+        time.sleep(0.5)  # a person is slower, too: the reason is told after the state
+        if not resumable(studio.store, job):
+            raise RuntimeError(f"{job.id} failed and cannot go on: {studio.store.events(job.id)[-1]}")
         told.resumed += 1
         studio.store.requeue(job.id)
     return job
@@ -379,8 +380,9 @@ def main() -> None:
         with ThreadPoolExecutor(asked.beside) as pool:
             list(pool.map(work, range(asked.beside)))
     print(json.dumps({"kills": sum(told.kills.values()), "runs": sum(told.runs.values()), "wrong": told.wrong,
-                      "kills_of": dict(told.kills), "last_report_before": dict(told.places.most_common()), "runs_of": dict(told.runs),
-                      "resumed_by_hand": told.resumed, "minutes": round((time.monotonic() - began) / 60, 1)}, indent=1))
+                      "kills_of": dict(told.kills), "last_report_before": dict(told.places.most_common()),
+                      "runs_of": dict(told.runs), "resumed_by_hand": told.resumed,
+                      "minutes": round((time.monotonic() - began) / 60, 1)}, indent=1))
     sys.exit(bool(told.wrong))
 
 

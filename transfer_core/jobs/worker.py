@@ -55,7 +55,10 @@ def work(job_id: str, interrupted: threading.Event, ready: Callable[[], object] 
     store = Store()
     if not store.claim(job_id, os.getpid()):
         return 3
-    log = (store.home.job(job_id) / "log.txt").open("a", encoding="utf-8", buffering=1)
+    try:
+        log = (store.home.job(job_id) / "log.txt").open("a", encoding="utf-8", buffering=1)
+    except OSError:  # a full disk; the job itself will say so
+        log = open(os.devnull, "a", encoding="utf-8")  # noqa: PTH123, SIM115
     # The descriptors themselves, so that what C libraries print lands there too.
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)

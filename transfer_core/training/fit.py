@@ -27,18 +27,21 @@ from transfer_core.training.tuning import LowRank
 
 
 def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, device: str = "auto", resume: bool = False,
-        cache: bool = True, compiled: bool = False, step: TrainStep | None = None) -> Iterator[Event]:
+        cache: bool = True, compiled: bool = False, step: TrainStep | None = None,
+        told: int | None = None) -> Iterator[Event]:
     """Train `recipe` on the train split of `manifest`, looking at the validation split after every epoch.
 
     Writes into `out`: `recipe.json`, `classes.json`, `info.json`, `model.safetensors` (the epoch that named most validation
-    images right; of equals, the one with the lower loss) and `last.pt` (to resume; the result is the same as without the
-    interruption). All are usable whenever the generator is closed, once an epoch is finished. What frozen layers say of the
-    images is computed once and kept in the home (see `prefix`), or else the photos' pixels (see `pixels`), unless `cache` is
-    off. With `compiled` what is left runs as one compiled program where that is possible (see `compiling`). `step` replaces one
-    optimiser step (tests inject failures).
+    images right; of equals, the one with the lower loss), `epochs.jsonl` (what each reported) and `last.pt` (to resume; the
+    result is the same as without the interruption). All are usable whenever the generator is closed, once an epoch is finished.
+    What frozen layers say of the images is computed once and kept in the home (see `prefix`), or else the photos' pixels (see
+    `pixels`), unless `cache` is off. With `compiled` what is left runs as one compiled program where that is possible (see
+    `compiling`). `step` replaces one optimiser step (tests inject failures). `told` is the last epoch that whoever resumes has
+    heard of: later ones that were trained before the interruption are reported again; without it none is.
     Raises `BadRecipe`, `NotFound`, `BadWeights`, `BadImage`, `Unavailable`, `TrainingFailed`.
     """
     began, where, out = time.monotonic(), choose_device(device), Path(out)
+    checkpoint.sweep_up(out)
     if resume:
         checkpoint.check_same_recipe(out, recipe)
     classes = manifest.classes
@@ -58,10 +61,12 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, devi
     state = State(batch_size=recipe.batch_size)
     if resume and (out / checkpoint.LAST).is_file():
         state = training.load(out)
+        yield from checkpoint.noted_epochs(out, state.epoch if told is None else told, state.epoch)
     else:
         made = describe(built, training.ladder, training.factors) | {"versions": versions()}
         checkpoint.write_description(out, recipe, classes, made)
-        (out / checkpoint.BEST).unlink(missing_ok=True)
+        for old in (checkpoint.BEST, checkpoint.EPOCHS):
+            (out / old).unlink(missing_ok=True)
         training.save(out, state)
     yield from (Note(message=note, level="warning" if note.key == "fit.no_validation" else "info")
                 for note in [*built.notes, *notes])

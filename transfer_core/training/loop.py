@@ -208,11 +208,13 @@ def _epoch(training: Training, out: Path, state: State) -> Generator[Event, None
     if best:
         state = replace(state, best_accuracy=accuracy, best_loss=losses.target, best_epoch=number)
         checkpoint.save_best(out, training.model, training.objective.source_heads)
+    told = Epoch(epoch=number, step=step, train=train.losses, train_accuracy=train.accuracy, validation=losses,
+                 validation_accuracy=validation.accuracy, confusion=validation.confusion.tolist(), best=best,
+                 right=packed(validation.right) if validated else None,
+                 seconds=seconds, seconds_left=seconds * (recipe.epochs - number), kept=kept)
+    checkpoint.note_epoch(out, told)
     training.save(out, state)
-    yield Epoch(epoch=number, step=step, train=train.losses, train_accuracy=train.accuracy, validation=losses,
-                validation_accuracy=validation.accuracy, confusion=validation.confusion.tolist(), best=best,
-                right=packed(validation.right) if validated else None,
-                seconds=seconds, seconds_left=seconds * (recipe.epochs - number), kept=kept)
+    yield told
     return state
 
 

@@ -109,6 +109,7 @@ def shorten(recipe: Recipe, built: Built, ladder: Ladder, splits: Sequence[Image
             yield from _fill(jobs, attempt)
         except OSError as error:
             log.warning("the activations could not be stored: %r", error)
+            shelf.forget((job.entry, job.inputs.digests) for job in jobs)  # the checkpoints need that room now
             return (yield from _no(out, "disk_full"))
         rows = [job.entry.rows(job.inputs.digests) for job in jobs]
         seen = np.stack([jobs[0].prepare(place) for place in range(min(CHECKED, len(rows[0])))])
