@@ -51,8 +51,14 @@ def train(
         return Answer({"run": job.id, "state": job.state, "ahead": ahead}, said)
     sys.stderr.write(f"{job.id}\n")
     job = run_here(store, job)
+    return _ended(store, job)
+
+
+def _ended(store: Store, job: Job) -> Answer:
     more, said = _followed(store, job)
-    return Answer({"run": job.id, "state": job.state, **(job.result or {}), **more}, "\n".join([outcome(job), *said]))
+    late = [verdict(fold(Progress(), (event for _, event in store.events(job.id)))).say(language())] if (
+        job.result or {}).get("out_of_time") else []
+    return Answer({"run": job.id, "state": job.state, **(job.result or {}), **more}, "\n".join([*late, outcome(job), *said]))
 
 
 def _folds(store: Store, recipe: Recipe, folds: int | None) -> dict[str, int]:

@@ -41,6 +41,11 @@ class State:
     improved: int = 0
     """The last epoch that was the best, or had the lowest loss."""
     seconds: float = 0.0
+    begun: float = 0.0
+    """Of those, before the first step."""
+    looking: float = 0.0
+    """Of the last look at the validation images."""
+    out_of_time: bool = False
 
 
 def write_description(out: Path, recipe: Recipe, classes: list[str], info: Mapping[str, Any]) -> None:

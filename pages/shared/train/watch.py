@@ -131,9 +131,11 @@ def _numbers(run: Job, progress: Progress) -> None:
     quiet = {"delta_color": "off", "delta_arrow": "off"}
     with st.container(horizontal=True, key="run-numbers"):
         epoch = progress.epochs[-1].epoch if progress.epochs else 0
-        early = isinstance(ended, Finished) and ended.stopped_early
-        st.metric(t("train.epoch"), f"{epoch} / {started.epochs}", delta=t("train.early") if early else None, **quiet,
-                  help=t("train.early_help") if early else None)
+        why = ""
+        if isinstance(ended, Finished):
+            why = "time_over" if ended.out_of_time else "early" if ended.stopped_early else ""
+        st.metric(t("train.epoch"), f"{epoch} / {started.epochs}", delta=t(f"train.{why}") if why else None, **quiet,
+                  help=t(f"train.{why}_help") if why else None)
         what = t("train.best_help", n=validation) if validated(progress) else t("train.best_help_training")
         st.metric(t("train.best"), f"{100 * best.validation_accuracy:.0f} %" if best else "–",
                   help=what, delta=t("train.at_epoch", epoch=best.epoch) if best else None, **quiet)
