@@ -4,8 +4,8 @@
 
 Every photo is tested once a repeat (five folds, each with a seed of its own). The clock counts optimiser steps, so that the time
 given is `share` of what all epochs take, whatever else the machine does. "cut off" follows the epochs alone; "in time" is what
-`Recipe.minutes` does; "planned" is a recipe of as many epochs as the time has room for; "all" has the time for all of them. Prints
-one JSON object: accuracies, and mean differences to "in time" with 95 % intervals (bootstrap over repeats and photos).
+`Recipe.minutes` does; "planned" is a recipe of as many epochs as the time has room for; "all" has the time for all of them.
+Prints one JSON object: accuracies, and mean differences to "in time" with 95 % intervals (bootstrap over repeats and photos).
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def main() -> None:
                 print(f"repeat {repeat}, fold {fold}: {shares}", file=sys.stderr)
         names = sorted(right["all"][0])
         rows = {way: np.array([[each[name] for name in names] for each in right[way]], float) for way in WAYS}
-    print(json.dumps({"photos": len(names), "trainings_of_each": FOLDS * asked.repeats, "epochs": asked.epochs, "share": asked.share,
-                      "accuracy": {way: round(float(rows[way].mean()), 4) for way in WAYS},
+    print(json.dumps({"photos": len(names), "trainings_of_each": FOLDS * asked.repeats, "epochs": asked.epochs,
+                      "share": asked.share, "accuracy": {way: round(float(rows[way].mean()), 4) for way in WAYS},
                       "in_time_minus": {way: [round(float(each), 4) for each in difference([rows["in time"]], [rows[way]])]
                                         for way in WAYS[1:]}}, indent=1))
 

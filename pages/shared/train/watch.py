@@ -15,6 +15,7 @@ from pages.shared.train.again import again
 from pages.shared.train.follow import follow
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed, Finished
+from transfer_core.jobs import waiting
 from transfer_core.jobs.beside import brought
 from transfer_core.jobs.run import resumable
 from transfer_core.progress import Progress, validated, verdict
@@ -78,8 +79,7 @@ def _status(run_id: str, was_live: bool) -> None:
 
 def _sentence(run: Job, progress: Progress) -> str:
     if run.state == "queued":
-        ahead = backend.store().ahead(run)
-        return t("train.queued", count=ahead) if ahead else t("train.starting")
+        return _waits(run)
     if run.is_average:
         return _sentence_of_average(run, progress)
     if run.state == "running" and not progress.started:
@@ -89,6 +89,24 @@ def _sentence(run: Job, progress: Progress) -> str:
     if run.state == "stopped" and run.result and progress.best and validated(progress):
         return t("train.kept", epoch=progress.best.epoch, percent=f"{100 * progress.best.validation_accuracy:.0f}")
     return told(verdict(progress))
+
+
+def _waits(run: Job) -> str:
+    """Its place in the queue, and when it is likely to start."""
+    place = waiting.place(backend.store(), run)
+    if place is None or not place.ahead:
+        return t("train.starting")
+    return f"{t('train.queued', count=place.ahead)} {_starts(place.starts_in)}"
+
+
+def _starts(seconds: float | None) -> str:
+    if seconds is None:
+        return t("train.starts_unknown")
+    if seconds < 45:
+        return t("train.starts_soon")
+    if seconds < 90 * 60:
+        return t("train.starts_in", count=max(1, round(seconds / 60)))
+    return t("train.starts_in_hours", hours=digits(seconds / 3600))
 
 
 def _sentence_of_average(run: Job, progress: Progress) -> str:
