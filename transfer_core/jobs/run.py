@@ -47,9 +47,9 @@ def run_job(store: Store, job: Job, interrupted: threading.Event | None = None,
         state, result = _consume(store, job, reporter, interrupted or threading.Event())
     finally:
         reporter.stop()
-    ended = state == "queued" or _insist(lambda: store.end(job.id, state, result, os.getpid()))
+    ended = state == "queued" or insist(lambda: store.end(job.id, state, result, os.getpid()))
     if state == "queued":  # everything it reported is stored by now: whoever takes it next must find it
-        _insist(lambda: store.give_way(job.id, os.getpid()))
+        insist(lambda: store.give_way(job.id, os.getpid()))
     if reporter.lost or not ended:
         log.warning("%s went on elsewhere; this worker lets go of it", job.id)
         return "lost"
@@ -94,7 +94,7 @@ def _consume(store: Store, job: Job, reporter: Reporter, interrupted: threading.
             work.close()
 
 
-def _insist(write: Callable[[], Any]) -> Any:
+def insist(write: Callable[[], Any]) -> Any:
     """Store what must not be lost: while the disk is full or the database locked, somebody may yet make room."""
     end = time.monotonic() + PATIENCE
     while True:
@@ -168,7 +168,7 @@ class Reporter:
         self._done.set()
         self._thread.join()
         if not self.lost:
-            _insist(self.flush)
+            insist(self.flush)
 
     def add(self, event: Event) -> None:
         with self._lock:

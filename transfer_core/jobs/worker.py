@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from transfer_core.jobs.run import run_job
+from transfer_core.jobs.run import insist, run_job
 from transfer_core.store import Store
 
 NICE = 10
@@ -53,7 +53,7 @@ def serve(interrupted: threading.Event) -> int:
 def work(job_id: str, interrupted: threading.Event, ready: Callable[[], object] | None = None) -> int:
     """Claim the job and run it. 0: it was ours, however it ended; 3: it was not free, or went on elsewhere."""
     store = Store()
-    if not store.claim(job_id, os.getpid()):
+    if not insist(lambda: store.claim(job_id, os.getpid())):
         return 3
     try:
         log = (store.home.job(job_id) / "log.txt").open("a", encoding="utf-8", buffering=1)

@@ -22,6 +22,7 @@ from transfer_core.progress import Progress, validated, verdict
 from transfer_core.recipe import Recipe
 from transfer_core.store import Dataset, Job
 from transfer_core.store.jobs import SILENT_AFTER
+from transfer_core.words import message
 
 _ICONS = {"queued": ":material/hourglass_empty:", "running": ":material/model_training:", "finished": ":material/check_circle:",
           "stopped": ":material/stop_circle:", "failed": ":material/error:"}
@@ -190,7 +191,9 @@ def _actions(run: Job, progress: Progress) -> None:
 
 def _failure(run: Job, progress: Progress) -> None:
     ended = progress.ended
-    if run.state == "failed" and isinstance(ended, Failed):
+    if run.state == "failed":
+        if not isinstance(ended, Failed):  # who was to say why died, too
+            ended = Failed(message=message("errors.worker_died.text"), hint=message("errors.worker_died.hint"))
         hint = plain(told(ended.hint)) if ended.hint else ""
         st.error(f"{plain(told(ended.message))}\n\n{hint}", icon=":material/error:")
 
