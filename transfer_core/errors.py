@@ -14,6 +14,7 @@ StudioError
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from transfer_core.words import FALLBACK, Message, has, say
@@ -80,3 +81,19 @@ class TrainingFailed(StudioError):
 
 class Busy(StudioError):
     pass
+
+
+def says_disk_full(error: BaseException | None) -> bool:
+    """Whether this, or what led to it, is a full disk. PyTorch and safetensors say so only in words, or in what they hide."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        words = str(error)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if isinstance(error, Unavailable) and error.code == "disk_full":
+            return True
+        if "No space left on device" in words or "database or disk is full" in words:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

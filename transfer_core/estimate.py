@@ -82,11 +82,12 @@ def estimate(recipe: Recipe, info: ModelInfo, images: int, speed: Speed | None =
     total = head + info.backbone_parameters
     source_images = source_images if first < len(groups) else 0
     once, rest = _times(recipe, info, learns, first, images, source_images, speed, enlarged) if speed else (0.0, 0.0)
+    most = 60 * recipe.minutes + _START_SECONDS if recipe.minutes else math.inf
     return Estimate(
         trainable, total,
         int(_memory(recipe, info, trainable, total, first, enlarged)),
-        once + rest if speed else None,
-        rest if speed else None,
+        min(most, once + rest) if speed else None,
+        min(most, rest) if speed else None,
         4 * info.parameters if recipe.weights == "pretrained" else 0,
         sum(_stored_bytes(recipe, info, first, count, enlarged) for count in (images, source_images)),
     )

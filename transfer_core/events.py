@@ -43,6 +43,8 @@ class Started(_Fact):
     batch_size: int
     groups: list[tuple[str, str]] = []
     """Layer group → train / anchor / freeze, in forward order."""
+    minutes: float | None = None
+    """It may take so long at most."""
 
 
 class Progressed(_Fact):
@@ -117,6 +119,8 @@ class Epoch(_Fact):
     kept: Kept | None = None
     right: str | None = None
     """Which validation images were named rightly, in their order: bits, see `metrics.packed`."""
+    whole: bool = True
+    """False for a last one in the middle of which the time was over."""
 
 
 class Note(_Fact):
@@ -278,6 +282,8 @@ class Finished(_Fact):
     best_epoch: int | None = None
     seconds: float
     stopped_early: bool = False
+    out_of_time: bool = False
+    """The minutes that were given were over before all epochs were."""
 
 
 class Stopped(_Fact):

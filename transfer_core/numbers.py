@@ -13,6 +13,11 @@ def decimal(number: float) -> str:
     return f"{number:.12f}".rstrip("0").rstrip(".")
 
 
+def counted(number: float) -> int | float:
+    """A number of things for a sentence: 10, not 10.0; and 1 is one of them."""
+    return int(number) if number == int(number) else number
+
+
 def percent(probability: float, places: int = 0) -> str:
     """A model's probability: `87 %`. It is never certain and never excludes: what rounds to that is `> 99 %` or `< 1 %`."""
     text = f"{100 * probability:.{places}f}"

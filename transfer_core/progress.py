@@ -25,6 +25,7 @@ from transfer_core.events import (
     Swept,
     Transferred,
 )
+from transfer_core.numbers import counted
 from transfer_core.words import Message, message
 
 
@@ -62,7 +63,10 @@ class Progress:
         if self.started:
             step = self.steps[-1].step if self.steps else 0
             step = max(step, self.epochs[-1].step if self.epochs else 0)
-            return min(1.0, step / max(1, self.started.epochs * self.started.steps_per_epoch))
+            done = step / max(1, self.started.epochs * self.started.steps_per_epoch)
+            if self.started.minutes:  # whichever ends first
+                done = max(done, sum(epoch.seconds for epoch in self.epochs) / (60 * self.started.minutes))
+            return min(1.0, done)
         if self.stage and self.stage.total:
             return min(1.0, self.stage.done / self.stage.total)
         return None
@@ -140,6 +144,8 @@ def verdict(progress: Progress) -> Message:
     if not epochs:
         return message("verdict.warming_up" if progress.started else "verdict.waiting")
     last, best = epochs[-1], progress.best or epochs[-1]
+    if isinstance(progress.ended, Finished) and progress.ended.out_of_time:
+        return _out_of_time(progress, last, best)
     if not validated(progress):
         return message("verdict.not_validated", percent=f"{100 * last.train_accuracy:.0f}", epoch=last.epoch)
     percent = f"{100 * best.validation_accuracy:.0f}"
@@ -157,6 +163,14 @@ def verdict(progress: Progress) -> Message:
     if len(epochs) == 1:
         return message("verdict.first", percent=percent)
     return message("verdict.learning", percent=percent)
+
+
+def _out_of_time(progress: Progress, last: Epoch, best: Epoch) -> Message:
+    started = progress.started
+    key = "out_of_time" if last.epoch > 1 or last.whole else "out_of_time_first"
+    return message(f"verdict.{key if validated(progress) else 'out_of_time_untested'}", epoch=best.epoch,
+                   percent=f"{100 * best.validation_accuracy:.0f}", epochs=started.epochs if started else last.epoch,
+                   count=counted(started.minutes) if started and started.minutes else "–")
 
 
 def _averaged(average: Averaged) -> Message:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from transfer_core.catalog import ModelInfo
-from transfer_core.numbers import decimal
+from transfer_core.numbers import counted, decimal
 from transfer_core.words import say
 
 _SHARES = ("warmup", "label_smoothing", "head_dropout")
@@ -42,6 +42,8 @@ def value(setting: str, given: Any, info: ModelInfo | None, language: str, datas
     if setting == "stored_views":
         return words("settings.stored_views_auto" if given is None else
                      "settings.stored_views_fresh" if given == 0 else "settings.stored_views_value", count=given)
+    if setting == "minutes":
+        return words("settings.minutes_value", count=counted(given)) if given else words("settings.minutes_none")
     if setting == "source_loss":
         return words(f"objective.source_{given or 'none'}_title")
     if setting == "regularizer":

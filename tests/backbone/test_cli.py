@@ -22,7 +22,7 @@ from transfer_core import metrics
 from transfer_core.activations import Shelf, Spec
 from transfer_core.cli import main
 from transfer_core.cli.settings import NAMES, read
-from transfer_core.errors import BadInput
+from transfer_core.errors import BadInput, BadRecipe
 from transfer_core.events import Epoch, Evaluated, Exported, Finished, Losses, Progressed, Started, Stopped
 from transfer_core.jobs import TASKS, StopAsked, run_job
 from transfer_core.jobs import run as running
@@ -31,7 +31,8 @@ from transfer_core.recipe import Recipe
 from transfer_core.source_losses import SOURCE_LOSSES
 from transfer_core.words import message
 
-COMMANDS = ("cache", "check", "crossvalidate", "app", "import", "datasets", "guess", "models", "train", "runs", "show", "stop",
+COMMANDS = ("cache", "check", "crossvalidate", "app", "import", "datasets", "guess", "models", "train", "resume", "runs", "queue",
+            "show", "stop",
             "learning-curve", "sweep", "blend", "soup", "evaluate", "compare", "predict", "explain", "background", "nearest",
             "map", "export", "report", "import-project", "publish", "unpublish", "demos", "push")
 SCORE = {"n": 42, "accuracy": 0.9, "low": 0.8, "high": 0.95, "macro_f1": 0.9}
@@ -382,6 +383,7 @@ def test_only_a_sweep_is_resumed_as_a_sweep(run, store, dataset):
 def test_resuming_goes_on_with_the_same_run(run, store, dataset, task):
     job = store.submit("train", {"recipe": Recipe(dataset=dataset).model_dump()}, "cpu")
     store.claim(job.id, 1)
+    store.append(job.id, running.failure(BadRecipe("nothing_to_train_on"), store, job))
     store.end(job.id, "failed")
     assert run("train", "--resume", job.id, "--json").answer["error"]["code"] == "nothing_to_resume"
     (store.home.run(job.id) / "last.pt").write_bytes(b"")
@@ -569,3 +571,54 @@ def test_the_token_of_a_push_comes_from_the_environment_and_is_not_told(run, sto
     answered = run("push", job.id, "m", "--json")
     assert answered.answer == {"run": job.id, "model": "https://hub.test/me/m"}
     assert sent == [({"zip"}, "m", "hf_secret", True)] and "hf_secret" not in str(answered.said)
+
+
+def test_the_queue_says_who_stands_where_and_when_it_starts(run, store, dataset):
+    assert run("queue").answer.strip() == "Nothing runs and nothing waits."
+    assert run("queue", "--json").answer == {"queue": []}
+    payload = {"recipe": Recipe(dataset=dataset).model_dump()}
+    first, second = (store.submit("train", payload, "cpu") for _ in range(2))
+    store.claim(first.id, 1)
+    store.append(first.id, epoch().model_copy(update={"seconds_left": 48.0}))
+    one, other = run("queue", "--json").answer["queue"]
+    assert (one["job"], one["state"], one["ahead"], one["starts_in"], one["progress"]) == (first.id, "running", 0, 0.0, 0.1)
+    assert (other["job"], other["state"], other["ahead"], other["starts_in"]) == (second.id, "queued", 1, 60.0)
+    assert (other["kind"], other["name"], other["device"]) == ("train", "Hats", "cpu") and other["waiting_since"][:2] == "20"
+    assert "60 seconds" in run("queue").answer
+
+
+def test_resume_answers_as_train_does(run, store, dataset, task):
+    @task("train")
+    def work(job, store):
+        yield Finished(seconds=1.0)
+        return RESULT
+
+    job = store.submit("train", {"recipe": Recipe(dataset=dataset).model_dump()}, "cpu")
+    store.ask_stop(job.id)
+    assert run("resume", job.id, "--json").answer["error"]["code"] == "nothing_to_resume"
+    (store.home.run(job.id) / "last.pt").touch()
+    waits = run("resume", job.id, "--no-wait", "--json").answer
+    assert waits == {"run": job.id, "state": "queued", "ahead": 0}
+    done = run("resume", job.id, "--json").answer
+    assert (done["run"], done["state"], done["test"]) == (job.id, "finished", SCORE)
+
+
+def test_stop_says_keep_or_discard(run, store, dataset):
+    job = store.submit("train", {"recipe": Recipe(dataset=dataset).model_dump()}, "cpu")
+    store.claim(job.id, 1)
+    assert run("stop", job.id, "--keep", "--json").answer["stop"] == "keep"
+    assert run("stop", job.id, "--discard", "--json").answer["stop"] == "discard"
+
+
+def test_a_training_whose_time_was_over_says_so(run, store, dataset, task):
+    @task("train")
+    def work(job, store):
+        yield started().model_copy(update={"epochs": 20, "minutes": 10.0})
+        yield epoch()
+        yield Finished(best_epoch=1, seconds=600.0, out_of_time=True)
+        return {**RESULT, "out_of_time": True}
+
+    answer = run("train", "--dataset", "Hats", "--minutes", "10", "--json").answer
+    assert answer["out_of_time"] and store.job(answer["run"]).payload["recipe"]["minutes"] == 10
+    told = run("train", "--dataset", "Hats", "--minutes", "10").answer
+    assert told.startswith("Stopped after 10 minutes, as you asked: epoch 1 of 20 was the best")

@@ -10,7 +10,7 @@ import time
 import pytest
 from postgres import ON_BOTH
 
-from transfer_core.errors import BadInput
+from transfer_core.errors import BadInput, Unavailable
 from transfer_core.events import Failed, Finished, Note, Progressed, Stopped
 from transfer_core.jobs import TASKS, StopAsked, run_job
 from transfer_core.jobs import run as running
@@ -318,3 +318,48 @@ def test_reporting_goes_on_after_the_database_was_away(store, job, task, monkeyp
 
     assert run_job(store, job) == "finished"
     assert stored(store, job) == [at(1), at(2)]
+
+
+def test_the_last_words_wait_until_there_is_room(store, job, task, monkeypatch):
+    """A full disk: an end that nobody can read about would be worse than one that comes late."""
+    monkeypatch.setattr(running, "AGAIN", 0.001)
+    append, end, failures = store.append, store.end, iter(range(6))
+
+    def full(write):
+        def tried(*given):
+            if next(failures, None) is not None:
+                raise Unavailable("disk_full", folder="/")
+            return write(*given)
+
+        return tried
+
+    @task
+    def work(job, store):
+        monkeypatch.setattr(store, "append", full(append))
+        monkeypatch.setattr(store, "end", full(end))
+        yield at(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert run_job(store, job) == "failed"
+    assert [type(event) for event in stored(store, job)] == [Progressed, Failed]
+    assert next(failures, None) is None
+
+
+def test_what_comes_from_outside_can_be_tried_again_and_what_is_wrong_cannot(store):
+    job = store.submit("train", {"recipe": {"dataset": "hats"}})
+    full = OSError(errno.ENOSPC, "full")
+    for error, may in ((Unavailable("worker_killed"), True), (full, True), (BadInput("no_upload"), False)):
+        store.requeue(job.id)
+        store.claim(job.id, os.getpid())
+        store.append(job.id, running.failure(error, store, store.job(job.id)))
+        store.end(job.id, "failed")
+        assert store.events(job.id)[-1][1].resumable == may
+        assert running.resumable(store, store.job(job.id)) == may
+
+
+def test_a_run_whose_end_nobody_could_tell_can_go_on(store):
+    """The supervisor was killed between the state and the reason."""
+    job = store.submit("train", {"recipe": {"dataset": "hats"}})
+    store.claim(job.id, os.getpid())
+    store.end(job.id, "failed")
+    assert running.resumable(store, store.job(job.id))

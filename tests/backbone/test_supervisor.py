@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from postgres import ON_BOTH
 
+from transfer_core.errors import Unavailable
 from transfer_core.events import Epoch, Failed, Losses, Note, Stopped
 from transfer_core.jobs import supervisor as module
 from transfer_core.jobs.supervisor import Supervisor
@@ -170,6 +172,46 @@ def test_silence_counts_only_while_we_are_awake(store, supervisor, monkeypatch):
     now[0] += 2
     supervisor.look()
     assert store.job(job.id).state == "queued"
+
+
+def test_nobody_is_dead_while_the_database_is_locked(store, supervisor, monkeypatch):
+    """Nobody can say anything then: silence is counted from the moment at which somebody could."""
+    job = store.submit("train", {}, "cpu")
+    store.claim(job.id, 4242)
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    store.wait_longer(0.01)
+    supervisor.look()
+    rude = sqlite3.connect(store.home.database, isolation_level=None)
+    rude.execute("BEGIN EXCLUSIVE")
+    for _ in range(5):
+        now[0] += SILENT_AFTER * 0.6
+        supervisor.look()
+    assert store.job(job.id).state == "running"
+    rude.execute("ROLLBACK")
+    rude.close()
+    now[0] += SILENT_AFTER * 0.6
+    supervisor.look()
+    assert store.job(job.id).state == "running"
+    now[0] += SILENT_AFTER * 0.6
+    supervisor.look()
+    assert store.job(job.id).state == "queued"
+
+
+def test_a_locked_database_is_said_in_words_and_can_be_read(store):
+    job = store.submit("train", {}, "cpu")
+    store.wait_longer(0.01)
+    rude = sqlite3.connect(store.home.database, isolation_level=None)
+    rude.execute("BEGIN EXCLUSIVE")
+    try:
+        assert store.job(job.id).state == "queued"
+        with pytest.raises(Unavailable) as error:
+            store.ask_stop(job.id)
+        assert error.value.code == "database_busy" and "studio.db" in error.value.message()
+    finally:
+        rude.close()
+    store.ask_stop(job.id)
+    assert store.job(job.id).state == "stopped"
 
 
 def test_two_supervisors_bury_a_job_once(store, monkeypatch, started):

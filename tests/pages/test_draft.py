@@ -131,7 +131,7 @@ def test_every_setting_survives_the_url(home, name):
              "backbone_factor": 0.003, "schedule": "constant", "warmup": 0.3, "clip": 0.0, "label_smoothing": 0.1,
              "augmentation": "strong", "flip": False, "class_balance": "sampler", "image_size": 96, "precision": "float16",
              "stored_views": 4, "patience": 0, "seed": 123456789, "kept_groups": 6, "head": "hidden", "head_width": 64,
-             "head_dropout": 0.35, "tuning": "lora", "lora_rank": 3}[name]
+             "head_dropout": 0.35, "tuning": "lora", "lora_rank": 3, "minutes": 7.5}[name]
     app, seen = look(home, f"draft.change(**{{{name!r}: {other!r}}})", preset="everything")
     assert getattr(seen.recipe, name) == other
     assert name in app.session_state["url"]

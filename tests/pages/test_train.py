@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 import stories
 
-from transfer_core.events import Note
+from transfer_core.events import Finished, Note
 from transfer_core.store.schema import jobs
 from transfer_core.words import languages, message, say
 
@@ -165,3 +165,48 @@ def test_notes_are_text_and_warnings_stand_out(visit, store):
     app = visit("train", run=run.id)
     assert "\\<i\\>" in app.warning[0].value
     assert say("train.notes", count=1) in {expander.label for expander in app.expander}
+
+
+@pytest.mark.parametrize("language", languages())
+def test_a_run_that_waits_says_when_it_is_likely_to_start(visit, store, language):
+    stories.dataset(store)
+    first = stories.running(store)
+    second = stories.queued(store)
+    store.append(first.id, *stories.epoch(3, left=228.0))
+    app = visit("train", run=second.id, lang=language)
+    assert not app.exception
+    assert say("train.queued", language, count=1) in texts(app)
+    assert say("train.starts_in", language, count=4) in texts(app)
+
+
+def test_nobody_knows_when_a_run_behind_an_unmeasured_one_starts(visit, store):
+    stories.dataset(store)
+    stories.running(store, epochs=0)
+    assert say("train.starts_unknown") in texts(visit("train", run=stories.queued(store).id))
+
+
+@pytest.mark.parametrize("language", languages())
+def test_a_time_limit_is_on_the_card_and_its_end_is_said(visit, store, language):
+    dataset = stories.dataset(store)
+    card = visit("train", lang=language, dataset=dataset, minutes="10")
+    assert not card.exception and say("train.card_minutes", language, count=10) in texts(card)
+    run = stories.running(store, epochs=0, minutes=10)
+    store.append(run.id, stories.started(20).model_copy(update={"minutes": 10.0}), *stories.epoch(1), *stories.epoch(2),
+                 Finished(best_epoch=2, seconds=600.0, out_of_time=True))
+    store.end(run.id, "finished")
+    app = visit("train", run=run.id, lang=language)
+    assert not app.exception
+    wanted = say("verdict.out_of_time", language, count=10, epoch=2, epochs=20, percent="67")
+    assert wanted in texts(app)
+    assert say("train.time_over", language) in {metric.delta for metric in app.metric}
+
+
+def test_a_failed_run_without_a_reason_can_be_resumed(visit, store):
+    """Whoever was to say the reason was killed, too."""
+    stories.dataset(store)
+    run = stories.begun(store, "train", stories.payload())
+    store.end(run.id, "failed")
+    app = visit("train", run=run.id)
+    assert not app.exception
+    assert "resume" in keys(app)
+    assert say("errors.worker_died.text") in app.error[0].value

@@ -53,7 +53,8 @@ def test_a_training_from_start_to_end(recipe, manifest, home, tmp_path):
     best = max(epochs, key=lambda epoch: (epoch.validation_accuracy, -epoch.validation.target))
     assert finished.best_epoch == best.epoch, "most validation photos right; of equals, the lower loss"
     assert all(from_json(to_json(event)) == event for event in events)
-    assert {file.name for file in out.iterdir()} == {"recipe.json", "classes.json", "info.json", "model.safetensors", "last.pt"}
+    assert {file.name for file in out.iterdir()} == {
+        "recipe.json", "classes.json", "info.json", "epochs.jsonl", "model.safetensors", "last.pt"}
     assert Recipe(**json.loads((out / "recipe.json").read_text())) == recipe.but(epochs=4)
 
 

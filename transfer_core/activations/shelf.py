@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +98,12 @@ class Shelf:
         finally:
             lock.release()
         return size
+
+    def forget(self, wanted: Iterable[tuple[Entry, Sequence[str]]]) -> None:
+        """Remove those entries that do not hold all of these images: the disk was full before they did."""
+        for entry, images in wanted:
+            if entry.missing(images):
+                self.remove(entry.spec.key)
 
     def clear(self) -> int:
         """Remove all that nobody is writing; returns the bytes freed."""

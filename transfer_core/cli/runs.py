@@ -1,4 +1,4 @@
-"""`train`, `runs`, `show`, `stop`."""
+"""`train`, `resume`, `runs`, `queue`, `show`, `stop`."""
 
 from __future__ import annotations
 
@@ -45,14 +45,23 @@ def train(
         payload |= ({} if cache else {"cache": False}) | ({"compiled": True} if compiled else {})
         payload |= _folds(store, recipe, folds)
         job = store.submit("train", payload, device or devices()[0])
+    return _done(store, job, wait)
+
+
+def _done(store: Store, job: Job, wait: bool) -> Answer:
+    """Put into the queue, or worked at here until it ends."""
     if not wait:
         ahead = store.ahead(job)
         said = say("cli.put_in_queue", language(), run=job.id, count=ahead)
         return Answer({"run": job.id, "state": job.state, "ahead": ahead}, said)
     sys.stderr.write(f"{job.id}\n")
     job = run_here(store, job)
+    if job.kind != "train":
+        return Answer({"run": job.id, "state": job.state, **(job.result or {})}, outcome(job))
     more, said = _followed(store, job)
-    return Answer({"run": job.id, "state": job.state, **(job.result or {}), **more}, "\n".join([outcome(job), *said]))
+    late = [verdict(fold(Progress(), (event for _, event in store.events(job.id)))).say(language())] if (
+        job.result or {}).get("out_of_time") else []
+    return Answer({"run": job.id, "state": job.state, **(job.result or {}), **more}, "\n".join([*late, outcome(job), *said]))
 
 
 def _folds(store: Store, recipe: Recipe, folds: int | None) -> dict[str, int]:
@@ -123,7 +132,7 @@ def _source(store: Store, settings: dict[str, Any]) -> dict[str, Any]:
 
 def _resumed(store: Store, run: str) -> Job:
     job = store.job(run)
-    if not job.live and (job.kind != "train" or not resumable(store, job)):
+    if not job.live and not resumable(store, job):
         raise NotFound("nothing_to_resume", run=run)
     store.requeue(job.id)
     return store.job(job.id)
@@ -135,6 +144,33 @@ def outcome(job: Job) -> str:
         return say("cli.ended_without_score", language(), run=job.id, state=say(f"cli.{job.state}", language()))
     score = {name: f"{100 * test[name]:.1f}" for name in ("accuracy", "low", "high")}
     return say("cli.ended", language(), run=job.id, state=say(f"cli.{job.state}", language()), n=test["n"], **score)
+
+
+@command("resume")
+def resume_(
+    run: Annotated[str, argument("option_run")],
+    wait: Annotated[bool, option("--wait/--no-wait", words="option_wait")] = True,
+) -> Answer:
+    store = Store()
+    return _done(store, _resumed(store, run), wait)
+
+
+@command("queue")
+def queue() -> Answer:
+    from transfer_core.jobs import averages
+    from transfer_core.jobs.waiting import places
+
+    store = Store()
+    rows = [{"job": each.job.id, "kind": each.job.kind, "name": each.job.payload.get("name") or (
+                 averages.named(store, each.job) if "recipe" in each.job.payload else None),
+             "device": each.job.device, "state": each.job.state, "ahead": each.ahead, "waiting_since": _time(each.job.created),
+             "progress": each.share, "starts_in": None if each.starts_in is None else round(each.starts_in, 1)}
+            for each in places(store)]
+    shown = [{**row, "state": say(f"cli.{row['state']}", language()), "waiting_since": row["waiting_since"][:16],
+              "progress": None if row["progress"] is None else f"{100 * row['progress']:.0f} %",
+              "starts_in": None if row["starts_in"] is None else say("cli.seconds", language(), count=round(row["starts_in"]))}
+             for row in rows]
+    return Answer({"queue": rows}, table(shown) if shown else say("cli.nothing_waits", language()))
 
 
 @command("runs")
@@ -187,7 +223,7 @@ def show(run: Annotated[str, argument("option_run")]) -> Answer:
 @command("stop")
 def stop(
     run: Annotated[str, argument("option_run")],
-    discard: Annotated[bool, option("--discard", words="option_discard")] = False,
+    discard: Annotated[bool, option("--discard/--keep", words="option_discard")] = False,
 ) -> Answer:
     store = Store()
     job = store.job(run)

@@ -35,6 +35,7 @@ class Result:
         self._kept: Kept | None = None
         self._averaged: Averaged | None = None
         self._trained = 0.0
+        self._out_of_time = False
         self.best_epoch: int | None = None
 
     def recall(self, events: Iterable[Event]) -> None:
@@ -63,7 +64,7 @@ class Result:
             case Averaged():
                 self._averaged = event
             case Finished():
-                self._trained = event.seconds
+                self._trained, self._out_of_time = event.seconds, event.out_of_time
                 self.best_epoch = event.best_epoch or self.best_epoch
             case Evaluated():
                 self._scores[event.split] = {name: value for name, value in event.report.items()
@@ -75,7 +76,8 @@ class Result:
         """`{"epochs", "best_epoch", "validation": {"accuracy", …}, "test": {…}, "files": {format: name}, "seconds", "timing",
         "cache"}`; a training on photos has no boundary in "cache". "kept" (see `events.Kept`) is that of the best epoch, and
         "transferred" is there when it started from another run, "averaged" when nothing was trained: "epochs" is 0 then.
-        "source" are the scores on test images of a second dataset that was learned at the same time."""
+        "out_of_time" is there, and true, when the minutes given were over before all epochs were. "source" are the scores on
+        test images of a second dataset that was learned at the same time."""
         cached, seconds = self._cached, round(time.monotonic() - self._begun, 2)
         prefix = cached.seconds if cached else 0.0
         return {"epochs": self._epochs, "best_epoch": self.best_epoch,
@@ -85,6 +87,7 @@ class Result:
                            "total_seconds": seconds},
                 "cache": {name: getattr(cached, name, default) for name, default in _NOT_CACHED.items()},
                 "kept": self._kept and self._kept.model_dump(),
+                **({"out_of_time": True} if self._out_of_time else {}),
                 **({"source": self._scores["source"]} if "source" in self._scores else {}),
                 **({"transferred": self._transferred.model_dump(exclude={"type"})} if self._transferred else {}),
                 **({"averaged": self._averaged.model_dump(exclude={"type"}) | {"left": self._averaged.left}}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import threading
 import time
 import traceback
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any, Literal
 
-from transfer_core.errors import StudioError, Unavailable
+from transfer_core.errors import StudioError, Unavailable, says_disk_full
 from transfer_core.events import Event, Failed, Stopped
 from transfer_core.jobs.apart import PARTS
 from transfer_core.jobs.tasks import TASKS, GaveWay, StopAsked
@@ -24,6 +24,12 @@ FLUSH = 0.25
 BEAT = 2.0
 """Seconds between two heartbeats. A wish to stop is noticed with them."""
 
+PATIENCE = 600.0
+"""Seconds a worker waits for a database that is locked or away, and for room on a full disk to store its last words: an hour's
+training is not given up for a restart."""
+AGAIN = 1.0
+"""Seconds between two tries to store them."""
+
 
 def run_job(store: Store, job: Job, interrupted: threading.Event | None = None,
             watch: Callable[[Event], None] | None = None, ready: Callable[[], object] | None = None) -> str:
@@ -33,6 +39,7 @@ def run_job(store: Store, job: Job, interrupted: threading.Event | None = None,
     `interrupted`: set when the process is asked to go (SIGTERM); what a checkpoint holds can be resumed.
     `watch` is called with every event as it happens. `ready` is waited for before the work begins, heartbeats already going.
     """
+    store.wait_longer(PATIENCE)
     reporter = Reporter(store, job, watch)
     reporter.start()
     try:
@@ -41,9 +48,9 @@ def run_job(store: Store, job: Job, interrupted: threading.Event | None = None,
         state, result = _consume(store, job, reporter, interrupted or threading.Event())
     finally:
         reporter.stop()
-    ended = state == "queued" or store.end(job.id, state, result, os.getpid())
+    ended = state == "queued" or insist(lambda: store.end(job.id, state, result, os.getpid()))
     if state == "queued":  # everything it reported is stored by now: whoever takes it next must find it
-        store.give_way(job.id, os.getpid())
+        insist(lambda: store.give_way(job.id, os.getpid()))
     if reporter.lost or not ended:
         log.warning("%s went on elsewhere; this worker lets go of it", job.id)
         return "lost"
@@ -88,15 +95,27 @@ def _consume(store: Store, job: Job, reporter: Reporter, interrupted: threading.
             work.close()
 
 
+def insist(write: Callable[[], Any]) -> Any:
+    """Store what must not be lost: while the disk is full or the database locked, somebody may yet make room."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return write()
+        except (Unavailable, OSError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(AGAIN)
+
+
 def _note_down(store: Store, job: Job) -> None:
     """The traceback, into the job's log: people are told where it is, not what it says."""
-    with (store.home.job(job.id) / "log.txt").open("a", encoding="utf-8") as file:
+    with suppress(OSError), (store.home.job(job.id) / "log.txt").open("a", encoding="utf-8") as file:
         file.write(traceback.format_exc())
 
 
 def failure(error: Exception, store: Store, job: Job) -> Failed:
     """What a person is told of an error: what happened, what to do, and whether the job can be resumed."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if says_disk_full(error):
         error = Unavailable("disk_full", folder=str(store.home.root))
     if not isinstance(error, StudioError):
         error = StudioError("unexpected", kind=type(error).__name__, log=str(store.home.job(job.id) / "log.txt"))
@@ -104,14 +123,23 @@ def failure(error: Exception, store: Store, job: Job) -> Failed:
     values = {name: value if isinstance(value, str | int | float | bool | None) else str(value)
               for name, value in error.values.items()}
     return Failed(message=message(f"errors.{error.code}.text", **values),
-                  hint=Message(key=hint, values=values) if has(hint) else None, resumable=resumable(store, job))
+                  hint=Message(key=hint, values=values) if has(hint) else None,
+                  resumable=resumable(store, job) or (job.kind == "train" and isinstance(error, Unavailable)))
 
 
 def resumable(store: Store, job: Job) -> bool:
-    """Whether a checkpoint is there to go on from, or none is needed. What was thrown away has an empty result."""
+    """Whether a checkpoint is there to go on from, or none is needed. What was thrown away has an empty result.
+
+    A training that something from outside ended before its first checkpoint begins again: its settings are all that it had.
+    """
     if job.kind == "train" and job.is_average:
         return job.result is None
-    return job.kind in ("sweep", *PARTS) or (job.kind == "train" and (store.home.run(job.id) / "last.pt").is_file())
+    if job.kind in ("sweep", *PARTS) or (job.kind == "train" and (store.home.run(job.id) / "last.pt").is_file()):
+        return True
+    if job.kind != "train" or job.state != "failed":
+        return False
+    failures = store.events(job.id, kinds=("failed",))
+    return not failures or failures[-1][1].resumable  # none: whoever was to say so died, too
 
 
 Wish = Literal["keep", "discard"]
@@ -141,7 +169,7 @@ class Reporter:
         self._done.set()
         self._thread.join()
         if not self.lost:
-            self.flush()
+            insist(self.flush)
 
     def add(self, event: Event) -> None:
         with self._lock:
@@ -162,16 +190,19 @@ class Reporter:
                 raise
 
     def _live(self) -> None:
-        beaten = 0.0
+        beaten, told = 0.0, ""
         while not self._done.wait(FLUSH):
             try:
                 self.flush()
                 if time.monotonic() - beaten >= BEAT:
                     beaten = time.monotonic()
                     self._beat()
-            except Exception:
+                told = ""
+            except Exception as error:
                 # A full disk or a locked database may pass; the events wait, and silence is noticed by others.
-                log.exception("%s could not report", self._job.id)
+                if told != str(error):  # said once: four times a second would fill the disk it complains about
+                    log.exception("%s could not report", self._job.id)
+                told = str(error)
 
     def _beat(self) -> None:
         asked = self._store.beat(self._job.id, self._pid)

@@ -70,11 +70,15 @@ class Supervisor:
                 self._warm.wait()
 
     def _supervise(self) -> None:
+        told = ""
         while not self._stopping.wait(EVERY):
             try:
                 self.look()
-            except Exception:
-                log.exception("the supervisor stumbled")  # a locked database passes; the loop must not end
+                told = ""
+            except Exception as error:  # a locked database passes; the loop must not end
+                if told != str(error):
+                    log.exception("the supervisor stumbled")
+                told = str(error)
                 self._suspects.clear()  # while we hear nobody, nobody is silent
 
     def look(self) -> None:
@@ -142,15 +146,17 @@ class Supervisor:
     def _look_after_silent(self, running: list[Job]) -> None:
         """A job is dead when its heartbeat stood still for `SILENT_AFTER` seconds of *our* waking time.
 
-        Wall clocks jump when a laptop sleeps, and then every worker looks silent for a moment.
+        Wall clocks jump when a laptop sleeps, and then every worker looks silent for a moment. Nor is it dead while the database
+        is locked or its disk full: nobody can say anything then.
         """
         now = time.monotonic()
         self._suspects = {job.id: self._suspects.get(job.id, (job.heartbeat, now)) for job in running}
         for job in running:
             heartbeat, since = self._suspects[job.id]
-            if heartbeat != job.heartbeat:
-                self._suspects[job.id] = (job.heartbeat, now)
-            elif now - since > SILENT_AFTER:
+            silent = now - since
+            if heartbeat != job.heartbeat or (silent > SILENT_AFTER / 2 and not self._store.can_be_written(job.id)):
+                self._suspects[job.id] = (job.heartbeat, time.monotonic())
+            elif silent > SILENT_AFTER:
                 self._bury(job, None)
 
     def _bury(self, job: Job, code: int | None) -> None:

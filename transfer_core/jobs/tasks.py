@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_core.errors import NotFound
-from transfer_core.events import Event, Exported, Imported, Progressed, Stopped
+from transfer_core.events import Epoch, Event, Exported, Imported, Progressed, Stopped
 from transfer_core.jobs.history import write_history
 from transfer_core.jobs.result import Result
 from transfer_core.paths import Home
@@ -199,10 +199,12 @@ def train(job: Job, store: Store) -> Work:
     name = averages.named(store, job)
     out = store.home.run(job.id)
     result = Result()
-    result.recall(event for _, event in store.events(job.id))
+    before = [event for _, event in store.events(job.id)]
+    result.recall(before)
+    told = max((event.epoch for event in before if isinstance(event, Epoch)), default=0)
     made = averages.make(job, store) if job.is_average else fit(
         recipe, manifest, store.home, out, device=job.device, resume=(out / "last.pt").is_file(),
-        cache=job.payload.get("cache", True), compiled=job.payload.get("compiled", False))
+        cache=job.payload.get("cache", True), compiled=job.payload.get("compiled", False), told=told)
     try:
         yield from result.of(made)
         write_history(store, job)

@@ -15,13 +15,11 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from transfer_core.jobs.run import run_job
+from transfer_core.jobs.run import PATIENCE, insist, run_job
 from transfer_core.store import Store
 
 NICE = 10
 """With a trainer at nice 10 a slider's slowest 5 % answer in 0.25 s instead of 0.40 s; the training hardly notices."""
-PATIENCE = 600.0
-"""Seconds a database server may be away: an hour's training is not given up for a restart."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,9 +53,12 @@ def serve(interrupted: threading.Event) -> int:
 def work(job_id: str, interrupted: threading.Event, ready: Callable[[], object] | None = None) -> int:
     """Claim the job and run it. 0: it was ours, however it ended; 3: it was not free, or went on elsewhere."""
     store = Store(patience=PATIENCE)
-    if not store.claim(job_id, os.getpid()):
+    if not insist(lambda: store.claim(job_id, os.getpid())):
         return 3
-    log = (store.home.job(job_id) / "log.txt").open("a", encoding="utf-8", buffering=1)
+    try:
+        log = (store.home.job(job_id) / "log.txt").open("a", encoding="utf-8", buffering=1)
+    except OSError:  # a full disk; the job itself will say so
+        log = open(os.devnull, "a", encoding="utf-8")  # noqa: PTH123, SIM115
     # The descriptors themselves, so that what C libraries print lands there too.
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 
 from transfer_core import sentences
 from transfer_core.datasets.manifest import SPLITS
+from transfer_core.events import Finished
 from transfer_core.numbers import short
 from transfer_core.paths import studio_version
+from transfer_core.progress import verdict
 from transfer_core.reporting.facts import Facts
 from transfer_core.reporting.markup import Html, Voice, items, label, pairs, paragraph, plain, table
 
@@ -26,6 +28,8 @@ def head(facts: Facts, voice: Voice) -> str:
         notes.append(voice.say("evaluate.only_validation"))
     if facts.job.state == "stopped" and facts.progress.epochs and not facts.job.payload.get("project"):
         notes.append(voice.say("report.stopped"))
+    if isinstance(facts.progress.ended, Finished) and facts.progress.ended.out_of_time:
+        notes.append(voice.told(verdict(facts.progress)))
     if averaged := sentences.averaged(facts.job.payload, facts.job.result):
         notes.append(voice.told(averaged))
     notes += map(voice.told, sentences.cautions(facts.report))

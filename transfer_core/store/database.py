@@ -12,11 +12,13 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from transfer_core.errors import Unavailable, says_disk_full
 from transfer_core.paths import Home
 from transfer_core.store.connecting import Away, away, lock, open_engine, parse
 from transfer_core.store.demos import Demos
 from transfer_core.store.jobs import Jobs
 from transfer_core.store.migrations import migrate
+from transfer_core.store.schema import jobs
 from transfer_core.store.versions import Datasets
 
 T = TypeVar("T")
@@ -50,8 +52,24 @@ class Store(Datasets, Jobs, Demos):
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with self._lock, self._connect() as connection, connection.begin():
+        with self._lock, _in_words(self.home), self._connect() as connection, connection.begin():
             yield connection
+
+    def wait_longer(self, seconds: float) -> None:
+        """Wait so long for another program that writes, instead of half a minute. A worker has nothing better to do."""
+        if not self._shared:
+            with self._read() as connection:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={int(1000 * seconds)}")
+
+    def can_be_written(self, job_id: str) -> bool:
+        """Whether others could have written lately. A job is not silent while nobody can say anything."""
+        began = time.monotonic()
+        try:
+            with self._write() as connection:
+                connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(heartbeat=jobs.c.heartbeat))
+        except Unavailable:
+            return False
+        return time.monotonic() - began < 1
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
@@ -98,3 +116,15 @@ class Store(Datasets, Jobs, Demos):
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+@contextmanager
+def _in_words(home: Home) -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        if says_disk_full(error):
+            raise Unavailable("disk_full", folder=str(home.root)) from error
+        if "locked" in str(error.orig):
+            raise Unavailable("database_busy", file=str(home.database)) from error
+        raise

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from transfer_core.errors import BadRecipe
+from transfer_core.events import Epoch, from_json, to_json
 from transfer_core.paths import replacing, write_json
 from transfer_core.recipe import Recipe
 
 LAST, BEST, SOURCE_HEAD = "last.pt", "model.safetensors", "source_head.safetensors"
+EPOCHS = "epochs.jsonl"
+"""What each whole epoch reported, a line each."""
 
 
 @dataclass
@@ -37,6 +41,11 @@ class State:
     improved: int = 0
     """The last epoch that was the best, or had the lowest loss."""
     seconds: float = 0.0
+    begun: float = 0.0
+    """Of those, before the first step."""
+    looking: float = 0.0
+    """Of the last look at the validation images."""
+    out_of_time: bool = False
 
 
 def write_description(out: Path, recipe: Recipe, classes: list[str], info: Mapping[str, Any]) -> None:
@@ -80,8 +89,38 @@ def save_last(out: Path, model: nn.Module, optimizer: Optimizer, scaler: GradSca
                "source_heads": [head.state_dict() for head in source_heads]}
     if torch.cuda.is_available():
         content["cuda_random"] = torch.cuda.get_rng_state_all()
-    with replacing(out / LAST) as part:
-        torch.save(content, part)
+    with replacing(out / LAST) as part, part.open("wb") as file:  # of a path, torch does not tell that the disk is full
+        torch.save(content, file)
+
+
+def note_epoch(out: Path, epoch: Epoch) -> None:
+    """Write down what an epoch reports, before the checkpoint that makes it a whole one. A process that is killed after that has
+    trained it and told nobody: reports are stored a moment later (`jobs.run.FLUSH`)."""
+    with (out / EPOCHS).open("ab") as file:
+        file.write(to_json(epoch).encode() + b"\n")
+
+
+def noted_epochs(out: Path, after: int, until: int) -> Iterator[Epoch]:
+    """The whole epochs from `after` + 1 to `until`. What follows those was cut off in the middle and is forgotten here."""
+    file = out / EPOCHS
+    whole, lines = [], file.read_bytes().splitlines() if file.is_file() else []
+    for line in lines:
+        try:
+            event = from_json(line)
+        except ValidationError:
+            continue
+        if isinstance(event, Epoch) and len(whole) < event.epoch <= until:
+            whole.append((event, line))
+    if len(whole) < len(lines):
+        with replacing(file) as part:
+            part.write_bytes(b"".join(line + b"\n" for _, line in whole))
+    yield from (event for event, _ in whole if event.epoch > after)
+
+
+def sweep_up(out: Path) -> None:
+    """Remove what a killed process had half written: a checkpoint can be as large as the model, three times."""
+    for part in out.glob(".*.part"):
+        part.unlink(missing_ok=True)
 
 
 def load_last(out: Path, model: nn.Module, optimizer: Optimizer, scaler: GradScaler,

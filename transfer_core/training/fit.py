@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from transfer_core.events import Event, Note
 from transfer_core.paths import Home, studio_version
 from transfer_core.recipe import Recipe
 from transfer_core.training import checkpoint, starts, weights
+from transfer_core.training.budget import Budget
 from transfer_core.training.checkpoint import State
 from transfer_core.training.freezing import Ladder, trainable_parameters
 from transfer_core.training.loop import TrainStep, epochs, train_step
@@ -27,18 +29,23 @@ from transfer_core.training.tuning import LowRank
 
 
 def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, device: str = "auto", resume: bool = False,
-        cache: bool = True, compiled: bool = False, step: TrainStep | None = None) -> Iterator[Event]:
+        cache: bool = True, compiled: bool = False, step: TrainStep | None = None,
+        told: int | None = None, clock: Callable[[], float] = time.monotonic) -> Iterator[Event]:
     """Train `recipe` on the train split of `manifest`, looking at the validation split after every epoch.
 
     Writes into `out`: `recipe.json`, `classes.json`, `info.json`, `model.safetensors` (the epoch that named most validation
-    images right; of equals, the one with the lower loss) and `last.pt` (to resume; the result is the same as without the
-    interruption). All are usable whenever the generator is closed, once an epoch is finished. What frozen layers say of the
-    images is computed once and kept in the home (see `prefix`), or else the photos' pixels (see `pixels`), unless `cache` is
-    off. With `compiled` what is left runs as one compiled program where that is possible (see `compiling`). `step` replaces one
-    optimiser step (tests inject failures).
+    images right; of equals, the one with the lower loss), `epochs.jsonl` (what each reported) and `last.pt` (to resume; the
+    result is the same as without the interruption). All are usable whenever the generator is closed, once an epoch is finished.
+    What frozen layers say of the images is computed once and kept in the home (see `prefix`), or else the photos' pixels (see
+    `pixels`), unless `cache` is off. With `compiled` what is left runs as one compiled program where that is possible (see
+    `compiling`). `step` replaces one optimiser step (tests inject failures). `told` is the last epoch that whoever resumes has
+    heard of: later ones that were trained before the interruption are reported again; without it none is. `clock` says the
+    seconds by which `Recipe.minutes` are counted.
     Raises `BadRecipe`, `NotFound`, `BadWeights`, `BadImage`, `Unavailable`, `TrainingFailed`.
     """
-    began, where, out = time.monotonic(), choose_device(device), Path(out)
+    where, out = choose_device(device), Path(out)
+    budget = Budget(None if recipe.minutes is None else 60 * recipe.minutes, clock, since=clock())
+    checkpoint.sweep_up(out)
     if resume:
         checkpoint.check_same_recipe(out, recipe)
     classes = manifest.classes
@@ -53,19 +60,24 @@ def fit(recipe: Recipe, manifest: Manifest, home: Home, out: Path | str, *, devi
     if not resume:
         (out / CHOICE).unlink(missing_ok=True)
     training, notes = yield from prepare(recipe, manifest, home, built, where, step or train_step, out if cache else None,
-                                         compiled)
+                                         compiled, budget)
     torch.manual_seed(recipe.seed)  # what was stored or tried above must not change what dropout draws
     state = State(batch_size=recipe.batch_size)
     if resume and (out / checkpoint.LAST).is_file():
         state = training.load(out)
+        yield from checkpoint.noted_epochs(out, state.epoch if told is None else told, state.epoch)
     else:
         made = describe(built, training.ladder, training.factors) | {"versions": versions()}
         checkpoint.write_description(out, recipe, classes, made)
-        (out / checkpoint.BEST).unlink(missing_ok=True)
+        for old in (checkpoint.BEST, checkpoint.EPOCHS):
+            (out / old).unlink(missing_ok=True)
         training.save(out, state)
     yield from (Note(message=note, level="warning" if note.key == "fit.no_validation" else "info")
                 for note in [*built.notes, *notes])
-    state = replace(state, seconds=state.seconds + time.monotonic() - began)
+    state = replace(state, seconds=state.seconds + budget.spent)
+    state = state if state.step else replace(state, begun=state.seconds)
+    if 0 < state.epoch < recipe.epochs and state.seconds + state.looking >= (budget.seconds or math.inf):
+        state = replace(state, out_of_time=True)
     yield from epochs(training, out, state)
 
 

@@ -6,7 +6,7 @@ import gc
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from transfer_core.events import Epoch, Event, Finished, Kept, Note, Started, St
 from transfer_core.metrics import packed
 from transfer_core.recipe import Recipe
 from transfer_core.training import checkpoint
+from transfer_core.training.budget import Budget
 from transfer_core.training.checkpoint import State
 from transfer_core.training.freezing import Ladder, trainable_parameters
 from transfer_core.training.meter import Meter
@@ -55,6 +56,7 @@ class Training:
     images: dict[str, int]
     """Split → number of images."""
     step: TrainStep
+    budget: Budget = field(default_factory=lambda: Budget(None, time.monotonic))
     factors: LowRank | None = None
     """What changes instead of the weights themselves (tuning "lora")."""
 
@@ -92,10 +94,11 @@ _FEW = 8
 
 
 def epochs(training: Training, out: Path, state: State) -> Iterator[Event]:
-    """Train from `state` to the end, or until neither the validation accuracy nor the loss was better for `patience` epochs."""
+    """Train from `state` to the end, or until neither the validation accuracy nor the loss was better for `patience` epochs, or
+    the time is over; one step and one look at the validation images are made in any case."""
     recipe, stopped_early = training.recipe, False
     announced = False
-    while state.epoch < recipe.epochs:
+    while state.epoch < recipe.epochs and not state.out_of_time:
         if recipe.patience and state.improved and state.epoch - state.improved >= recipe.patience:
             stopped_early = True
             break
@@ -114,7 +117,8 @@ def epochs(training: Training, out: Path, state: State) -> Iterator[Event]:
             announced = False
             text = message("fit.batch_halved", device=str(training.device), batch=state.batch_size)
             yield Note(level="warning", message=text)
-    yield Finished(best_epoch=state.best_epoch, seconds=state.seconds, stopped_early=stopped_early)
+    yield Finished(best_epoch=state.best_epoch, seconds=state.seconds, stopped_early=stopped_early,
+                   out_of_time=state.out_of_time)
 
 
 def _started(training: Training, state: State) -> Started:
@@ -124,7 +128,7 @@ def _started(training: Training, state: State) -> Started:
         trainable_parameters=trainable_parameters(training.model, training.factors),
         total_parameters=sum(p.numel() for p in training.model.parameters()), device=str(training.device),
         precision=training.precision.name, batch_size=state.batch_size,
-        groups=[(group.name, position) for group, position in training.ladder.rungs])
+        groups=[(group.name, position) for group, position in training.ladder.rungs], minutes=training.recipe.minutes)
 
 
 def _order(training: Training, batch_size: int, epoch: int) -> list[list[int]]:
@@ -179,16 +183,20 @@ def train_step(training: Training, images: Tensor, labels: Tensor) -> Parts:
 
 def _epoch(training: Training, out: Path, state: State) -> Generator[Event, None, State]:
     """Train one epoch, validate, save. Nothing on disk changes before both are done."""
-    began, number, recipe = time.monotonic(), state.epoch + 1, training.recipe
+    number, recipe, budget = state.epoch + 1, training.recipe, training.budget
+    began = budget.since = budget.clock()
+    budget.before, budget.begun, budget.looking = state.seconds, state.begun, state.looking
     source = training.objective.source
     if source:
         source.begin(number, state.batch_size)
     try:
-        train, step = yield from _train_epoch(training, state)
+        train, step, whole = yield from _train_epoch(training, state)
     finally:
         if source:
             source.end()
+    looked = budget.clock()
     validation, kept = _validate(training, state.batch_size)
+    budget.looking = budget.clock() - looked
     validated, validation = validation is not None, validation or train
     losses = validation.losses
     if not math.isfinite(losses.total):
@@ -201,43 +209,52 @@ def _epoch(training: Training, out: Path, state: State) -> Generator[Event, None
     # the loss of the new classes only, or a strong λ would always take the epoch that has learned least.
     accuracy = validation.accuracy if validated else 0.0
     best = (accuracy, -losses.target) > (state.best_accuracy, -state.best_loss)
-    seconds = time.monotonic() - began
+    seconds = budget.clock() - began
     improved = number if best or answered < state.lowest else state.improved
     state = replace(state, epoch=number, step=step, seconds=state.seconds + seconds, lowest=min(answered, state.lowest),
-                    improved=improved)
+                    improved=improved, looking=budget.looking,
+                    out_of_time=not whole or (number < recipe.epochs and budget.over))
     if best:
         state = replace(state, best_accuracy=accuracy, best_loss=losses.target, best_epoch=number)
         checkpoint.save_best(out, training.model, training.objective.source_heads)
+    told = Epoch(epoch=number, step=step, train=train.losses, train_accuracy=train.accuracy, validation=losses,
+                 validation_accuracy=validation.accuracy, confusion=validation.confusion.tolist(), best=best,
+                 right=packed(validation.right) if validated else None,
+                 seconds=seconds, seconds_left=0.0 if state.out_of_time else budget.left(seconds * (recipe.epochs - number)),
+                 kept=kept, whole=whole)
+    checkpoint.note_epoch(out, told)
     training.save(out, state)
-    yield Epoch(epoch=number, step=step, train=train.losses, train_accuracy=train.accuracy, validation=losses,
-                validation_accuracy=validation.accuracy, confusion=validation.confusion.tolist(), best=best,
-                right=packed(validation.right) if validated else None,
-                seconds=seconds, seconds_left=seconds * (recipe.epochs - number), kept=kept)
+    yield told
     return state
 
 
-def _train_epoch(training: Training, state: State) -> Generator[Event, None, tuple[Sums, int]]:
-    recipe, number, step = training.recipe, state.epoch + 1, state.step
+def _train_epoch(training: Training, state: State) -> Generator[Event, None, tuple[Sums, int, bool]]:
+    """Returns what was summed up, the number of steps so far, and whether all images were gone through."""
+    recipe, number, step, budget = training.recipe, state.epoch + 1, state.step, training.budget
     order = _order(training, state.batch_size, number)
     whole, recent = (Sums(len(training.classes), training.device) for _ in range(2))
     reported = time.monotonic()
     training.model.train()
     for index, (images, labels) in enumerate(_on_device(training, training.train, order, number)):
-        factor = schedule(recipe, (state.epoch + (index + 0.5) / len(order)) / recipe.epochs)
+        factor = schedule(recipe, max((state.epoch + (index + 0.5) / len(order)) / recipe.epochs, budget.share))
         set_learning_rate(training.optimizer, factor)
         parts = training.step(training, images, labels)
         step += 1
         for sums in (whole, recent):
             sums.add(parts, labels)
-        now = time.monotonic()
-        if now - reported >= REPORT_EVERY or index == len(order) - 1:
+        if not state.epoch:  # nobody has looked yet: as long as so many images took to learn from
+            budget.looking = (budget.spent - state.seconds) / whole.count * len(training.validation.labels)
+        last, now = index == len(order) - 1 or budget.over, time.monotonic()
+        if now - reported >= REPORT_EVERY or last:
             losses = recent.losses
             if not math.isfinite(losses.total):
                 raise TrainingFailed("not_finite", epoch=number, learning_rate=recipe.learning_rate)
             yield Step(step=step, epoch=number, losses=losses, learning_rate=recipe.learning_rate * factor,
                        images_per_second=recent.count / max(1e-9, now - reported))
             reported, recent = time.monotonic(), Sums(len(training.classes), training.device)
-    return whole, step
+        if last:
+            break
+    return whole, step, index == len(order) - 1
 
 
 @torch.no_grad()

@@ -69,7 +69,8 @@ def keep_pixels(splits: Sequence[ImageInputs], epochs: int, home: Home) -> Gener
     try:
         for plan in wanted:
             yield from fill(plan.entry, plan.inputs.digests, plan.prepare, _AsItIs(), counted)
-    except OSError:  # the disk is full
+    except OSError:  # the disk is full; the checkpoints need that room now
+        shelf.forget((plan.entry, plan.inputs.digests) for plan in wanted)
         return list(splits)
     return [plan.inputs_with_rows() if plan else inputs for plan, inputs in zip(plans, splits, strict=True)]
 

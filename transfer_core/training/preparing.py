@@ -13,6 +13,7 @@ from transfer_core.errors import BadRecipe, NotFound
 from transfer_core.events import Event
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
+from transfer_core.training.budget import Budget
 from transfer_core.training.compiling import Images, Network, compile_network
 from transfer_core.training.folding import fold
 from transfer_core.training.freezing import Ladder, climb, freeze, has_statistics
@@ -30,10 +31,10 @@ from transfer_core.words import Message, message
 
 
 def prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, device: torch.device, step: TrainStep,
-            out: Path | None, compiled: bool) -> Generator[Event, None, tuple[Training, list[Message]]]:
+            out: Path | None, compiled: bool, budget: Budget) -> Generator[Event, None, tuple[Training, list[Message]]]:
     """Progress; returns a training before its first step, and notes on what a person should know.
 
-    `out` is where the choice of a cut is kept; None goes the plain way.
+    `out` is where the choice of a cut is kept; None goes the plain way. What is stored beforehand takes its time of `budget`.
     """
     splits = _splits(manifest, home, built, recipe)
     train, validation = splits
@@ -54,7 +55,8 @@ def prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, device
     meter = Meter(built, ladder, len(validation.labels), recipe.seed)
     freeze(built.model, ladder)
     precision = make_precision(recipe, device)
-    network, inputs = yield from _shorter(recipe, built, ladder, objective, splits, home, out, precision, device)
+    network, inputs = yield from _shorter(recipe, built, ladder, objective, splits, home, out, precision, device,
+                                         budget)
     if joint:
         joint.draw_from(*inputs[2:], device)
     notes, faster = _notes(recipe, manifest, ladder), network
@@ -69,7 +71,7 @@ def prepare(recipe: Recipe, manifest: Manifest, home: Home, built: Built, device
     optimizer = make_optimizer(recipe, built.model, ladder, objective.source_heads, joint is not None and joint.new, factors)
     images = {split: len(manifest.of(split)) for split in SPLITS}
     training = Training(recipe, built.model, network, faster, ladder, objective, meter, optimizer, precision, device, *inputs[:2],
-                        manifest.classes, images, step, factors)
+                        manifest.classes, images, step, budget, factors)
     training.begin_meter()
     return training, notes
 
@@ -109,12 +111,12 @@ def _notes(recipe: Recipe, manifest: Manifest, ladder: Ladder) -> list[Message]:
 
 
 def _shorter(recipe: Recipe, built: Built, ladder: Ladder, objective: Objective, splits: Sequence[ImageInputs], home: Home,
-             out: Path | None, precision: Precision, device: torch.device,
+             out: Path | None, precision: Precision, device: torch.device, budget: Budget,
              ) -> Generator[Event, None, tuple[Network, Sequence[Inputs]]]:
     """What is run and on what: the suffix and rows of the store, the model and rows of pixels, or the model and photos."""
     short = None
     if out:
-        short = yield from _within_memory(shorten(recipe, built, ladder, splits, home, out, precision, device))
+        short = yield from _within_memory(shorten(recipe, built, ladder, splits, home, out, precision, device, budget.hopeless))
     if short:
         inputs, source = short.inputs, objective.source
         if source and source.teacher is not None:

@@ -29,7 +29,7 @@ from transfer_core.datasets.manifest import SPLITS, Image, Manifest
 from transfer_core.errors import BadArchive, BadImage, BadInput, StudioError
 from transfer_core.events import Evaluated, Event, Note, Progressed
 from transfer_core.images import Preprocessing
-from transfer_core.paths import Home, write_json
+from transfer_core.paths import Home, replacing, write_json
 from transfer_core.recipe import Recipe
 from transfer_core.training import checkpoint
 from transfer_core.training.fit import describe
@@ -157,7 +157,8 @@ def restore_model(project: Project, recipe: Recipe, home: Home, out: Path) -> No
 
     Raises `BadInput`: `project_damaged project_other_model`.
     """
-    (out / checkpoint.BEST).write_bytes(project.read(checkpoint.BEST, LARGEST_MODEL))
+    with replacing(out / checkpoint.BEST) as part:
+        part.write_bytes(project.read(checkpoint.BEST, LARGEST_MODEL))
     # The shape hangs on these settings; where the weights came from does not matter any more.
     plain = recipe.but(weights="scratch", start_from=None, weights_file=None, source_loss=None, source_dataset=None)
     built = build(plain, len(project.classes), home)

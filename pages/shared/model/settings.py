@@ -21,7 +21,9 @@ OWN_SIZE = 0
 """The choice "as the model was trained", which a recipe says with None and a select box would take for nothing chosen."""
 AS_SUITS = -1
 """The choice of None for the stored variations."""
-_UNSET = {"image_size": OWN_SIZE, "stored_views": AS_SUITS}
+NO_LIMIT = 0
+"""The choice of None for the minutes."""
+_UNSET = {"image_size": OWN_SIZE, "stored_views": AS_SUITS, "minutes": NO_LIMIT}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ CONTROLS = (
     Control("stored_views", "expert", steps=(AS_SUITS, 0, 1, 2, 4, 8, 16)),
     Control("class_balance", "guided"),
     Control("patience", "guided", integer=(0, 1000)),
+    Control("minutes", "guided", steps=(NO_LIMIT, 1, 2, 5, 10, 20, 30, 60, 120, 240, 480)),
     Control("optimizer", "expert"),
     Control("schedule", "expert"),
     Control("warmup", "expert", steps=(0.0, 0.05, 0.1, 0.2, 0.3, 0.5)),

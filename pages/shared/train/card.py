@@ -14,6 +14,7 @@ from transfer_core.catalog import ModelInfo, model, weights_at
 from transfer_core.errors import NotFound
 from transfer_core.jobs.apart import PARTS
 from transfer_core.jobs.beside import FOLDS
+from transfer_core.numbers import counted
 from transfer_core.recipe import Recipe
 from transfer_core.speeds import speeds
 from transfer_core.store import Dataset, Job
@@ -85,6 +86,8 @@ def describe(recipe: Recipe, dataset: Dataset | None, receipt: Job | None = None
         _line("function", _objective(recipe))
         _line("casino", t("train.card_how", epochs=recipe.epochs, batch=recipe.batch_size, rate=decimal(recipe.learning_rate),
                           seed=recipe.seed))
+        if recipe.minutes:
+            _line("timer", t("train.card_minutes", count=counted(recipe.minutes)))
     if info is not None and receipt is None:
         with right:
             _price(recipe, info, split["train"], len(summary["classes"]))

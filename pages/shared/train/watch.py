@@ -15,12 +15,14 @@ from pages.shared.train.again import again
 from pages.shared.train.follow import follow
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed, Finished
+from transfer_core.jobs import waiting
 from transfer_core.jobs.beside import brought
 from transfer_core.jobs.run import resumable
 from transfer_core.progress import Progress, validated, verdict
 from transfer_core.recipe import Recipe
 from transfer_core.store import Dataset, Job
 from transfer_core.store.jobs import SILENT_AFTER
+from transfer_core.words import message
 
 _ICONS = {"queued": ":material/hourglass_empty:", "running": ":material/model_training:", "finished": ":material/check_circle:",
           "stopped": ":material/stop_circle:", "failed": ":material/error:"}
@@ -78,8 +80,7 @@ def _status(run_id: str, was_live: bool) -> None:
 
 def _sentence(run: Job, progress: Progress) -> str:
     if run.state == "queued":
-        ahead = backend.store().ahead(run)
-        return t("train.queued", count=ahead) if ahead else t("train.starting")
+        return _waits(run)
     if run.is_average:
         return _sentence_of_average(run, progress)
     if run.state == "running" and not progress.started:
@@ -89,6 +90,24 @@ def _sentence(run: Job, progress: Progress) -> str:
     if run.state == "stopped" and run.result and progress.best and validated(progress):
         return t("train.kept", epoch=progress.best.epoch, percent=f"{100 * progress.best.validation_accuracy:.0f}")
     return told(verdict(progress))
+
+
+def _waits(run: Job) -> str:
+    """Its place in the queue, and when it is likely to start."""
+    place = waiting.place(backend.store(), run)
+    if place is None or not place.ahead:
+        return t("train.starting")
+    return f"{t('train.queued', count=place.ahead)} {_starts(place.starts_in)}"
+
+
+def _starts(seconds: float | None) -> str:
+    if seconds is None:
+        return t("train.starts_unknown")
+    if seconds < 45:
+        return t("train.starts_soon")
+    if seconds < 90 * 60:
+        return t("train.starts_in", count=max(1, round(seconds / 60)))
+    return t("train.starts_in_hours", hours=digits(seconds / 3600))
 
 
 def _sentence_of_average(run: Job, progress: Progress) -> str:
@@ -131,9 +150,11 @@ def _numbers(run: Job, progress: Progress) -> None:
     quiet = {"delta_color": "off", "delta_arrow": "off"}
     with st.container(horizontal=True, key="run-numbers"):
         epoch = progress.epochs[-1].epoch if progress.epochs else 0
-        early = isinstance(ended, Finished) and ended.stopped_early
-        st.metric(t("train.epoch"), f"{epoch} / {started.epochs}", delta=t("train.early") if early else None, **quiet,
-                  help=t("train.early_help") if early else None)
+        why = ""
+        if isinstance(ended, Finished):
+            why = "time_over" if ended.out_of_time else "early" if ended.stopped_early else ""
+        st.metric(t("train.epoch"), f"{epoch} / {started.epochs}", delta=t(f"train.{why}") if why else None, **quiet,
+                  help=t(f"train.{why}_help") if why else None)
         what = t("train.best_help", n=validation) if validated(progress) else t("train.best_help_training")
         st.metric(t("train.best"), f"{100 * best.validation_accuracy:.0f} %" if best else "–",
                   help=what, delta=t("train.at_epoch", epoch=best.epoch) if best else None, **quiet)
@@ -170,7 +191,9 @@ def _actions(run: Job, progress: Progress) -> None:
 
 def _failure(run: Job, progress: Progress) -> None:
     ended = progress.ended
-    if run.state == "failed" and isinstance(ended, Failed):
+    if run.state == "failed":
+        if not isinstance(ended, Failed):  # who was to say why died, too
+            ended = Failed(message=message("errors.worker_died.text"), hint=message("errors.worker_died.hint"))
         hint = plain(told(ended.hint)) if ended.hint else ""
         st.error(f"{plain(told(ended.message))}\n\n{hint}", icon=":material/error:")
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from transfer_core.errors import NotFound, StudioError, TrainingFailed, Unavailable
+from transfer_core.errors import NotFound, StudioError, TrainingFailed, Unavailable, says_disk_full
 from transfer_core.events import Event, Exported, Note, Progressed
 from transfer_core.paths import Home, file_name, studio_version, write_json
 from transfer_core.training.export.facts import sha256_of
@@ -101,6 +101,8 @@ def _made(choice: Any, run: Run) -> Path:
     except StudioError:
         raise
     except Exception as error:  # translating a model meets every kind of error of three libraries
+        if says_disk_full(error):
+            raise
         raise TrainingFailed("export_failed", format=choice.name, detail=str(error).strip().split("\n")[0][:200]) from error
 
 

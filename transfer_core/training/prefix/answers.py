@@ -58,7 +58,8 @@ class StoredAnswers:
             return None
         try:
             yield from fill(entry, images, inputs.plain, engine, Counted(len(images)))
-        except OSError:
+        except OSError:  # the disk is full; the predictions need that room now
+            shelf.remove(spec.key)
             return None
         rows = entry.rows(images)
         if not agrees(self.model, parts, torch.from_numpy(trial), rows, "float32", self.device):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from transfer_core.activations import Entry, Rows, Shelf, Spec, make_room
-from transfer_core.events import Cached, Event, Note
+from transfer_core.events import Cached, Event, Note, Progressed
 from transfer_core.images import Preprocessing
 from transfer_core.paths import Home, write_json
 from transfer_core.recipe import Recipe
@@ -66,11 +67,13 @@ class _Job:
 
 
 def shorten(recipe: Recipe, built: Built, ladder: Ladder, splits: Sequence[ImageInputs], home: Home, out: Path,
-            precision: Precision, device: torch.device) -> Generator[Event, None, Short | None]:
+            precision: Precision, device: torch.device, hopeless: Callable[[Progressed], bool] = lambda _event: False,
+            ) -> Generator[Event, None, Short | None]:
     """Progress, then what to train on; None, after a note that says why, when the plain way has to be gone.
 
     The first of `splits` is the one to train on; those that are varied get stored views, others are kept as they are evaluated.
-    Call it with the ladder applied and the model on its device. The run's choice is kept in `out`.
+    Call it with the ladder applied and the model on its device. The run's choice is kept in `out`. Storing is given up when
+    `hopeless` says so of how far it is.
     """
     if not ladder.at("freeze"):
         return None
@@ -106,9 +109,14 @@ def shorten(recipe: Recipe, built: Built, ladder: Ladder, splits: Sequence[Image
             return (yield from _no(out, "no_room"))
         hit = not any(job.entry.missing(job.inputs.digests) for job in jobs)
         try:
-            yield from _fill(jobs, attempt)
+            with closing(_fill(jobs, attempt)) as filling:
+                for event in filling:
+                    yield event
+                    if hopeless(event):
+                        return (yield from _no(out, "no_time"))
         except OSError as error:
             log.warning("the activations could not be stored: %r", error)
+            shelf.forget((job.entry, job.inputs.digests) for job in jobs)  # the checkpoints need that room now
             return (yield from _no(out, "disk_full"))
         rows = [job.entry.rows(job.inputs.digests) for job in jobs]
         seen = np.stack([jobs[0].prepare(place) for place in range(min(CHECKED, len(rows[0])))])
@@ -158,7 +166,7 @@ def _room(shelf: Shelf, jobs: list[_Job]) -> bool:
     return not wanted or make_room(shelf, wanted, frozenset(job.entry.spec.key for job in jobs))
 
 
-def _fill(jobs: list[_Job], engine: Engine) -> Iterator[Event]:
+def _fill(jobs: list[_Job], engine: Engine) -> Generator[Progressed, None, None]:
     counted = Counted(sum(len(job.inputs.images) for job in jobs))
     for job in jobs:
         yield from fill(job.entry, job.inputs.digests, job.prepare, engine, counted)
