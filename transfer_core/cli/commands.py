@@ -8,6 +8,7 @@ from transfer_core.cli import (
     check,
     crossvalidate,
     data,
+    environment,
     evaluation,
     explaining,
     guess,
@@ -22,5 +23,5 @@ from transfer_core.cli import (
 )
 from transfer_core.cli.command import app
 
-__all__ = ["app", "averages", "cache", "check", "crossvalidate", "data", "evaluation", "explaining", "guess", "learning_curve",
-           "publishing", "report", "results", "runs", "serve", "similar", "sweep"]
+__all__ = ["app", "averages", "cache", "check", "crossvalidate", "data", "environment", "evaluation", "explaining", "guess",
+           "learning_curve", "publishing", "report", "results", "runs", "serve", "similar", "sweep"]

@@ -7,10 +7,10 @@ import logging
 import os
 import threading
 import time
-import traceback
 from collections.abc import Callable, Generator
 from typing import Any, Literal
 
+from transfer_core import logs
 from transfer_core.errors import StudioError, Unavailable
 from transfer_core.events import Event, Failed, Stopped
 from transfer_core.jobs.apart import PARTS
@@ -75,7 +75,8 @@ def _consume(store: Store, job: Job, reporter: Reporter, interrupted: threading.
         reporter.add(Stopped(kept=False))
         return "stopped", {}  # {} and not None: a result of an earlier part of the run is gone too
     except Exception as error:  # noqa: BLE001 — whatever it is, a person is told and the worker ends in order
-        _note_down(store, job)
+        # People are told where it is, not what it says.
+        logs.note_down(store.home.job(job.id) / "log.txt", error, **logs.ids(job))
         reporter.add(failure(error, store, job))
         return "failed", None
     except BaseException:
@@ -86,12 +87,6 @@ def _consume(store: Store, job: Job, reporter: Reporter, interrupted: threading.
     finally:
         if work is not None:
             work.close()
-
-
-def _note_down(store: Store, job: Job) -> None:
-    """The traceback, into the job's log: people are told where it is, not what it says."""
-    with (store.home.job(job.id) / "log.txt").open("a", encoding="utf-8") as file:
-        file.write(traceback.format_exc())
 
 
 def failure(error: Exception, store: Store, job: Job) -> Failed:

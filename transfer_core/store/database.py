@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +10,15 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from transfer_core.paths import Home
+from transfer_core.settings import settings
 from transfer_core.store.demos import Demos
 from transfer_core.store.jobs import Jobs
 from transfer_core.store.schema import migrate
 from transfer_core.store.versions import Datasets
+from transfer_core.store.watching import Watching
 
 
-class Store(Datasets, Jobs, Demos):
+class Store(Datasets, Jobs, Demos, Watching):
     """Datasets, versions, jobs, events and demos. SQLite (WAL) in the data home, or what `TRANSFER_STUDIO_DATABASE_URL` names.
 
     The connection stays open: opening one per event costs 18 ms, an open one 0.1 ms. Threads of one process share it
@@ -26,7 +27,7 @@ class Store(Datasets, Jobs, Demos):
 
     def __init__(self, home: Home | None = None, url: str | None = None) -> None:
         self.home = home or Home.default()
-        self.url = url = url or os.environ.get("TRANSFER_STUDIO_DATABASE_URL") or f"sqlite:///{self.home.database}"
+        self.url = url = url or settings().database_url or f"sqlite:///{self.home.database}"
         self._lock = threading.RLock()
         sqlite = url.startswith("sqlite")
         self._engine = sa.create_engine(
