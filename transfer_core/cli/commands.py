@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from transfer_core.cli import (
     averages,
+    backup,
     cache,
     check,
     crossvalidate,
@@ -23,5 +24,5 @@ from transfer_core.cli import (
 )
 from transfer_core.cli.command import app
 
-__all__ = ["app", "averages", "cache", "check", "crossvalidate", "data", "environment", "evaluation", "explaining", "guess",
-           "learning_curve", "publishing", "report", "results", "runs", "serve", "similar", "sweep"]
+__all__ = ["app", "averages", "backup", "cache", "check", "crossvalidate", "data", "environment", "evaluation", "explaining",
+           "guess", "learning_curve", "publishing", "report", "results", "runs", "serve", "similar", "sweep"]
