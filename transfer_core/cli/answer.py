@@ -18,6 +18,8 @@ class Answer:
 
     data: Mapping[str, Any]
     text: str
+    status: int = 0
+    """Of the process, once it is given."""
 
 
 class Output:

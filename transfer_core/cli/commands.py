@@ -9,6 +9,7 @@ from transfer_core.cli import (
     check,
     crossvalidate,
     data,
+    doctor,
     environment,
     evaluation,
     explaining,
@@ -24,5 +25,5 @@ from transfer_core.cli import (
 )
 from transfer_core.cli.command import app
 
-__all__ = ["app", "averages", "backup", "cache", "check", "crossvalidate", "data", "environment", "evaluation", "explaining",
-           "guess", "learning_curve", "publishing", "report", "results", "runs", "serve", "similar", "sweep"]
+__all__ = ["app", "averages", "backup", "cache", "check", "crossvalidate", "data", "doctor", "environment", "evaluation",
+           "explaining", "guess", "learning_curve", "publishing", "report", "results", "runs", "serve", "similar", "sweep"]
