@@ -73,6 +73,8 @@ class _Work(Collector):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._ended: dict[tuple[str, str], int] = {}
+        self._states: dict[str, int] = {}
+        self._counts: dict[tuple[str, str], int] = {}
 
     def collect(self) -> Iterator[Any]:
         counted = self._counted()
@@ -92,8 +94,13 @@ class _Work(Collector):
         yield GaugeMetricFamily("transfer_studio_demos", "Published demos", value=len(self._store.demos()))
 
     def _counted(self) -> Counts[tuple[str, str]]:
+        states = self._store.state_counts()
+        # What waits and runs changes its kinds without changing its number, and is few; what has ended only becomes more.
+        changed = {state for state, count in states.items() if state not in ENDED or count != self._states.get(state)}
+        kept = {key: count for key, count in self._counts.items() if key[1] in states.keys() - changed}
+        self._states, self._counts = states, kept | self._store.job_counts(*changed)
         counted: Counts[tuple[str, str]] = Counts()
-        for (kind, state), count in self._store.job_counts().items():
+        for (kind, state), count in self._counts.items():
             counted[kind if kind in TASKS else "other", state] += count
         return counted
 

@@ -39,9 +39,19 @@ class Watching:
         with self._read() as connection:
             return [Waiting(*row) for row in connection.execute(query)]
 
-    def job_counts(self) -> dict[tuple[str, str], int]:
-        """(kind, state) → jobs there ever were, deleted ones too, so that what has ended does not become less."""
-        query = sa.select(jobs.c.kind, jobs.c.state, sa.func.count()).group_by(jobs.c.kind, jobs.c.state)
+    def state_counts(self) -> dict[str, int]:
+        """State → jobs, deleted ones too. From an index: 1 ms for 10,000 jobs."""
+        query = sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state)
+        with self._read() as connection:
+            return {state: count for state, count in connection.execute(query)}
+
+    def job_counts(self, *states: str) -> dict[tuple[str, str], int]:
+        """(kind, state) → jobs there ever were, deleted ones too, so that what has ended does not become less.
+
+        It reads the rows of these states (100 ms for 10,000): ask for those that `state_counts` says have changed.
+        """
+        query = (sa.select(jobs.c.kind, jobs.c.state, sa.func.count()).where(jobs.c.state.in_(states))
+                 .group_by(jobs.c.kind, jobs.c.state))
         with self._read() as connection:
             return {(kind, state): count for kind, state, count in connection.execute(query)}
 
