@@ -5,7 +5,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from transfer_core import http
+from transfer_core import http, logs
+from transfer_core.settings import check_or_exit
 from transfer_core.store import Store
 
 HERE = Path(__file__).resolve().parent
@@ -14,6 +15,8 @@ if str(HERE) not in sys.path:
 
 from pages.shared import delivery, shell  # noqa: E402
 
+check_or_exit()
+logs.to_terminal("web")
 delivery.deliver_all()
 store = Store()
 # The entry script lies in pages/shared/: beside pages/, Streamlit would run a deep link's page without it.

@@ -21,43 +21,13 @@ from transfer_core.presets import PRESETS
 from transfer_core.recipe import Recipe
 from transfer_core.registry import Choice, Registry
 from transfer_core.regularizers import REGULARIZERS
+from transfer_core.settings import FIELDS, OTHERS, Settings, default_of, text_of
 from transfer_core.source_losses import SOURCE_LOSSES
 from transfer_core.words import has, say
 
 FILE = Path(__file__).with_name("reference.md")
 
-ENVIRONMENT = {
-    "TRANSFER_STUDIO_HOME": ("`./studio-data`", "The folder that holds everything you make. Copy it, and nothing is lost."),
-    "TRANSFER_STUDIO_LANGUAGE": ("the terminal's", "Language of the command line: `en` or `zh`. In the browser it is a button."),
-    "TRANSFER_STUDIO_DATABASE_URL": ("SQLite in the home", "Another place for the database: "
-                                     "`postgresql+psycopg://NAME:PASSWORD@HOST/DATABASE` (needs `pip install "
-                                     "\"psycopg[binary]\"`), or `sqlite:////PATH`. Photos and models stay in the home."),
-    "TRANSFER_STUDIO_MAX_UPLOAD": ("10000000000", "Most bytes one upload may hold."),
-    "TRANSFER_STUDIO_MAX_FILES": ("50000", "Most files one upload may hold."),
-    "TRANSFER_STUDIO_CACHE_BYTES": ("a quarter of the free disk, at most 20 GB",
-                                    "Most bytes for what frozen layers said of photos; what was used longest ago goes first."),
-    "TRANSFER_STUDIO_WARM": ("1", "0 keeps no idle worker ready: saves 0.5 GB, and a training starts ten seconds later."),
-    "TRANSFER_STUDIO_ALLOWED_HOSTS": ("this machine's own names", "Names in the address under which the studio answers, with "
-                                      "commas between them; `*` is any. Behind a proxy, the name people open."),
-    "TRANSFER_STUDIO_MODE": ("–", "`demos`: a studio for strangers, which shows published demos and nothing else."),
-    "TRANSFER_STUDIO_PUBLIC_URL": ("`http://127.0.0.1:8501`", "Where people reach the studio: the links to demos that commands "
-                                   "print begin with it."),
-    "TRANSFER_STUDIO_DEMO_PER_MINUTE": ("30", "Photos a visitor of a demo may ask about in a minute, by address."),
-    "TRANSFER_STUDIO_API_PER_MINUTE": ("300", "Photos a program may ask a demo about in a minute, by key."),
-    "TRANSFER_STUDIO_METRICS_KEY": ("–", "Opens `/metrics` to those who send it as a bearer token; without, to this machine "
-                                    "only."),
-    "TRANSFER_STUDIO_WEB_RUNTIME": ("fetched when first needed", "A folder that holds ONNX Runtime Web, for pages that run a "
-                                    "model in the browser: for machines without a network "
-                                    "(`python -m transfer_core.web_runtime FOLDER`)."),
-    "TRANSFER_STUDIO_FRAME_ANCESTORS": ("`'self'`", "Which sites may show the studio inside a frame (the CSP directive)."),
-    "HF_ENDPOINT": ("https://huggingface.co", "A mirror of the model hub, where the hub itself cannot be reached."),
-    "HF_TOKEN": ("–", "Your access token, for weights whose licence has to be accepted first."),
-    "HF_HOME": ("`~/.cache/huggingface`", "Where downloaded weights are kept (`HF_HUB_CACHE` names the folder itself)."),
-    "HF_HUB_OFFLINE": ("0", "1 never asks the hub; only packaged and already downloaded weights are used."),
-    "CUDA_VISIBLE_DEVICES": ("all", "Which graphics cards may be used; empty means none."),
-    "OMP_NUM_THREADS": ("by the cores", "Threads of a worker. Unset, as many as cores."),
-}
-"""Name → (default, what it does). A test compares the names with those the code reads."""
+ENVIRONMENT = (*FIELDS, *OTHERS)
 
 
 def reference() -> str:
@@ -85,7 +55,9 @@ def reference() -> str:
         "## HTTP routes", "Beside the pages. Writing needs the cookie `studio_token` repeated in the header `X-Studio-Token`.",
         "```\n" + routes() + "\n```",
         "## Environment variables",
-        table(("variable", "default", "what it does"), ((code(name), *facts) for name, facts in ENVIRONMENT.items())),
+        "Sizes may be written `10GB`. A value that cannot be, and a name there is none of, is refused at the start; "
+        "`transfer-studio settings` lists what holds now.",
+        table(("variable", "default", "what it does"), map(variable, ENVIRONMENT)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -178,6 +150,13 @@ def event(kind: type) -> tuple[Any, ...]:
 def routes() -> str:
     lines = (http.__doc__ or "").split("\n\n")[1].splitlines()
     return "\n".join(line.strip() for line in lines)
+
+
+def variable(name: str) -> tuple[str, ...]:
+    field = Settings.model_fields.get(FIELDS.get(name, ""))
+    unit = field.json_schema_extra["unit"] if field and field.default is not None else ""
+    said = [default_of(name, "en"), *([say(f"environment.unit_{unit}", "en")] if unit else [])]
+    return code(name), " ".join(said), text_of(name, "en")
 
 
 def code(value: Any) -> str:

@@ -14,13 +14,13 @@ settings.load_profile("studio")
 FETCHED = Path(__file__).resolve().parents[1] / ".venv" / "web"
 """Where `make test` puts it."""
 if FETCHED.is_dir():
-    os.environ.setdefault(runtime.FOLDER, str(FETCHED))
+    os.environ.setdefault("TRANSFER_STUDIO_WEB_RUNTIME", str(FETCHED))
 
 
 @pytest.fixture(scope="session")
 def web_runtime() -> Path:
     """The folder of ONNX Runtime Web; the tests that need it are skipped where it could not be fetched."""
-    folder = Path(os.environ.get(runtime.FOLDER, FETCHED))
+    folder = Path(os.environ.get("TRANSFER_STUDIO_WEB_RUNTIME", FETCHED))
     if not all((folder / name).is_file() for name in runtime.SHA256):
         pytest.skip("ONNX Runtime Web could not be fetched: neither its mirror nor npm answered")
     return folder

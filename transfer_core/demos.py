@@ -7,7 +7,6 @@ answering when the run is trained on or deleted, until it is taken back.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import time
@@ -18,6 +17,7 @@ from typing import Any
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.jobs import averages
 from transfer_core.paths import Home
+from transfer_core.settings import settings
 from transfer_core.store import Demo, Job, Store
 from transfer_core.store.demos import hashed
 
@@ -31,7 +31,7 @@ LONGEST_TITLE, LONGEST_TEXT = 120, 2000
 
 def only_demos() -> bool:
     """Whether this studio is for strangers: no page but that of a demo, no route but a demo's (`TRANSFER_STUDIO_MODE=demos`)."""
-    return os.environ.get("TRANSFER_STUDIO_MODE", "") == "demos"
+    return settings().mode == "demos"
 
 
 def publish(store: Store, run: Job, *, title: str = "", description: str = "", examples: int = 0) -> tuple[Demo, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,8 +43,9 @@ class Home:
 
     @classmethod
     def default(cls) -> Home:
-        # An empty variable is a script's slip, not a wish for a database in whatever folder it runs in.
-        return cls(Path(os.environ.get("TRANSFER_STUDIO_HOME") or "studio-data").expanduser().resolve())
+        from transfer_core.settings import settings  # which says its errors in words, and words lie at a path
+
+        return cls(settings().home.expanduser().resolve())
 
     def _folder(self, *parts: str) -> Path:
         folder = self.root.joinpath(*parts)

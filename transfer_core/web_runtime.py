@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from transfer_core.errors import Unavailable
 from transfer_core.paths import Home, replacing
+from transfer_core.settings import settings
 
 log = logging.getLogger(__name__)
 VERSION = "1.30.0"
@@ -31,7 +31,6 @@ SHA256 = {
     GLUE: "e13f7f94fc51b4ca72b12faeb1ee95f4ace6dfbc8939bc718aabdc0a27c4299b",
     ENGINE: "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
 }
-FOLDER = "TRANSFER_STUDIO_WEB_RUNTIME"
 MIRROR = f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{VERSION}/dist"
 LARGEST = 40_000_000
 """Bytes of one of the files, above which a mirror is not listened to any longer."""
@@ -40,9 +39,9 @@ SECONDS = 20
 
 def web_runtime(home: Home) -> Path:
     """The folder that holds the files. Raises `Unavailable("no_web_runtime")`."""
-    given = os.environ.get(FOLDER)
+    given = settings().web_runtime
     kept = home.root / "web-runtime" / VERSION
-    for folder in (*([Path(given)] if given else []), kept):
+    for folder in (*([given] if given else []), kept):
         if _complete(folder):
             return folder
     fetch(kept)

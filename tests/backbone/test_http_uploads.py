@@ -159,7 +159,7 @@ def test_a_cut_off_file_leaves_nothing(store, in_a_loop):
     request = SimpleNamespace(query_params={"path": "a.jpg"}, headers={}, stream=breaks)
 
     async def drop() -> tuple[int, Upload, str]:
-        desk = Desk(store.home, Limits())
+        desk = Desk(store.home, Limits.default())
         upload = json.loads((await desk.create(request)).body)["upload"]
         request.path_params = {"upload": upload}
         answer = await desk.put(request)
@@ -241,7 +241,7 @@ def test_a_bundle_needs_the_token_as_everything_that_writes(stranger, client, st
 
 def test_an_upload_nobody_sends_to_is_not_kept_in_memory(store, in_a_loop, monkeypatch):
     async def one() -> list[str]:
-        desk = Desk(store.home, Limits())
+        desk = Desk(store.home, Limits.default())
         made = [json.loads((await desk.create(None)).body)["upload"] for _ in range(3)]
         busy, idle, asked = (desk._find(SimpleNamespace(path_params={"upload": upload})) for upload in made)
         for each in (busy, idle, asked):

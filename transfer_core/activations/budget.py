@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 
 from transfer_core.activations.shelf import Shelf
+from transfer_core.settings import settings
 
 _SHARE = 0.25
 """Of what is free (with what the entries hold counted as free), unless `TRANSFER_STUDIO_CACHE_BYTES` says how much."""
@@ -14,9 +14,9 @@ _MOST = 20_000_000_000
 
 def budget(shelf: Shelf) -> int:
     """Bytes all entries together may take."""
-    told = os.environ.get("TRANSFER_STUDIO_CACHE_BYTES", "")
-    if told.isdigit():
-        return int(told)
+    told = settings().cache_bytes
+    if told is not None:
+        return told
     return int(min(_MOST, _SHARE * (shutil.disk_usage(shelf.folder).free + shelf.bytes)))
 
 

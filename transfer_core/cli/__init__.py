@@ -14,11 +14,14 @@ import typer
 from transfer_core.cli.answer import Output, language
 from transfer_core.cli.commands import app
 from transfer_core.errors import StudioError
+from transfer_core.settings import check
 from transfer_core.words import say
 
 __all__ = ["app", "main"]
 
 INTERRUPTED = 130
+EXPLAINING = (["settings"], ["doctor"])
+"""Commands that say themselves what is wrong with the environment."""
 USAGE_ERROR = typer.BadParameter.__mro__[2]
 """What typer raises for a wrong option: its base class has no public name."""
 
@@ -32,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: list[str], output: Output) -> int:
     try:
+        if "--help" not in arguments and arguments[:1] not in EXPLAINING:
+            check()
         status = typer.main.get_command(app).main(arguments, prog_name="transfer-studio", standalone_mode=False, obj=output)
         if status == INTERRUPTED:  # typer makes this of a Ctrl-C
             output.fail("interrupted", say("cli.interrupted", language()), "")

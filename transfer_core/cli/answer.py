@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from transfer_core.words import FALLBACK, languages
+from transfer_core.settings import terminal_language
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Answer:
 
     data: Mapping[str, Any]
     text: str
+    status: int = 0
+    """Of the process, once it is given."""
 
 
 class Output:
@@ -60,11 +62,8 @@ class Output:
 
 
 def language() -> str:
-    """`TRANSFER_STUDIO_LANGUAGE`, else the terminal's, else English."""
-    for name in ("TRANSFER_STUDIO_LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
-        if (code := os.environ.get(name, "")[:2].lower()) in languages():
-            return code
-    return FALLBACK
+    """The language commands answer in."""
+    return terminal_language()
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -20,8 +20,10 @@ def command(name: str) -> Callable[[Callable[..., Answer]], Callable[..., Answer
 
     def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
         @wraps(function)
-        def run(context: typer.Context, json: bool = False, **values: Any) -> None:
-            context.obj.give(function(**values))
+        def run(context: typer.Context, json: bool = False, **values: Any) -> int:
+            answer = function(**values)
+            context.obj.give(answer)
+            return answer.status
 
         signature = inspect.signature(function, eval_str=True)
         as_json = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False,

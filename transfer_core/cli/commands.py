@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from transfer_core.cli import (
     averages,
+    backup,
     cache,
     check,
     crossvalidate,
     data,
+    doctor,
+    environment,
     evaluation,
     explaining,
     guess,
@@ -22,5 +25,5 @@ from transfer_core.cli import (
 )
 from transfer_core.cli.command import app
 
-__all__ = ["app", "averages", "cache", "check", "crossvalidate", "data", "evaluation", "explaining", "guess", "learning_curve",
-           "publishing", "report", "results", "runs", "serve", "similar", "sweep"]
+__all__ = ["app", "averages", "backup", "cache", "check", "crossvalidate", "data", "doctor", "environment", "evaluation",
+           "explaining", "guess", "learning_curve", "publishing", "report", "results", "runs", "serve", "similar", "sweep"]

@@ -16,11 +16,12 @@ from transfer_core.cli.tell import Teller
 from transfer_core.events import Exported
 from transfer_core.jobs import averages
 from transfer_core.jobs.worker import limit_threads
+from transfer_core.settings import settings
 from transfer_core.store import Store
 from transfer_core.words import say
 
-ADDRESS = "TRANSFER_STUDIO_PUBLIC_URL"
-"""Where people reach this studio; a command cannot know it."""
+ADDRESS = "http://127.0.0.1:8501"
+"""Where people reach this studio, unless a setting says otherwise; a command cannot know it."""
 
 
 @command("publish")
@@ -51,7 +52,7 @@ def demos() -> Answer:
 
 
 def address_of(demo: str) -> str:
-    return f"{os.environ.get(ADDRESS, 'http://127.0.0.1:8501').rstrip('/')}/demo?id={demo}"
+    return f"{(settings().public_url or ADDRESS).rstrip('/')}/demo?id={demo}"
 
 
 @command("push")

@@ -13,20 +13,24 @@
     GET  /vendor/plotly.min.js           from the plotly wheel
     GET  /api/demos/{id}                 a published model; POST …/predict asks it, see `demos`
     GET  /api/openapi.json               how to ask it, for programs
-    GET  /healthz
+    GET  /healthz                        database, disk and supervisor: 200, or 503 with the part that fails
+    GET  /livez                          the server answers; nothing else is looked at
     GET  /metrics                        for whoever runs the server
+
+Every answer to a request carries `X-Request-Id`, by which the logs speak of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from transfer_core.demos import only_demos
-from transfer_core.http import demos, files, metrics, previews, stream, uploads
-from transfer_core.http.guard import middleware
+from transfer_core.http import demos, files, guard, health, metrics, previews, stream, uploads
 from transfer_core.http.lifespan import lifespan
+from transfer_core.http.watch import Watch
 from transfer_core.store import Store
 
 __all__ = ["lifespan", "middleware", "routes"]
@@ -36,9 +40,14 @@ AT_ONCE = 2
 """Pictures decoded at the same time; a page may ask for 48 of 24 megapixels each."""
 
 
+def middleware() -> list[Middleware]:
+    """The first stands in front of the others, so that what the guard refuses is counted, too."""
+    return [Middleware(Watch), *guard.middleware()]
+
+
 def routes(store: Store) -> list[BaseRoute]:
     places = asyncio.Semaphore(AT_ONCE)
     if only_demos():
-        return [*demos.routes(store), *metrics.routes(store), files.health()]
+        return [*demos.routes(store), *metrics.routes(store), *health.routes(store)]
     return [*uploads.routes(store), *previews.routes(store, places), *stream.routes(store), *files.routes(store, places),
-            *demos.routes(store), *metrics.routes(store)]
+            *demos.routes(store), *metrics.routes(store), *health.routes(store)]

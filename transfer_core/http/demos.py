@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import tempfile
 import time
@@ -34,6 +33,7 @@ from transfer_core.http.uploads import RESERVE
 from transfer_core.predicting.folder import row_of
 from transfer_core.predicting.process import Died, PredictorProcess, shared
 from transfer_core.predictor import refused
+from transfer_core.settings import settings
 from transfer_core.store import Demo, Store
 from transfer_core.words import Message
 
@@ -87,8 +87,8 @@ class Desk:
         self.store, self.process = store, process
         self._places, self._inside = asyncio.Semaphore(AT_ONCE), list[str]()
         # 30 photos a minute are more than a person drops; 300 a minute are one core's work.
-        self._visitors = Limit(float(os.environ.get("TRANSFER_STUDIO_DEMO_PER_MINUTE", "30")))
-        self._keys = Limit(float(os.environ.get("TRANSFER_STUDIO_API_PER_MINUTE", "300")))
+        self._visitors = Limit(settings().demo_per_minute)
+        self._keys = Limit(settings().api_per_minute)
 
     async def about(self, request: Request) -> Response:
         demo = await self._find(request)
@@ -213,5 +213,5 @@ def _key(request: Request) -> str:
 
 
 async def _document(request: Request) -> Response:
-    address = os.environ.get("TRANSFER_STUDIO_PUBLIC_URL") or str(request.base_url)
+    address = settings().public_url or str(request.base_url)
     return JSONResponse(document(address.rstrip("/")), headers=CORS)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from transfer_core.errors import NotFound
@@ -79,12 +79,7 @@ def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
         Route("/files/{run}/{name}", plainly(file)),
         Route("/report/{run}", plainly(report)),
         Route("/vendor/plotly.min.js", _plotly),
-        health(),
     ]
-
-
-def health() -> Route:
-    return Route("/healthz", _health)
 
 
 def _sha256(request: Request) -> str:
@@ -142,7 +137,3 @@ async def _plotly(_request: Request) -> Response:
     folder = Path(next(iter(spec.submodule_search_locations)))
     return FileResponse(folder / "package_data" / "plotly.min.js", media_type="text/javascript",
                         headers={"cache-control": "public, max-age=86400"})
-
-
-async def _health(_request: Request) -> Response:
-    return JSONResponse({"status": "ok"})

@@ -4,7 +4,6 @@ browsers protect people by."""
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -17,10 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from transfer_core.errors import BadInput
 from transfer_core.http.errors import answer
+from transfer_core.settings import settings
 
 COOKIE = "studio_token"
 HEADER = "x-studio-token"
-HOSTS = "TRANSFER_STUDIO_ALLOWED_HOSTS"
 SHORTEST = 32
 _OURS = ("/api/",)
 _KEYED = "/api/demos/"
@@ -40,7 +39,7 @@ def content_policy() -> str:
     Streamlit needs inline styles and scripts, `eval` for its charts, and blob: modules for components.
     `TRANSFER_STUDIO_FRAME_ANCESTORS` says who may show the studio inside a frame (a hosting site), else only itself.
     """
-    ancestors = os.environ.get("TRANSFER_STUDIO_FRAME_ANCESTORS", "'self'")
+    ancestors = settings().frame_ancestors or "'self'"
     return "; ".join((
         "default-src 'self'",
         "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
@@ -70,8 +69,7 @@ class Hosts:
 
     @classmethod
     def allowed(cls) -> Hosts:
-        names = (name.strip().lower().rstrip(".") for name in os.environ.get(HOSTS, "").split(","))
-        return cls(frozenset(name for name in names if name))
+        return cls(frozenset(settings().allowed_hosts))
 
     def know(self, host: str) -> bool:
         """`host`: a Host header, with or without a port."""
@@ -110,7 +108,7 @@ class Guard:
             "cross-origin-opener-policy": "same-origin",
             "permissions-policy": "camera=(self), microphone=(), geolocation=()",
         }
-        if "TRANSFER_STUDIO_FRAME_ANCESTORS" not in os.environ:
+        if settings().frame_ancestors is None:
             self.headers["x-frame-options"] = "SAMEORIGIN"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

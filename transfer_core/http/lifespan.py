@@ -11,9 +11,10 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
+from transfer_core import logs
 from transfer_core.datasets.garbage import collect_garbage
 from transfer_core.demos import only_demos
-from transfer_core.http import shutdown
+from transfer_core.http import health, shutdown
 from transfer_core.http.uploads import sweep
 from transfer_core.jobs.supervisor import Supervisor
 from transfer_core.store import Store
@@ -28,16 +29,19 @@ def lifespan(store: Store) -> Callable[[Any], AbstractAsyncContextManager[None]]
     @asynccontextmanager
     async def living(_app: Any) -> AsyncIterator[None]:
         shutdown.watch()
+        logs.adopt()
         if only_demos():  # the owner's studio trains and tidies; this one shows
             yield
             return
         janitor = asyncio.create_task(_keep_tidy(store))
         supervisor = Supervisor(store)
         supervisor.start()
+        health.supervisor = supervisor
         try:
             yield
         finally:
             janitor.cancel()
+            health.supervisor = None
             await run_in_threadpool(supervisor.stop)
 
     return living

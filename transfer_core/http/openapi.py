@@ -74,8 +74,10 @@ def document(address: str) -> dict[str, Any]:
                         "413": "Too much at once", "415": "A kind of body that is not known",
                         "429": "Too often; Retry-After says when to come again",
                         "503": "Too many ask at this moment; Retry-After says when to come again"}.items()}}}},
-            "/healthz": {"get": {"operationId": "health", "summary": "Whether the server answers", "responses": {
-                "200": {"description": "It does", "content": {"application/json": {"schema": _object({"status": _TEXT})}}}}}},
+            "/healthz": {"get": {"operationId": "health", "summary": "Whether the studio can do its work", "responses": {
+                code: {"description": what, "content": {"application/json": {"schema": _object(
+                    {"status": _TEXT, "parts": {"type": "object", "additionalProperties": _TEXT}})}}}
+                for code, what in {"200": "It can", "503": "A part of it fails"}.items()}}},
         },
     }
 

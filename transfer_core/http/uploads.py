@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shutil
@@ -25,6 +24,7 @@ from transfer_core.http.arrivals import Upload
 from transfer_core.http.bodies import Body, Bundle, Part, Single, named
 from transfer_core.http.errors import plainly
 from transfer_core.paths import Home
+from transfer_core.settings import settings
 from transfer_core.store import Store
 
 GB = 1_000_000_000
@@ -41,15 +41,15 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Limits:
-    """Per upload. Set by `TRANSFER_STUDIO_MAX_UPLOAD` (bytes) and `TRANSFER_STUDIO_MAX_FILES`."""
+    """Per upload. Settings `max_upload` and `max_files`."""
 
-    bytes: int = 10 * GB
-    files: int = 50_000
+    bytes: int
+    files: int
 
     @classmethod
     def default(cls) -> Limits:
-        return cls(int(os.environ.get("TRANSFER_STUDIO_MAX_UPLOAD", cls.bytes)),
-                   int(os.environ.get("TRANSFER_STUDIO_MAX_FILES", cls.files)))
+        now = settings()
+        return cls(now.max_upload, now.max_files)
 
 
 def routes(store: Store) -> list[BaseRoute]:

@@ -6,11 +6,11 @@ import logging
 import os
 import threading
 import time
-import traceback
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any, Literal
 
+from transfer_core import logs
 from transfer_core.errors import StudioError, Unavailable, says_disk_full
 from transfer_core.events import Event, Failed, Stopped
 from transfer_core.jobs.apart import PARTS
@@ -82,7 +82,9 @@ def _consume(store: Store, job: Job, reporter: Reporter, interrupted: threading.
         reporter.add(Stopped(kept=False))
         return "stopped", {}  # {} and not None: a result of an earlier part of the run is gone too
     except Exception as error:  # noqa: BLE001 — whatever it is, a person is told and the worker ends in order
-        _note_down(store, job)
+        # People are told where it is, not what it says.
+        with suppress(OSError):  # of a full disk, say
+            logs.note_down(store.home.job(job.id) / "log.txt", error, **logs.ids(job))
         reporter.add(failure(error, store, job))
         return "failed", None
     except BaseException:
@@ -105,12 +107,6 @@ def insist(write: Callable[[], Any]) -> Any:
             if time.monotonic() > end:
                 raise
             time.sleep(AGAIN)
-
-
-def _note_down(store: Store, job: Job) -> None:
-    """The traceback, into the job's log: people are told where it is, not what it says."""
-    with suppress(OSError), (store.home.job(job.id) / "log.txt").open("a", encoding="utf-8") as file:
-        file.write(traceback.format_exc())
 
 
 def failure(error: Exception, store: Store, job: Job) -> Failed:

@@ -14,11 +14,13 @@ import threading
 import time
 from dataclasses import dataclass
 
+from transfer_core import logs
 from transfer_core.errors import Unavailable
 from transfer_core.events import Epoch, Folded, Note, Sampled, Swept
 from transfer_core.jobs.discard import discard, discard_queued
 from transfer_core.jobs.run import failure
 from transfer_core.jobs.tasks import TASKS
+from transfer_core.settings import settings, with_settings
 from transfer_core.store import Job, Store
 from transfer_core.store.jobs import IO, SILENT_AFTER
 from transfer_core.store.leases import held_by, is_here
@@ -43,7 +45,7 @@ CALM = 20.0
 class Supervisor:
     def __init__(self, store: Store, warm: bool | None = None) -> None:
         self._store = store
-        self._warm_wanted = os.environ.get("TRANSFER_STUDIO_WARM", "1") != "0" if warm is None else warm
+        self._warm_wanted = settings().warm if warm is None else warm
         self._warm: subprocess.Popen[bytes] | None = None
         self._workers: dict[str, Worker] = {}
         self._suspects: dict[str, tuple[float | None, float]] = {}
@@ -53,6 +55,10 @@ class Supervisor:
 
     def start(self) -> None:
         self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
 
     def stop(self) -> None:
         """End the thread and the idle worker. Workers of running jobs live on."""
@@ -134,7 +140,8 @@ class Supervisor:
             if job.state == "running" and held_by(job.worker, worker.process.pid):
                 self._bury(self._store.job(job_id), code)
             elif job.state == "queued" and code not in (0, 3):
-                log.warning("a worker died with %s before it claimed %s", code, job_id)
+                with logs.about(**logs.ids(job)):
+                    log.warning("a worker died with %s before it claimed %s", code, job_id)
                 if worker.attempt < ATTEMPTS:
                     self._hand_out(job, worker.attempt + 1)
                 elif self._store.claim(job_id, os.getpid()):
@@ -169,7 +176,8 @@ class Supervisor:
         again = job.stop is None and self._may_go_on(job)
         if not self._store.take_from(job, "queued" if again else "stopped" if job.stop == "discard" else "failed"):
             return
-        log.warning("the worker of %s died (%s)", job.id, "silent" if code is None else code)
+        with logs.about(**logs.ids(job)):
+            log.warning("the worker of %s died (%s)", job.id, "silent" if code is None else code)
         if again:
             self._store.append(job.id, Note(level="warning", message=message("jobs.went_on")))
         elif job.stop == "discard":
@@ -239,7 +247,7 @@ def _start(argument: str, store: Store) -> subprocess.Popen[bytes]:
     """A worker in a session of its own: neither Ctrl-C in the terminal nor the end of the server reaches it."""
     return subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "transfer_core.jobs.worker", argument], start_new_session=True,
-        env={**os.environ, "TRANSFER_STUDIO_HOME": str(store.home.root), "TRANSFER_STUDIO_DATABASE_URL": store.url},
+        env=with_settings(home=str(store.home.root), database_url=store.url),
         stdin=subprocess.PIPE if argument == "--warm" else subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=None)
 
 

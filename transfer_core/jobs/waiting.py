@@ -18,7 +18,7 @@ from transfer_core.jobs.tasks import came_along
 from transfer_core.recipe import Recipe
 from transfer_core.speeds import speeds
 from transfer_core.store import Job, Store
-from transfer_core.store.jobs import IO, LAST
+from transfer_core.store.queue import IO, lane
 
 ENDING = 12.0
 """Seconds to measure and export a trained model: assumed, as in `estimate`."""
@@ -32,7 +32,7 @@ _WHOLE = {"sweep": "swept", "crossvalidate": "folded", "learning_curve": "sample
 class Place:
     job: Job
     ahead: int
-    """Jobs before it on its device; 0 when it runs, or is next."""
+    """Jobs before it in its lane of its device; 0 when it runs, or is next."""
     share: float | None
     """How much of it is done, 0 to 1; None where that is unknown."""
     starts_in: float | None
@@ -40,14 +40,14 @@ class Place:
 
 
 def places(store: Store, now: float | None = None) -> list[Place]:
-    """All jobs that run or wait, device by device, in the order of the queue."""
+    """All jobs that run or wait, lane by lane, in the order of the queue."""
     live = store.jobs(None, "running", "queued")
     ahead = {job.id: store.ahead(job) for job in live}
     found: list[Place] = []
     needs: dict[str, float | None] = {}
-    for job in sorted(live, key=lambda job: (job.device, job.state != "running", ahead[job.id], job.created)):
+    for job in sorted(live, key=lambda job: (lane(job), job.state != "running", ahead[job.id], job.created)):
         needs[job.id] = still_needs(store, job, now)
-        before = [_holds_up(each.job, job, needs) for each in found if each.job.device == job.device][:ahead[job.id]]
+        before = [_holds_up(each.job, job, needs) for each in found if lane(each.job) == lane(job)][:ahead[job.id]]
         # Fewer than `ahead` says: the queue has changed in between. And imports wait for one of several places.
         known = len(before) == ahead[job.id] and None not in before and job.device != IO
         starts_in = 0.0 if job.state == "running" else sum(before) if known else None
@@ -60,7 +60,7 @@ def _holds_up(other: Job, job: Job, needs: dict[str, float | None]) -> float | N
 
 
 def _gives_way(job: Job) -> bool:
-    return job.kind in LAST or came_along(job)
+    return job.kind == "measure" or came_along(job)
 
 
 def place(store: Store, job: Job) -> Place | None:

@@ -8,13 +8,14 @@ It leads a session of its own, so it lives on when the web server ends; nice 10,
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
+from transfer_core import logs
 from transfer_core.jobs.run import PATIENCE, insist, run_job
 from transfer_core.store import Store
 
@@ -55,15 +56,10 @@ def work(job_id: str, interrupted: threading.Event, ready: Callable[[], object] 
     store = Store(patience=PATIENCE)
     if not insist(lambda: store.claim(job_id, os.getpid())):
         return 3
-    try:
-        log = (store.home.job(job_id) / "log.txt").open("a", encoding="utf-8", buffering=1)
-    except OSError:  # a full disk; the job itself will say so
-        log = open(os.devnull, "a", encoding="utf-8")  # noqa: PTH123, SIM115
-    # The descriptors themselves, so that what C libraries print lands there too.
-    os.dup2(log.fileno(), 1)
-    os.dup2(log.fileno(), 2)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=log, force=True)
-    return 3 if run_job(store, store.job(job_id), interrupted, ready=ready) == "lost" else 0
+    job = store.job(job_id)
+    with suppress(OSError):  # a full disk; the job itself will say so
+        logs.to_job(store.home.job(job_id) / "log.txt", job)
+    return 3 if run_job(store, job, interrupted, ready=ready) == "lost" else 0
 
 
 def limit_threads() -> None:

@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from transfer_core import logs
 from transfer_core.errors import NotFound, StudioError, Unavailable
 from transfer_core.predicting.folder import answer_folder, row_of
 from transfer_core.predicting.models import predictor_for
@@ -123,7 +124,7 @@ class Desk:
 def main() -> None:
     idle = float(sys.argv[1])
     faulthandler.enable()  # a crash leaves its place in the server's log
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.to_terminal("predictor")
     desk = Desk(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # whatever else prints, prints into the log
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()

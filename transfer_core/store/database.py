@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +13,14 @@ from sqlalchemy import Connection
 
 from transfer_core.errors import Unavailable, says_disk_full
 from transfer_core.paths import Home
+from transfer_core.settings import settings
 from transfer_core.store.connecting import Away, away, lock, open_engine, parse
 from transfer_core.store.demos import Demos
 from transfer_core.store.jobs import Jobs
 from transfer_core.store.migrations import migrate
 from transfer_core.store.schema import jobs
 from transfer_core.store.versions import Datasets
+from transfer_core.store.watching import Watching
 
 T = TypeVar("T")
 PATIENCE = 15.0
@@ -27,7 +28,7 @@ PATIENCE = 15.0
 _PAUSE = 0.2
 
 
-class Store(Datasets, Jobs, Demos):
+class Store(Datasets, Jobs, Demos, Watching):
     """Datasets, versions, jobs, events and demos. SQLite (WAL) in the data home, or what `TRANSFER_STUDIO_DATABASE_URL` names.
 
     SQLite: the connection stays open, since opening one per event costs 18 ms, an open one 0.1 ms. Threads of one process share
@@ -39,7 +40,7 @@ class Store(Datasets, Jobs, Demos):
 
     def __init__(self, home: Home | None = None, url: str | None = None, patience: float = PATIENCE) -> None:
         self.home = home or Home.default()
-        self.url = url = url or os.environ.get("TRANSFER_STUDIO_DATABASE_URL") or f"sqlite:///{self.home.database}"
+        self.url = url = url or settings().database_url or f"sqlite:///{self.home.database}"
         self._address = parse(url)
         self._shared = self._address.get_backend_name() != "sqlite"
         self._patience = patience
