@@ -33,7 +33,7 @@ def test_sizes_are_written_as_people_write_them(typed, bytes_):
 @pytest.mark.parametrize(("name", "typed"), [
     ("MAX_UPLOAD", "ten"), ("MAX_UPLOAD", "-1"), ("MAX_UPLOAD", "0"), ("MAX_UPLOAD", "10 bananas"), ("MAX_UPLOAD", "1e9"),
     ("MAX_FILES", "1.5"), ("MAX_FILES", "-3"), ("CACHE_BYTES", "much"), ("WARM", "perhaps"), ("MODE", "demo"),
-    ("PUBLIC_URL", "studio.example.org"), ("DEMO_PER_MINUTE", "nan"), ("API_PER_MINUTE", "inf"), ("DEMO_PER_MINUTE", "0"),
+    ("PUBLIC_URL", "studio.example.org"), ("DEMO_PER_MINUTE", "nan"), ("API_PER_MINUTE", "inf"), ("DEMO_PER_MINUTE", "-1"),
     ("FRAME_ANCESTORS", "'self'; script-src *"), ("FRAME_ANCESTORS", "a\nset-cookie: b"), ("LOG", "xml"),
     ("LOG_LEVEL", "loud"), ("LANGUAGE", "klingon"), ("DATABASE_URL", "studio.db")])
 @pytest.mark.parametrize("language", languages())

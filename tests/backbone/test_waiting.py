@@ -65,8 +65,13 @@ def test_those_that_wait_before_it_count_with_their_forecasts(store, dataset, me
 def test_one_unknown_before_it_makes_it_unknown(store, dataset, measured):
     first = runs(store, training(store, dataset))
     store.append(first.id, epoch(5, left=100.0))
-    store.submit("export", {"run": "x", "format": "onnx"}, "cpu")
+    store.submit("blend", {"run": "x"}, "cpu")
     assert waiting.place(store, training(store, dataset)).starts_in is None
+
+
+def test_a_short_job_holds_up_no_long_one(store, dataset, measured):
+    store.submit("export", {"run": "x", "format": "onnx"}, "cpu")
+    assert waiting.place(store, training(store, dataset)).starts_in == 0.0
 
 
 def test_the_order_is_the_stores_whatever_that_is(store, dataset, measured, monkeypatch):
@@ -85,7 +90,7 @@ def test_other_devices_do_not_matter_and_the_first_starts_at_once(store, dataset
 
 
 def test_what_gives_way_holds_nobody_up_for_long(store, dataset):
-    runs(store, store.submit("guess", {"dataset": dataset, "version": 1, "name": "Hats"}, "cpu"))
+    runs(store, store.submit("measure", {"models": []}, "cpu"))
     assert waiting.place(store, training(store, dataset)).starts_in == waiting.GIVING_WAY
 
 

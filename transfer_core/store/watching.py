@@ -43,7 +43,7 @@ class Watching:
         """State → jobs, deleted ones too. From an index: 1 ms for 10,000 jobs."""
         query = sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state)
         with self._read() as connection:
-            return {row.state: row[1] for row in connection.execute(query)}
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def job_counts(self, *states: str) -> dict[tuple[str, str], int]:
         """(kind, state) → jobs there ever were, deleted ones too, so that what has ended does not become less.
