@@ -31,7 +31,7 @@ def trained_run() -> Job | None:
 
 
 def _choices() -> None:
-    finished = [run for run in backend.store().jobs("train", "finished", "stopped", "failed") if run.result][:5]
+    finished = [run for run in backend.store().runs(8, measured=True) if not run.live][:5]
     if not finished:
         if st.button(t("train.empty_action"), type="primary", icon=":material/add_photo_alternate:", key="needs-data"):
             navigation.go("data")

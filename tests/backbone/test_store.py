@@ -334,3 +334,21 @@ def test_ids_of_datasets_are_readable_and_the_same_for_the_same_key():
     assert new_id("Hüte & Mützen", "import-1").startswith("hute-mutzen-")
     assert new_id("Hats", "import-1") == new_id("Hats", "import-1") != new_id("Hats", "import-2")
     assert new_id("帽子").startswith("dataset-") and len({new_id("Hats") for _ in range(1000)}) == 1000
+
+
+def test_runs_are_what_is_no_point_of_a_sweep(store):
+    """A point that was gone on with is a run; one whose name says “sweep” always was."""
+    point = store.enter("train", {"recipe": {}, "sweep": "sweep-1"}, "cpu")
+    taken = store.enter("train", {"recipe": {}, "sweep": "sweep-1"}, "cpu")
+    store.requeue(taken)
+    named = store.submit("train", {"recipe": {}, "name": '"sweep": 1'}, "cpu")
+    store.ask_stop(named.id)
+    gone = store.submit("train", {"recipe": {}}, "cpu")
+    store.delete_job(gone.id)
+    thrown = store.submit("train", {"recipe": {}}, "cpu")
+    store.end(thrown.id, "stopped", {})
+    assert [run.id for run in store.runs()] == [thrown.id, named.id, taken] and store.run_count() == 3
+    assert [run.id for run in store.runs(1, 1)] == [named.id]
+    assert store.job(point).is_part and not any(run.is_part for run in store.runs())
+    store.end(named.id, "finished", {"epochs": 1})
+    assert [run.id for run in store.runs(measured=True)] == [named.id]

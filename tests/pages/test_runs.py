@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import stories
 
+from pages.shared.runs.listing import PAGE
 from transfer_core.activations import Shelf, Spec
+from transfer_core.recipe import Recipe
 from transfer_core.words import languages, say
 
 
@@ -99,3 +101,17 @@ def test_what_is_stored_is_shown_and_cleared(visit, store, language):
     app = press(app, "clear-stored")
     assert shelf.bytes == 0
     assert "clear-stored" not in {button.key for button in app.button}
+
+
+def test_many_runs_come_in_pages(visit, store):
+    """51 trainings, and the points of a sweep among them, which are none: the newest 50 first, then the oldest."""
+    name = stories.dataset(store)
+    for _ in range(PAGE + 1):
+        stories.queued(store)
+        store.enter("train", {"recipe": Recipe(dataset=name).model_dump(), "sweep": "sweep-1"}, "cpu")
+    app = visit("runs")
+    assert not app.exception and len(app.dataframe[0].value) == PAGE == 50
+    pages = next(each for each in app.get("pagination") if each.proto.id.endswith("runs-page-2"))
+    assert pages.proto.num_pages == 2
+    assert [run.created for run in store.runs(PAGE)] == sorted((run.created for run in store.runs(PAGE)), reverse=True)
+    assert len(store.runs(PAGE, PAGE)) == 1 and store.run_count() == PAGE + 1

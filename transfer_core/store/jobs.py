@@ -111,6 +111,18 @@ class Jobs:
         with self._read() as connection:
             return [_job(row) for row in connection.execute(query)]
 
+    @persistent
+    def runs(self, limit: int | None = None, offset: int = 0, measured: bool = False) -> list[Job]:
+        """Trainings as a person counts them, newest first: no points of sweeps (`Job.is_part`). `measured`: with a result."""
+        query = sa.select(*_COLUMNS).where(*_a_run(measured)).order_by(jobs.c.created.desc()).limit(limit).offset(offset or None)
+        with self._read() as connection:
+            return [_job(row) for row in connection.execute(query)]
+
+    @persistent
+    def run_count(self) -> int:
+        with self._read() as connection:
+            return connection.scalar(sa.select(sa.func.count()).select_from(jobs).where(*_a_run()))
+
     def ahead(self, job: Job) -> int:
         """How many jobs stand before this one in its lane of its device."""
         if job.state != "queued" or job.device == IO:
@@ -295,6 +307,16 @@ class Jobs:
             if every > 1:
                 query = query.where(sa.or_(events.c.type != "step", events.c.number % every == 0, events.c.number == newest))
             return [(row.number, row.body) for row in connection.execute(query)]
+
+
+def _a_run(measured: bool = False) -> list[sa.ColumnElement[bool]]:
+    """What makes a row one of `runs`: decided where the rows are, since a thousand runs take the page's time for ten."""
+    words = sa.type_coerce(jobs.c.result, sa.Text)
+    none = sa.or_(words.is_(None), words.in_(("null", "{}")) if measured else words == "null")
+    # A quote inside a name is escaped in JSON, so these signs can only be a key.
+    part = sa.and_(jobs.c.state == "stopped", sa.or_(words.is_(None), words == "null"),
+                   sa.type_coerce(jobs.c.payload, sa.Text).like('%"sweep":%'))
+    return [jobs.c.kind == "train", jobs.c.deleted.is_(None), sa.not_(none) if measured else sa.not_(part)]
 
 
 def _are_there(connection: sa.Connection, job_id: str, now: float, told: list[tuple[str, str]]) -> bool:

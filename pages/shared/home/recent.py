@@ -19,7 +19,7 @@ _LOOK = {"queued": ("gray", ":material/hourglass_empty:"), "running": ("orange",
 def show() -> None:
     datasets = backend.store().datasets()
     names = {dataset.id: dataset.name for dataset in datasets}
-    runs = [run for run in backend.store().jobs("train") if not run.is_part][:_MOST]
+    runs = backend.store().runs(limit=_MOST)
     if runs:
         st.subheader(t("home.recent_runs"))
         with st.container(key="recent-runs"):

@@ -13,13 +13,15 @@ from pages.shared.undisturbed import undisturbed
 from transfer_core.activations import Shelf, budget
 from transfer_core.store import Job
 
+PAGE = 50
+
 
 def show() -> None:
-    runs = [run for run in backend.store().jobs("train") if not run.is_part]
+    count = backend.store().run_count()
     _offer_undo()
     _sweeps()
     published.listed()
-    if not runs:
+    if not count:
         with st.container(border=True, key="runs-empty"):
             st.subheader(t("runs.empty_title"))
             st.write(t("runs.empty_text"))
@@ -27,10 +29,14 @@ def show() -> None:
                 navigation.go("data")
         restoring.offer()
         return
+    pages = -(-count // PAGE)
+    # Remounted with fewer pages, it begins at the first: what was deleted may have been the last of the last page.
+    page = st.pagination(pages, key=f"runs-page-{pages}") if pages > 1 else 1
+    runs = backend.store().runs(PAGE, (page - 1) * PAGE)
     names = {dataset.id: dataset.name for dataset in backend.store().datasets()}
     made = any(averages.short(run) for run in runs)
     rows = st.dataframe([_row(run, names, made) for run in runs], hide_index=True, on_select="rerun", selection_mode="multi-row",
-                        key="runs-table", column_config=_columns())["selection"]["rows"]
+                        key="runs-table" if page == 1 else f"runs-table-{page}", column_config=_columns())["selection"]["rows"]
     chosen = [runs[row] for row in rows if row < len(runs)]
     if not chosen:
         st.caption(t("mixture.several.choose" if len(runs) > 1 else "runs.choose"))
