@@ -209,4 +209,4 @@ def test_a_failed_run_without_a_reason_can_be_resumed(visit, store):
     app = visit("train", run=run.id)
     assert not app.exception
     assert "resume" in keys(app)
-    assert say("errors.worker_died.text") in app.error[0].value
+    assert say("errors.worker_died.text").removesuffix(".") in app.error[0].value

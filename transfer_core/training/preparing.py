@@ -25,7 +25,7 @@ from transfer_core.training.optim import Precision, make_optimizer, make_precisi
 from transfer_core.training.pipeline import ImageInputs, Inputs, class_weights
 from transfer_core.training.pixels import keep_pixels
 from transfer_core.training.prefix.inputs import Suffix, placed
-from transfer_core.training.prefix.shorten import Short, shorten
+from transfer_core.training.prefix.shorten import CHOICE, Short, read_choice, shorten
 from transfer_core.training.tuning import low_rank
 from transfer_core.words import Message, message
 
@@ -124,7 +124,10 @@ def _shorter(recipe: Recipe, built: Built, ladder: Ladder, objective: Objective,
         if isinstance(source, Answers):
             inputs = yield from source.ask_once(inputs, recipe.epochs, device, precision.cast)
         return short.network, inputs
-    return built.model, (yield from keep_pixels(splits, recipe.epochs, home)) if out else splits
+    # Pixels are stored to be faster, too: what room there is on a full disk, the checkpoints need.
+    if out is None or read_choice(out / CHOICE).get("reason") == "disk_full":
+        return built.model, splits
+    return built.model, (yield from keep_pixels(splits, recipe.epochs, home))
 
 
 def _splits(manifest: Manifest, home: Home, built: Built, recipe: Recipe) -> tuple[ImageInputs, ImageInputs]:
