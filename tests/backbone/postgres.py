@@ -90,3 +90,5 @@ def _database(request: pytest.FixtureRequest) -> str:
 
 ON_BOTH = pytest.fixture(params=["sqlite", "postgresql"], name="database")(_database)
 """For modules all of whose tests with a `store` run on both: `database = ON_BOTH`."""
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For a test in such a module that a server has nothing to do with: it locks rows, never its whole database."""

@@ -11,7 +11,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from postgres import ON_BOTH
+from postgres import ON_BOTH, ON_SQLITE
 
 from transfer_core.errors import Unavailable
 from transfer_core.events import Epoch, Failed, Losses, Note, Stopped
@@ -174,6 +174,7 @@ def test_silence_counts_only_while_we_are_awake(store, supervisor, monkeypatch):
     assert store.job(job.id).state == "queued"
 
 
+@ON_SQLITE
 def test_nobody_is_dead_while_the_database_is_locked(store, supervisor, monkeypatch):
     """Nobody can say anything then: silence is counted from the moment at which somebody could."""
     job = store.submit("train", {}, "cpu")
@@ -198,6 +199,7 @@ def test_nobody_is_dead_while_the_database_is_locked(store, supervisor, monkeypa
     assert store.job(job.id).state == "queued"
 
 
+@ON_SQLITE
 def test_a_locked_database_is_said_in_words_and_can_be_read(store):
     job = store.submit("train", {}, "cpu")
     store.wait_longer(0.01)

@@ -34,7 +34,7 @@ def check(
     if not found:  # stopped
         return Answer({}, table([]))
     answer, text = {"job": job.id, "dataset": known.id, "version": seen.version, **found}, as_text(found)
-    torn = [leak["files"] for leak in found["leaks"] if leak["kind"] == "straddles"]
+    torn = [leak["files"] for leak in found["leaks"] if "files" in leak]
     if keep_together and torn:
         from transfer_core import datasets
 
