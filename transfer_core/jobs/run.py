@@ -156,7 +156,7 @@ class Reporter:
         self.lost = False
         self._store, self._job, self._pid, self._watch = store, job, os.getpid(), watch
         self._waiting: list[Event] = []
-        self._lock = threading.Lock()
+        self._lock, self._storing = threading.Lock(), threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._live, name=f"reporter {job.id}", daemon=True)
 
@@ -177,13 +177,15 @@ class Reporter:
             self._watch(event)
 
     def flush(self) -> None:
-        with self._lock:
-            batch, self._waiting = self._waiting, []
+        with self._storing:  # a lock of its own: the work goes on while the database is locked for minutes
+            with self._lock:
+                batch, self._waiting = self._waiting, []
             try:
                 if batch and not self.lost:
                     self._store.append(self._job.id, *batch)
             except BaseException:
-                self._waiting = batch + self._waiting
+                with self._lock:
+                    self._waiting = batch + self._waiting
                 raise
 
     def _live(self) -> None:
