@@ -3,9 +3,10 @@
     python bench/budget.py ../shared/data/ants_bees.zip [--repeats 2] [--epochs 20] [--share 0.3] [--preset last_stages]
 
 Every photo is tested once a repeat (five folds, each with a seed of its own). The clock counts optimiser steps, so that the time
-given is `share` of what all epochs take, whatever else the machine does. "cut off" follows the epochs alone; "in time" is what
-`Recipe.minutes` does; "squeezed" follows the time where that is further than the epochs; "planned" is a recipe of as many epochs as the time has room for; "all" has the time for all of them.
-Prints one JSON object: accuracies, and mean differences to "in time" with 95 % intervals (bootstrap over repeats and photos).
+given is `share` of what all epochs take, whatever else the machine does. "in time" is what `Recipe.minutes` does; "cut off"
+follows the epochs alone; "squeezed" runs through the whole schedule by then; "planned" is a recipe of as many epochs as the time
+has room for; "all" has the time for all of them. Prints one JSON object: accuracies, and mean differences of "in time" to the
+others with 95 % intervals (bootstrap over repeats and photos).
 """
 
 from __future__ import annotations
