@@ -3,9 +3,10 @@
     python bench/budget.py ../shared/data/ants_bees.zip [--repeats 2] [--epochs 20] [--share 0.3] [--preset last_stages]
 
 Every photo is tested once a repeat (five folds, each with a seed of its own). The clock counts optimiser steps, so that the time
-given is `share` of what all epochs take, whatever else the machine does. "cut off" follows the epochs alone; "in time" is what
-`Recipe.minutes` does; "planned" is a recipe of as many epochs as the time has room for; "all" has the time for all of them.
-Prints one JSON object: accuracies, and mean differences to "in time" with 95 % intervals (bootstrap over repeats and photos).
+given is `share` of what all epochs take, whatever else the machine does. "in time" is what `Recipe.minutes` does; "cut off"
+follows the epochs alone; "squeezed" runs through the whole schedule by then; "planned" is a recipe of as many epochs as the time
+has room for; "all" has the time for all of them. Prints one JSON object: accuracies, and mean differences of "in time" to the
+others with 95 % intervals (bootstrap over repeats and photos).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -29,6 +30,7 @@ from transfer_core.jobs.crossvalidating import Turn, division
 from transfer_core.measured import predictions
 from transfer_core.paths import Home
 from transfer_core.recipe import DEFAULT_MODEL, Recipe
+from transfer_core.training import loop
 from transfer_core.training.budget import Budget
 from transfer_core.training.evaluate import evaluate
 from transfer_core.training.fit import choose_device, fit
@@ -36,7 +38,7 @@ from transfer_core.training.loop import train_step
 from transfer_core.training.models import load_run
 
 FOLDS = 5
-WAYS = ("in time", "cut off", "planned", "all")
+WAYS = ("in time", "cut off", "squeezed", "planned", "all")
 
 
 class Steps:
@@ -54,9 +56,11 @@ class Steps:
 
 
 @contextmanager
-def cut_off(really: bool) -> Iterator[None]:
-    """The learning rate follows the epochs alone."""
-    with mock.patch.object(Budget, "share", 0.0) if really else mock.patch.object(Budget, "share", Budget.share):
+def otherwise(way: str) -> Iterator[None]:
+    """The learning rate does not fall with the time; squeezed, it runs through its whole schedule by then."""
+    with ExitStack() as changed:
+        if way in ("cut off", "squeezed"):
+            changed.enter_context(mock.patch.object(Budget, "highest", 1.0))
         yield
 
 
@@ -68,7 +72,9 @@ def answers(way: str, recipe: Recipe, share: float, manifest: Manifest, home: Ho
     elif way != "all":
         recipe = recipe.but(minutes=share * steps / 60)
     clock = Steps()
-    with cut_off(way == "cut off"):
+    real, given = loop.schedule, 60 * recipe.minutes if recipe.minutes else 0.0
+    squeezed = (lambda recipe, progress: real(recipe, min(1.0, max(progress, clock.made / given)))) if way == "squeezed" else real
+    with otherwise(way), mock.patch.object(loop, "schedule", squeezed):
         for _ in fit(recipe, manifest, home, out, device="cpu", clock=clock, step=clock.step):
             pass
     model, classes, how = load_run(out)

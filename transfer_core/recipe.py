@@ -105,8 +105,8 @@ class Recipe(BaseModel):
     patience: Annotated[int, Field(ge=0)] = 5
     """Stop after this many epochs without a better validation accuracy or loss; 0 never stops early."""
     minutes: Annotated[float, Field(gt=0, le=100_000)] | None = None
-    """Train for so long at most, and take the best by then; None is no limit. The learning rate comes to its end with the time,
-    so such a training depends on how fast the machine is (see `training.budget`)."""
+    """Train for so long at most, and take the best by then; None is no limit. The learning rate falls in the last fifth of
+    the time, so such a training depends on how fast the machine is (see `training.budget`)."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     def __init__(self, **settings: object) -> None:

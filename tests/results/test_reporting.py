@@ -12,7 +12,7 @@ from reported_run import HOSTILE, made, read
 
 from transfer_core import measured, metrics
 from transfer_core.errors import BadInput, Busy, NotFound
-from transfer_core.events import Averaged, Evaluated, Stopped
+from transfer_core.events import Averaged, Evaluated, Finished, Stopped
 from transfer_core.metrics import f1_interval, wilson
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
@@ -401,3 +401,13 @@ def test_a_file_is_replaced_whole_or_not_at_all(store, tmp_path):
     with pytest.raises(BadInput) as refused:
         write_report(store, run.id, tmp_path / "out")
     assert refused.value.code == "report_unwritable" and [each.name for each in out.parent.iterdir()] == ["a.html"]
+
+
+@pytest.mark.parametrize("language", languages())
+def test_a_training_whose_time_was_over_says_so(store, language):
+    run = made(store, ["ant", "bee"])
+    store.append(run.id, stories.started(20).model_copy(update={"minutes": 10.0}), *stories.epoch(1), *stories.epoch(2),
+                 Finished(best_epoch=2, seconds=600.0, out_of_time=True))
+    page = read(report(store, run.id, language))
+    wanted = say("verdict.out_of_time", language, count=10, epoch=2, epochs=20, percent="67")
+    assert shown(wanted) in block(page, language).text

@@ -174,11 +174,11 @@ class Reporter:
             self._watch(event)
 
     def flush(self) -> None:
-        with self._storing:
+        with self._storing:  # a lock of its own: the work goes on while the database is locked or away for minutes
             with self._lock:
                 batch, self._waiting = self._waiting, []
             try:
-                if batch and not self.lost:  # may take long where the database is away; the work goes on meanwhile
+                if batch and not self.lost:
                     self._store.append(self._job.id, *batch)
             except BaseException:
                 with self._lock:

@@ -1,8 +1,8 @@
 """The time a person gives a training (`Recipe.minutes`): how much of it is spent, and what that means for the learning rate.
 
-The learning rate follows the time as well as the epochs, whichever is further: so it comes to its end with the time, as it would
-have with the epochs (Li, Yumer & Ramanan 2020, arXiv:1905.04753, “budget-aware schedule”). A training that is cut off at full
-learning rate is worse by the points that docs/decisions.md tells. Whoever has time for all epochs gets the curve of no budget.
+The learning rate follows the planned epochs as ever, until the last fifth of the time: there it falls in a straight line to zero
+(a cooldown; Hägele et al. 2024, arXiv:2405.18392), unless it is lower anyway. What was tried instead is in docs/decisions.md.
+Whoever has time for all epochs gets the curve of no limit.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from transfer_core.events import Progressed
 
+COOLING = 0.2
+"""Share of the time in which the learning rate falls to zero."""
 LEAST = 0.1
 """Share of the time after which the speed of storing is believed."""
 MOST = 0.9
@@ -42,6 +44,11 @@ class Budget:
     def over(self) -> bool:
         """Whether no further step fits."""
         return self.seconds is not None and self.spent >= self.seconds - self.looking
+
+    @property
+    def highest(self) -> float:
+        """What the base learning rates may be multiplied by at most, now."""
+        return min(1.0, (1.0 - self.share) / COOLING)
 
     @property
     def share(self) -> float:

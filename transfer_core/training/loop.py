@@ -236,7 +236,7 @@ def _train_epoch(training: Training, state: State) -> Generator[Event, None, tup
     reported = time.monotonic()
     training.model.train()
     for index, (images, labels) in enumerate(_on_device(training, training.train, order, number)):
-        factor = schedule(recipe, max((state.epoch + (index + 0.5) / len(order)) / recipe.epochs, budget.share))
+        factor = min(schedule(recipe, (state.epoch + (index + 0.5) / len(order)) / recipe.epochs), budget.highest)
         set_learning_rate(training.optimizer, factor)
         parts = training.step(training, images, labels)
         step += 1
