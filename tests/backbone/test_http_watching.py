@@ -155,8 +155,9 @@ def test_the_machine_and_the_store(local, store):
     assert labelled["transfer_studio_errors_total", frozenset({("logger", "transfer_core.test")})] >= 1
 
 
-@pytest.mark.parametrize("headers", [{"X-Forwarded-For": "203.0.113.9"}, {"X-Real-IP": "203.0.113.9"}, {"Forwarded": "for=203.0.113.9"},
-                                     {"Via": "1.1 proxy"}, {"Host": "photos.example"}, {"Host": "[::1"}])
+@pytest.mark.parametrize("headers", [{"X-Forwarded-For": "203.0.113.9"}, {"X-Real-IP": "203.0.113.9"},
+                                     {"Forwarded": "for=203.0.113.9"}, {"Via": "1.1 proxy"},
+                                     {"Host": "photos.example"}, {"Host": "[::1"}])
 def test_whoever_comes_through_a_proxy_is_not_this_machine(store, monkeypatch, headers):
     monkeypatch.setenv("TRANSFER_STUDIO_ALLOWED_HOSTS", "*")
     local = TestClient(Starlette(routes=http.routes(store), middleware=http.middleware()), base_url="http://127.0.0.1",
