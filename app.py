@@ -6,7 +6,8 @@ from pathlib import Path
 import streamlit as st
 
 from transfer_core import http, logs
-from transfer_core.settings import check_or_exit
+from transfer_core.errors import StudioError
+from transfer_core.settings import check_or_exit, terminal_language
 from transfer_core.store import Store
 
 HERE = Path(__file__).resolve().parent
@@ -18,7 +19,11 @@ from pages.shared import delivery, shell  # noqa: E402
 check_or_exit()
 logs.to_terminal("web")
 delivery.deliver_all()
-store = Store()
+try:
+    store = Store()
+except StudioError as error:  # a database that is away, locked or newer: said in words, not as a traceback
+    said = terminal_language()
+    sys.exit(f"{error.message(said)}\n{error.hint(said)}")
 # The entry script lies in pages/shared/: beside pages/, Streamlit would run a deep link's page without it.
 app = st.App(HERE / "pages" / "shared" / "entry.py",
              routes=http.routes(store), middleware=[*http.middleware(), shell.middleware()], lifespan=http.lifespan(store))

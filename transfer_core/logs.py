@@ -132,11 +132,12 @@ class Text(logging.Formatter):
     """`2026-11-22 15:01:02 WARNING transfer_core.jobs.supervisor: the worker died [job=train-0123456789]`"""
 
     def format(self, record: logging.LogRecord) -> str:
-        said = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in _message(record))  # no line but our own
+        said = _printable(_message(record))  # no line but our own
         who = " ".join(f"{name}={value}" for name, value in _ids().items() if name != "process")
         when = datetime.fromtimestamp(record.created).astimezone()
         line = f"{when:%Y-%m-%d %H:%M:%S} {record.levelname} {record.name}: {safe(said)}{f' [{who}]' if who else ''}"
-        return "\n".join(filter(None, (line, safe(_trace(record)))))
+        # What an error says may hold lines that look like ours: those of a traceback stand further in.
+        return "\n".join((line, *(f"  {_printable(each)}" for each in safe(_trace(record)).splitlines())))
 
 
 class Json(logging.Formatter):
@@ -184,6 +185,10 @@ def _formatter() -> logging.Formatter:
 
 def _ids() -> dict[str, str]:
     return {**_process, **_about.get()}
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -228,8 +228,9 @@ def shown(name: str, value: Any) -> str:
 
 def without_password(text: str) -> str:
     """Addresses in a text without what opens them: `postgresql://me:secret@host/db?password=secret` keeps neither secret."""
-    text = re.sub(r"(\w://[^\s/:@]*):[^\s/]+@", rf"\1:{HIDDEN}@", text)
-    return re.sub(r"(?i)([?&](?:password|passwd|pwd|token|key|secret)=)[^&\s]+", rf"\1{HIDDEN}", text)
+    # A password may hold a slash; what looks like one port and a path is none.
+    text = re.sub(r"(\w://[^\s/:@]*):(?!\d{1,5}/)[^\s]+@", rf"\1:{HIDDEN}@", text)
+    return re.sub(r"(?i)([?&]\w*(?:password|passwd|pwd|token|key|secret)=)[^&\s]+", rf"\1{HIDDEN}", text)
 
 
 def _given(environment: Mapping[str, str] | None) -> dict[str, str]:

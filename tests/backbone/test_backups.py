@@ -19,7 +19,7 @@ from transfer_core.backups import FOLDERS, backup, restore, tables
 from transfer_core.backups.shelf import Shelf, inside
 from transfer_core.cli import main
 from transfer_core.datasets.manifest import Image, Manifest
-from transfer_core.errors import BadInput, Busy, NotFound
+from transfer_core.errors import BadInput, Busy, NotFound, Unavailable
 from transfer_core.events import Note
 from transfer_core.jobs.run import resumable
 from transfer_core.paths import Home
@@ -255,7 +255,8 @@ def test_jobs_that_ran_can_be_resumed_and_those_that_waited_wait(store, tmp_path
     again = Store(new, url(new))
     assert set(told.interrupted) == {running.id, lost.id}
     assert [again.job(job.id).state for job in (running, waiting, lost)] == ["failed", "queued", "failed"]
-    assert all(resumable(again, again.job(job.id)) for job in (running, lost))  # without a checkpoint, it begins again
+    # The one that had no checkpoint yet begins again.
+    assert resumable(again, again.job(running.id)) and resumable(again, again.job(lost.id))
     _, failed = again.events(running.id)[-1]
     assert failed.resumable and failed.message.key == "errors.worker_interrupted.text"
     again.requeue(running.id)
@@ -405,7 +406,7 @@ def test_no_path_leads_out_of_the_home(safe, tmp_path, path):
 
 
 @pytest.mark.parametrize("line", [{}, {"path": 1}, [], {"sha256": "../../etc/passwd"}, {"bytes": -1}, {"bytes": "1"},
-                                  {"mtime": 1.5}, {"more": 1}])
+                                  {"mtime": 1.5}, {"mtime": 10 ** 30}, {"more": 1}])
 def test_a_list_that_is_none_is_refused(safe, tmp_path, line):
     rewrite(safe, lambda lines: [lines[0] | line if line and isinstance(line, dict) else line, *lines[1:]])
     assert refused(safe, tmp_path) == "backup_damaged"
@@ -444,9 +445,16 @@ def test_damage_is_noticed(safe, tmp_path, how, what):
     assert refused(safe, tmp_path) == "backup_damaged"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", "null", '{"format": 1}', "\x00"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", "null", '{"format": 1}', "\x00", "[" * 100_000])
 def test_a_head_that_is_none_is_refused(safe, tmp_path, content):
     (safe / "backup.json").write_text(content)
+    assert refused(safe, tmp_path) == "backup_damaged"
+
+
+@pytest.mark.parametrize("created", [1e400, -1e400, float("nan"), 1e20])
+def test_a_date_that_is_none_is_refused(safe, tmp_path, created):
+    head = json.loads((safe / "backup.json").read_text())
+    (safe / "backup.json").write_text(json.dumps(head | {"created": created}))
     assert refused(safe, tmp_path) == "backup_damaged"
 
 
@@ -480,12 +488,33 @@ def test_a_newer_schema_or_format_is_refused(safe, tmp_path):
 
 
 def test_an_older_schema_is_brought_up_to_date(safe, tmp_path):
-    with_database(safe, lambda database: [database.execute(statement) for statement in (
-        "DELETE FROM migrations WHERE number > 1", "DROP TABLE demos", "DROP INDEX ix_jobs_kind_owner_created",
-        "DROP INDEX ix_jobs_kind_created", "DROP INDEX ix_jobs_device_ended", "CREATE INDEX ix_jobs_kind ON jobs (kind)",
-        "ALTER TABLE jobs DROP COLUMN worker", "ALTER TABLE jobs DROP COLUMN owner", "ALTER TABLE datasets DROP COLUMN owner")])
+    with_database(safe, make_old)
     new = back(safe, tmp_path / "new")
     assert len(rows(new.database)["migrations"]) == len(MIGRATIONS)
+    assert Store(new, url(new)).jobs()
+
+
+def make_old(database: sqlite3.Connection) -> None:
+    """As the first migration left it."""
+    for statement in (
+            "DELETE FROM migrations WHERE number > 1", "DROP TABLE demos", "DROP INDEX ix_jobs_kind_created",
+            "DROP INDEX ix_jobs_kind_owner_created", "DROP INDEX ix_jobs_device_ended", "ALTER TABLE jobs DROP COLUMN worker",
+            "ALTER TABLE jobs DROP COLUMN owner", "ALTER TABLE datasets DROP COLUMN owner",
+            "CREATE INDEX ix_jobs_kind ON jobs (kind)"):
+        database.execute(statement)
+
+
+def test_a_copy_of_an_older_database_is_brought_up_to_date_too(safe, store, tmp_path):
+    old, copy = tmp_path / "old.db", Home(tmp_path / "copy")
+    old.write_bytes(Shelf(safe).object(json.loads((safe / "backup.json").read_text())["database"]).read_bytes())
+    with closing(sqlite3.connect(old)) as database:
+        make_old(database)
+        database.commit()
+    tables.copy_tables(sa.create_engine(f"sqlite:///{old}"), sa.create_engine(f"sqlite:///{copy.database}"))
+    assert tables.schema_of(copy.database) == 1
+    again = Store(copy, url(copy))
+    assert [job.id for job in again.jobs()] == [job.id for job in store.jobs()]
+    assert tables.schema_of(copy.database) == len(MIGRATIONS)
 
 
 def test_no_backup_at_all(tmp_path):
@@ -512,6 +541,51 @@ def test_a_backup_goes_into_the_database_the_settings_name(safe, store, tmp_path
     with pytest.raises(BadInput) as refused:
         restore(safe, Home(tmp_path / "newer"), elsewhere)
     assert refused.value.code == "database_not_empty"
+
+
+@pytest.mark.parametrize("kind", ["postgresql+psycopg", "postgresql", "postgres"])
+def test_from_a_server_to_a_server_however_its_address_is_written(postgres, tmp_path, kind):
+    def address() -> str:
+        return postgres.database().replace("postgresql+psycopg", kind)
+
+    here, there = address(), address()
+    store = Store(Home(tmp_path / "home"), here)
+    home = fill(store)
+    backup(home, here, tmp_path / "safe")
+    Store(Home(tmp_path / "unused"), there).close()  # looked at once: its tables are there, and empty
+    new = Home(tmp_path / "new")
+    restore(tmp_path / "safe", new, there)
+    again = Store(new, there)
+    assert again.jobs() == store.jobs() and again.datasets() == store.datasets()
+    assert not (new.root / "studio.db").exists() and files(new.root) == files(home.root)
+    for each in (store, again):
+        each.close()
+
+
+def test_a_server_no_studio_has_worked_with_has_nothing_to_back_up(postgres, tmp_path):
+    with pytest.raises(NotFound) as refused:
+        backup(Home(tmp_path / "home"), postgres.database(), tmp_path / "safe")
+    assert refused.value.code == "nothing_to_back_up"
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_password(safe, tmp_path):
+    away = "postgresql://me:hunter2@127.0.0.1:1/studio"
+    for act in (lambda: backup(Home(tmp_path / "home"), away, tmp_path / "other"),
+                lambda: restore(safe, Home(tmp_path / "new"), away)):
+        with pytest.raises(Unavailable) as refused:
+            act()
+        assert refused.value.code == "database_away" and "hunter2" not in repr(refused.value.values)
+
+
+def test_a_full_disk_is_told_when_it_is_the_database_that_meets_it(store, tmp_path, monkeypatch):
+    def full(*_arguments):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    home = fill(store)
+    monkeypatch.setattr(tables, "one_file", full)
+    with pytest.raises(Unavailable) as refused:
+        backup(home, store.url, tmp_path / "safe")
+    assert refused.value.code == "backup_no_room"
 
 
 # Commands

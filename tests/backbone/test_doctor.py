@@ -233,6 +233,21 @@ def test_another_database_that_does_not_answer_keeps_its_password(patient, monke
     assert outcome(found) == ("problem", "no_answer") and "hunter2" not in found.found("en")
 
 
+def test_a_server_is_asked_however_its_address_is_written(postgres, patient, monkeypatch):
+    address = postgres.database().replace("postgresql+psycopg", "postgres")
+    Store(patient.home, address).close()
+    monkeypatch.setenv("TRANSFER_STUDIO_DATABASE_URL", address)
+    assert outcome(home.database(Patient(patient.home, address))) == ("ok", "other")
+
+
+def test_what_a_server_says_is_the_reason(patient, monkeypatch):
+    address = "postgresql://me:hunter2@127.0.0.1:1/studio"
+    monkeypatch.setenv("TRANSFER_STUDIO_DATABASE_URL", address)
+    found = home.database(Patient(patient.home, address))
+    assert outcome(found) == ("problem", "no_answer")
+    assert "port 1 " in found.found("en") and "hunter2" not in found.found("en") and "sqlalche" not in found.found("en")
+
+
 def test_packaged_weights_that_are_not_there(patient, monkeypatch):
     monkeypatch.setattr(home, "PACKAGED", {"tf_efficientnet_lite0": "no_such_package", "x": "json"})
     assert outcome(home.weights(patient)) == ("warning", "missing")

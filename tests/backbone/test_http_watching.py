@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import logging
 import threading
 from types import SimpleNamespace
@@ -9,9 +11,11 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from transfer_core import http
+from transfer_core.errors import Unavailable
 from transfer_core.http import health
 from transfer_core.http.metrics import _Work
 from transfer_core.jobs.supervisor import Supervisor
@@ -27,8 +31,6 @@ def numbers(client: TestClient) -> dict[tuple[str, frozenset], float]:
 
 @pytest.fixture
 def local(store) -> TestClient:
-    from starlette.applications import Starlette
-
     return TestClient(Starlette(routes=http.routes(store), middleware=http.middleware()), base_url="http://127.0.0.1",
                       client=("127.0.0.1", 1))
 
@@ -68,8 +70,6 @@ def test_a_database_that_hangs_is_noticed_and_asked_once(store, monkeypatch):
     hanging, asked = threading.Event(), []
     monkeypatch.setattr(health, "PATIENCE", 0.05)
     monkeypatch.setattr(store, "ping", lambda: (asked.append(1), hanging.wait(30)))
-    from starlette.applications import Starlette
-
     with TestClient(Starlette(routes=http.routes(store)), base_url="http://127.0.0.1") as client:
         try:
             assert [client.get("/healthz").status_code for _ in range(3)] == [503] * 3
@@ -153,3 +153,33 @@ def test_the_machine_and_the_store(local, store):
     labelled = numbers(local)
     assert labelled["transfer_studio_store_seconds_count", frozenset({("operation", "SELECT")})] > 0
     assert labelled["transfer_studio_errors_total", frozenset({("logger", "transfer_core.test")})] >= 1
+
+
+@pytest.mark.parametrize("headers", [{"X-Forwarded-For": "203.0.113.9"}, {"X-Real-IP": "203.0.113.9"},
+                                     {"Forwarded": "for=203.0.113.9"}, {"Via": "1.1 proxy"},
+                                     {"Host": "photos.example"}, {"Host": "[::1"}])
+def test_whoever_comes_through_a_proxy_is_not_this_machine(store, monkeypatch, headers):
+    monkeypatch.setenv("TRANSFER_STUDIO_ALLOWED_HOSTS", "*")
+    local = TestClient(Starlette(routes=http.routes(store), middleware=http.middleware()), base_url="http://127.0.0.1",
+                       client=("127.0.0.1", 1))
+    assert local.get("/metrics").status_code == 200
+    assert local.get("/metrics", headers=headers).status_code == 403
+
+
+def test_the_home_is_tidied_again_after_the_database_was_away(store, monkeypatch):
+    lifespan, tried = importlib.import_module("transfer_core.http.lifespan"), []
+
+    def sweep(_store):
+        tried.append(1)
+        raise Unavailable("database_away", address="–", reason="–")
+
+    async def two_hours() -> None:
+        tidying = asyncio.create_task(lifespan._keep_tidy(store))
+        while len(tried) < 3 and not tidying.done():
+            await asyncio.sleep(0)
+        tidying.cancel()
+
+    monkeypatch.setattr(lifespan, "_sweep", sweep)
+    monkeypatch.setattr(lifespan, "SWEEP_EVERY", 0)
+    asyncio.run(two_hours())
+    assert len(tried) >= 3

@@ -75,7 +75,8 @@ def test_a_record_says_what_it_is_about_and_only_inside(written):
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("said", ["Authorization: Bearer {}", "x-api-key: {}", "GET /api?token={}&a=1", "studio_token={}; Path=/",
-                                  "postgresql://me:{}@host/db", "the key is {}"])
+                                  "postgresql://me:{}@host/db", "postgresql://me:a/b{}@host/db", "x://h/db?sslpassword={}",
+                                  "the key is {}"])
 def test_no_key_is_written_wherever_it_stands(both, monkeypatch, said, key):
     monkeypatch.setenv("TRANSFER_STUDIO_METRICS_KEY", KEYS[0])
     monkeypatch.setenv("HF_TOKEN", KEYS[1])
@@ -92,6 +93,16 @@ def test_a_name_cannot_forge_a_line(both):
     log.warning("%s", "hat.jpg\n2026-01-01 00:00:00 ERROR forged\r\x1b[2J\u2028 帽子 🎩")
     (line,) = both.lines
     assert len(line.splitlines()) == 1 and "\x1b" not in line and "帽子 🎩" in line
+
+
+def test_an_error_cannot_forge_a_line_either(both):
+    try:
+        raise ValueError("hat.jpg\n2026-01-01 00:00:00 ERROR forged\r\x1b[2J")
+    except ValueError:
+        log.exception("no")
+    others = both.lines[0].splitlines()[1:]
+    assert "forged" in both.lines[0] and "\x1b" not in both.lines[0]
+    assert all(line.startswith("  ") for line in others)
 
 
 def test_an_error_keeps_its_traceback(both):

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from itertools import chain, pairwise
 
 import pytest
+import sqlalchemy as sa
 from drawn_colours import drawn
 from postgres import ON_BOTH
 
 from transfer_core.errors import Unavailable
 from transfer_core.events import Progressed
-from transfer_core.jobs import TASKS, Supervisor, run_job
+from transfer_core.jobs import TASKS, Supervisor, run, run_job, worker
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.store import Store, connecting
@@ -166,6 +167,46 @@ def test_a_run_goes_on_when_the_server_is_started_again(postgres, store, monkeyp
     assert ended == ["finished"]
     assert [event.done for _, event in store.events(job.id)] == list(range(501))
     assert [number for number, _ in store.events(job.id)] == list(range(1, 502))
+
+
+@ON_A_SERVER
+def test_a_server_that_does_not_write_yet_is_waited_for(store):
+    def read_only(connection, _record):
+        connection.execute("SET default_transaction_read_only = on")
+        connection.commit()
+
+    store._engine.dispose()
+    sa.event.listen(store._engine, "connect", read_only)
+    with pytest.raises(Away):
+        store.submit("train", {}, "cpu")
+
+
+@ON_A_SERVER
+def test_when_all_connections_are_taken_it_is_said_in_words(store, monkeypatch):
+    monkeypatch.setattr(store._engine.pool, "_timeout", 0.01)
+    taken = [store._engine.connect() for _ in range(store._engine.pool.size() + store._engine.pool._max_overflow)]
+    with pytest.raises(Away):
+        store.ping()
+    for each in taken:
+        each.close()
+
+
+def test_a_job_whose_claim_was_not_confirmed_is_the_workers_all_the_same(store, monkeypatch):
+    job, real = store.submit("train", {}, "cpu"), Store.claim
+    ran = []
+
+    def claim(self, *arguments):
+        claimed = real(self, *arguments)
+        if claimed:
+            raise Away("database_away", address="–", reason="–")
+        return claimed
+
+    monkeypatch.setattr(Store, "claim", claim)
+    monkeypatch.setattr(run, "AGAIN", 0)
+    monkeypatch.setattr(worker.logs, "to_job", lambda *_: None)
+    monkeypatch.setattr(worker, "run_job", lambda _store, job, *_, **__: ran.append(job.id) or "finished")
+    assert worker.work(job.id, threading.Event()) == 0 and ran == [job.id]
+    assert worker.work(job.id, threading.Event()) == 3, "asked once: whoever has it already is somebody else"
 
 
 @ON_A_SERVER

@@ -131,6 +131,16 @@ def test_the_server_says_it_on_its_terminal_and_does_not_start(tmp_path, command
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.parametrize("command", [["-m", "uvicorn", "app:app", "--port", "0"],
+                                     ["-m", "streamlit", "run", "app.py", "--server.port", "0", "--server.headless", "true"]])
+def test_a_database_that_is_away_is_said_in_words_there_too(tmp_path, command):
+    environment_ = environment.with_settings(home=str(tmp_path / "home"), language="en",
+                                             database_url="postgresql://me:hunter2@127.0.0.1:1/studio")
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=120, env=environment_)
+    assert done.returncode != 0 and "The database does not answer" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr and "hunter2" not in done.stdout + done.stderr
+
+
 def test_only_one_module_reads_them():
     """Whoever reads a variable has to write its name, or the beginning of it, as a string of its own."""
     sources = [*(ROOT / "transfer_core").rglob("*.py"), *(ROOT / "pages").rglob("*.py"), ROOT / "app.py"]

@@ -9,6 +9,7 @@ import pytest
 from transfer_core.events import Epoch, Finished, Folded, Losses
 from transfer_core.jobs import waiting
 from transfer_core.recipe import DEFAULT_MODEL, Recipe
+from transfer_core.store.queue import IO
 from transfer_core.words import message
 
 LOSS = Losses(total=1.0, target=1.0)
@@ -74,12 +75,20 @@ def test_a_short_job_holds_up_no_long_one(store, dataset, measured):
     assert waiting.place(store, training(store, dataset)).starts_in == 0.0
 
 
-def test_the_order_is_the_stores_whatever_that_is(store, dataset, measured, monkeypatch):
-    first = runs(store, training(store, dataset))
+def test_the_order_is_the_stores_with_turns_and_lanes(store, dataset, measured):
+    def owned(owner: str, **settings):
+        return store.submit("train", {"recipe": Recipe(dataset=dataset, **settings).model_dump()}, "cpu", owner)
+
+    first = runs(store, owned("ada"))
     store.append(first.id, epoch(5, left=100.0))
-    second, third = training(store, dataset), training(store, dataset, epochs=30)
-    monkeypatch.setattr(store, "ahead", lambda job: {first.id: 0, third.id: 1, second.id: 2}[job.id])
-    assert [each.job.id for each in waiting.places(store)] == [first.id, third.id, second.id]
+    second, third = owned("ada"), owned("eve", epochs=30)
+    others = [store.submit(kind, {}, device) for kind, device in [
+        ("explain", "cpu"), ("measure", "cpu"), ("import", IO), ("import", IO), ("guess", "cpu"), ("explain", "cpu")]]
+    store.ask_stop(others[-1].id, "discard")
+    found = waiting.places(store)
+    ours = [each.job.id for each in found if each.job.id in (first.id, second.id, third.id)]
+    assert ours == [first.id, third.id, second.id]  # whose turn it is
+    assert {each.job.id: each.ahead for each in found} == {each.job.id: store.ahead(each.job) for each in found}
     later = waiting.place(store, second).starts_in - waiting.place(store, third).starts_in
     assert later == pytest.approx(waiting.forecast(store, third))
 

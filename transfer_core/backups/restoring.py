@@ -118,7 +118,8 @@ def _restore(shelf: Shelf, head: Head, entries: list[Entry], home: Home, url: st
         if _names(home.root) != {STAGE}:  # a studio was started here meanwhile
             raise BadInput("home_not_empty", folder=str(home.root))
         if not _in_home(home, url):
-            tables.copy_tables(sa.create_engine(f"sqlite:///{stage / DATABASE}"), sa.create_engine(url))
+            with tables.in_words(url):
+                tables.copy_tables(tables.engine(f"sqlite:///{stage / DATABASE}"), tables.engine(url))
             (stage / DATABASE).unlink()
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)

@@ -24,6 +24,8 @@ HEAD, MARK, OBJECTS = "backup.json", "unfinished", "objects"
 CHUNK = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LONGEST_PATH, _LARGEST_HEAD = 1000, 1_000_000
+_LATEST, _LARGEST = 1e11, 2 ** 63
+"""Seconds that still are a date, and what a file system's numbers stay below."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +100,12 @@ class Shelf:
             head = Head(**{name: told[name] for name in Head.__dataclass_fields__})
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             raise damaged(self.root, HEAD) from None
         kinds = {"created": int | float, "studio": str, "schema": int, "database": str, "list": str, "files": int, "bytes": int,
                  "format": int}
         if not all(isinstance(getattr(head, name), kind) for name, kind in kinds.items()) or not (
-                _SHA256.fullmatch(head.database) and _SHA256.fullmatch(head.list)):
+                _SHA256.fullmatch(head.database) and _SHA256.fullmatch(head.list) and 0 <= head.created < _LATEST):
             raise damaged(self.root, HEAD)
         return head
 
@@ -132,7 +134,7 @@ class Shelf:
     def _entry(self, line: bytes) -> Entry:
         try:
             entry = Entry(**json.loads(line))
-            sound = (isinstance(entry.path, str) and all(type(number) is int and number >= 0 for number in (
+            sound = (isinstance(entry.path, str) and all(type(number) is int and 0 <= number < _LARGEST for number in (
                 entry.bytes, entry.mtime, entry.ctime)) and _SHA256.fullmatch(entry.sha256))
         except (ValueError, TypeError, RecursionError):
             sound = False

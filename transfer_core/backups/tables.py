@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from transfer_core.errors import BadInput, NotFound
+from transfer_core.errors import BadInput, NotFound, says_disk_full
+from transfer_core.store.connecting import away, open_engine, parse, shown
 from transfer_core.store.migrations import MIGRATIONS
-from transfer_core.store.schema import metadata
+from transfer_core.store.schema import applied, metadata
 
 ROWS = 1000
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -22,13 +25,36 @@ def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite")
 
 
+def engine(url: str) -> sa.Engine:
+    """One for looking and copying. A server's address may be written in every way that the studio itself takes."""
+    return sa.create_engine(url) if is_sqlite(url) else open_engine(parse(url))
+
+
+@contextmanager
+def in_words(url: str) -> Iterator[None]:
+    """A server that does not answer becomes `Away`, and a full disk an `OSError`, as it is for every other file."""
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, sqlite3.OperationalError) as error:
+        if says_disk_full(error):
+            raise OSError(errno.ENOSPC, "the disk is full") from error
+        if is_sqlite(url) or not isinstance(error, sa.exc.DBAPIError):
+            raise
+        raise away(parse(url), error) from error
+
+
 def snapshot(url: str, file: Path) -> None:
     """Copy the database as it is at one moment, while others write to it. `file` must not be there yet.
 
-    Raises `NotFound("nothing_to_back_up")`.
+    Raises `NotFound("nothing_to_back_up")`, `Away`.
     """
+    with in_words(url):
+        _snapshot(url, file)
+
+
+def _snapshot(url: str, file: Path) -> None:
     if not is_sqlite(url):
-        copy_tables(sa.create_engine(url), sa.create_engine(f"sqlite:///{file}"))
+        copy_tables(engine(url), sa.create_engine(f"sqlite:///{file}"))
         return
     source = sa.make_url(url).database or ""
     if not Path(source).is_file():
@@ -45,14 +71,20 @@ def one_file(file: Path) -> None:
 
 
 def copy_tables(source: sa.Engine, target: sa.Engine) -> None:
-    """All rows of all tables of the schema, columns by name, in the order that foreign keys allow; one moment, all or none."""
+    """All rows of all tables of the schema, columns by name, in the order that foreign keys allow; one moment, all or none.
+
+    The target gets the tables as they are in the source, by the same migrations: whoever opens it later does the rest of them.
+    Raises `NotFound("nothing_to_back_up")` where no studio has ever worked.
+    """
     try:
         isolation = {} if is_sqlite(str(source.url)) else {"isolation_level": "REPEATABLE READ"}
         with source.connect().execution_options(**isolation) as read, target.begin() as write:
-            metadata.create_all(write)
             there = sa.inspect(read)
+            if not there.has_table(applied.name):
+                raise NotFound("nothing_to_back_up", folder=shown(source.url))
+            _follow(write, set(read.scalars(sa.select(applied.c.number))))
             for table in metadata.sorted_tables:
-                if not there.has_table(table.name):
+                if table is applied or not there.has_table(table.name):
                     continue
                 known = {column["name"] for column in there.get_columns(table.name)}  # an older schema has fewer
                 columns = [column for column in table.c if column.name in known]
@@ -61,6 +93,15 @@ def copy_tables(source: sa.Engine, target: sa.Engine) -> None:
     finally:
         source.dispose()
         target.dispose()
+
+
+def _follow(connection: sa.Connection, numbers: set[int]) -> None:
+    """Do the migrations that another database has seen and this one has not. (A studio may have been started there once.)"""
+    applied.create(connection, checkfirst=True)
+    for number in sorted(numbers - set(connection.scalars(sa.select(applied.c.number)))):
+        if number <= len(MIGRATIONS):
+            MIGRATIONS[number - 1](connection)
+        connection.execute(sa.insert(applied).values(number=number))
 
 
 def schema_of(file: Path) -> int:
@@ -72,15 +113,15 @@ def schema_of(file: Path) -> int:
 
 
 def has_rows(url: str) -> bool:
-    """Whether a studio has worked with this database."""
-    engine = sa.create_engine(url)
+    """Whether a studio has worked with this database. Raises `Away`."""
+    asked = engine(url)
     try:
-        with engine.connect() as connection:
+        with in_words(url), asked.connect() as connection:
             there = sa.inspect(connection)
             tables = [table for table in metadata.sorted_tables if table.name != "migrations" and there.has_table(table.name)]
             return any(connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first() for table in tables)
     finally:
-        engine.dispose()
+        asked.dispose()
 
 
 def examine(file: Path, root: Path) -> None:

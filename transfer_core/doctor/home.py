@@ -124,16 +124,24 @@ def _sqlite(file: Path) -> Finding:
 
 def _other(patient: Patient) -> Finding:
     """In a process of its own: a server that does not answer may keep a driver waiting for minutes."""
-    program = ("import json, os, sqlalchemy as sa\n"
+    program = ("import json, sqlalchemy as sa\n"
+               "from transfer_core.errors import Unavailable\n"
                "from transfer_core.settings import settings\n"
-               "engine = sa.create_engine(settings().database_url)\n"
-               "with engine.connect() as connection:\n"
-               "    there = sa.inspect(connection).has_table('migrations')\n"
-               "    version = connection.execute(sa.text('SELECT max(number) FROM migrations')).scalar() if there else 0\n"
-               "print(json.dumps({'version': version or 0, 'kind': engine.dialect.name}))")
+               "from transfer_core.store.connecting import away, open_engine, parse\n"
+               "try:\n"
+               "    url = parse(settings().database_url)\n"
+               "    engine = open_engine(url)\n"
+               "    with engine.connect() as connection:\n"
+               "        there = sa.inspect(connection).has_table('migrations')\n"
+               "        version = connection.execute(sa.text('SELECT max(number) FROM migrations')).scalar() if there else 0\n"
+               "    print(json.dumps({'version': version or 0, 'kind': engine.dialect.name}))\n"
+               "except sa.exc.DBAPIError as error:\n"  # the server's own words; the last line of a traceback says none of them
+               "    print(json.dumps({'reason': away(url, error).values['reason']}))\n"
+               "except Unavailable as error:\n"
+               "    print(json.dumps({'reason': error.message('en')}))")
     done = probe(program, patient.patience / 4)
-    if done.told is None:
-        return Finding("database", "problem", "no_answer", {"reason": done.reason})
+    if done.told is None or "reason" in done.told:
+        return Finding("database", "problem", "no_answer", {"reason": done.told["reason"] if done.told else done.reason})
     said = {**done.told, "known": len(MIGRATIONS)}
     return Finding("database", "problem" if said["version"] > len(MIGRATIONS) else "ok",
                    "other_newer" if said["version"] > len(MIGRATIONS) else "other", said)

@@ -53,7 +53,7 @@ async def _keep_tidy(store: Store) -> None:
             await run_in_threadpool(_sweep, store)
             if sweeps % GARBAGE_EVERY == 0:
                 await run_in_threadpool(collect_garbage, store.home)
-        except OSError:
+        except Exception:  # a full disk, a database that is away: in an hour it may be otherwise
             log.exception("could not tidy the data home")
         await asyncio.sleep(SWEEP_EVERY)
 

@@ -26,7 +26,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from transfer_core import logs
-from transfer_core.http.guard import is_loopback
+from transfer_core.http.guard import Hosts, is_loopback
 from transfer_core.jobs.tasks import TASKS
 from transfer_core.settings import settings
 from transfer_core.store import ENDED, Store
@@ -35,6 +35,7 @@ DEVICES = 64
 """Devices that are told apart; a name in a database is anything."""
 CACHE_EVERY = 60.0
 """Seconds for which the size of the cache is remembered: adding up thousands of files at every look is disk work."""
+_BY_A_PROXY = ("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "forwarded", "via")
 _QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
 
 _ours = CollectorRegistry()
@@ -160,5 +161,6 @@ def _may_read(request: Request) -> bool:
     given = request.headers.get("authorization", "").removeprefix("Bearer ")
     if key:
         return hmac.compare_digest(key.get_secret_value().encode(), given.encode("utf-8", "replace"))
-    # Behind a proxy everybody seems to come from here; a proxy says for whom it asks.
-    return bool(request.client) and is_loopback(request.client.host) and "x-forwarded-for" not in request.headers
+    # Behind a proxy everybody seems to come from here; a proxy says for whom it asks, or which name was asked for.
+    return (bool(request.client) and is_loopback(request.client.host) and Hosts(frozenset()).know(request.headers.get("host", ""))
+            and not any(name in request.headers for name in _BY_A_PROXY))

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from transfer_core.errors import Unavailable, says_disk_full
 from transfer_core.paths import Home
 from transfer_core.settings import settings
-from transfer_core.store.connecting import Away, away, lock, open_engine, parse
+from transfer_core.store.connecting import Away, away, lock, open_engine, parse, shown
 from transfer_core.store.demos import Demos
 from transfer_core.store.jobs import Jobs
 from transfer_core.store.migrations import migrate
@@ -26,6 +26,8 @@ T = TypeVar("T")
 PATIENCE = 15.0
 """Seconds a server that was there may be away before a page is told so. A restart takes two."""
 _PAUSE = 0.2
+_READ_ONLY = "25006"
+"""What a server answers that is about to take over from another one, and does not write yet."""
 
 
 class Store(Datasets, Jobs, Demos, Watching):
@@ -84,7 +86,7 @@ class Store(Datasets, Jobs, Demos, Watching):
             with self._open().execution_options(**options) as connection:
                 yield connection
         except sa.exc.DBAPIError as error:
-            if self._shared and error.connection_invalidated:
+            if self._shared and (error.connection_invalidated or getattr(error.orig, "sqlstate", "") == _READ_ONLY):
                 raise away(self._address, error) from error
             raise
 
@@ -100,6 +102,8 @@ class Store(Datasets, Jobs, Demos, Watching):
                 if not self._reached or time.monotonic() > until:
                     raise away(self._address, error) from error
                 time.sleep(_PAUSE)
+            except sa.exc.TimeoutError:  # as many threads as may ask at once, and none had its answer for half a minute
+                raise Away("database_away", address=shown(self._address), reason="all connections are taken") from None
             else:
                 self._reached = True
                 return connection
