@@ -20,6 +20,8 @@ from transfer_core.jobs.supervisor import Supervisor
 from transfer_core.store.jobs import SILENT_AFTER
 
 database = ON_BOTH
+ON_A_FILE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""What locks the whole database is SQLite's alone."""
 
 
 @pytest.fixture
@@ -174,6 +176,7 @@ def test_silence_counts_only_while_we_are_awake(store, supervisor, monkeypatch):
     assert store.job(job.id).state == "queued"
 
 
+@ON_A_FILE
 def test_nobody_is_dead_while_the_database_is_locked(store, supervisor, monkeypatch):
     """Nobody can say anything then: silence is counted from the moment at which somebody could."""
     job = store.submit("train", {}, "cpu")
@@ -198,6 +201,7 @@ def test_nobody_is_dead_while_the_database_is_locked(store, supervisor, monkeypa
     assert store.job(job.id).state == "queued"
 
 
+@ON_A_FILE
 def test_a_locked_database_is_said_in_words_and_can_be_read(store):
     job = store.submit("train", {}, "cpu")
     store.wait_longer(0.01)
