@@ -1,12 +1,14 @@
 """Runs killed at random moments: whether anything is lost, and whether they end as they would have ended.
 
     python bench/survival.py --kills 100 [--seed 0] [--beside 2] [--only stored sweep]
+    python bench/survival.py --locked 10 40 [--only stored sweep]
 
 Each kind of run is done once undisturbed. Then again and again, in a home of its own, by a supervisor and workers that are real
 processes, with SIGKILL at moments drawn over the whole life of the run: the worker alone, or every process of the studio at
 once, after which a new supervisor is started; sometimes again while it comes back. After each kill, and at the end, what lies on
 disk is looked at (see `faults`), and what came out is compared with the undisturbed run bit for bit. Prints one JSON object;
-Linux only.
+Linux only. With `--locked` nothing is killed: another program holds `BEGIN EXCLUSIVE` for so many seconds in the middle of each
+run.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transfer_core.errors import Unavailable
 from transfer_core.events import Epoch, Evaluated, Finished, Folded, Swept
 from transfer_core.jobs.run import resumable
 from transfer_core.paths import Home
@@ -316,6 +319,38 @@ def disturbed(home: Home, kind: str, wanted: dict[str, Any], lasts: tuple[float,
         studio.close()
 
 
+def locked(home: Home, kind: str, wanted: dict[str, Any], seconds: float) -> list[str]:
+    """What is wrong after another program has held the database for so long. What a page writes meanwhile comes late, or is
+    refused in words."""
+    studio, wrong = Studio(home), []
+    studio.start()
+    try:
+        job = begin(studio, kind)
+        _until_it_speaks(studio, job)
+        with contextlib.closing(sqlite3.connect(home.database, isolation_level=None, timeout=60)) as rude:
+            rude.execute("BEGIN EXCLUSIVE")
+            with ThreadPoolExecutor(1) as page:
+                began = time.monotonic()
+                asked = page.submit(studio.store.submit, "understand", {"upload": "none"})
+                time.sleep(seconds)
+                rude.execute("ROLLBACK")
+                try:
+                    asked.result()
+                    print(f"{kind}, {seconds} s: a page's click took {time.monotonic() - began:.1f} s", file=sys.stderr)
+                except Unavailable as error:
+                    print(f"{kind}, {seconds} s: a page's click was answered “{error}”", file=sys.stderr)
+        job = _until_ended(studio, job)
+        if job.state != "finished":
+            return [f"{kind}, {seconds} s: {job.state}"]
+        found = outcome(studio.store, job)
+        wrong += [f"{kind}, {seconds} s: {name} differs" for name in wanted if found[name] != wanted[name]]
+        wrong += [f"{kind}, {seconds} s: taken for dead" for _, event in studio.store.events(job.id, kinds=("note",))
+                  if event.message.key == "jobs.went_on"]
+        return [*wrong, *faults(home)]
+    finally:
+        studio.close()
+
+
 def _until_it_speaks(studio: Studio, job: Job) -> None:
     seen, end = len(studio.store.raw_events(job.id)), time.monotonic() + 120
     while studio.store.job(job.id).live and len(studio.store.raw_events(job.id)) == seen and time.monotonic() < end:
@@ -359,6 +394,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--beside", type=int, default=2, help="studios at once")
     parser.add_argument("--only", nargs="*", default=list(KINDS), choices=list(KINDS))
+    parser.add_argument("--locked", nargs="*", type=float, default=[], metavar="SECONDS")
     parser.add_argument("--supervise", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.supervise:
@@ -367,6 +403,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         wanted = {kind: undisturbed(Home(Path(place) / f"undisturbed-{number}"), kind) for number, kind in enumerate(asked.only)}
         print({kind: [round(each, 1) for each in lasts] for kind, (_, lasts) in wanted.items()}, file=sys.stderr)
+        if asked.locked:
+            wrong = [fault for number, kind in enumerate(asked.only) for seconds in asked.locked
+                     for fault in locked(Home(Path(place) / f"locked-{number}-{seconds}"), kind, wanted[kind][0], seconds)]
+            print(json.dumps({"locked": asked.locked, "kinds": asked.only, "wrong": wrong}, indent=1))
+            sys.exit(bool(wrong))
 
         def work(mine: int) -> None:
             number = mine
