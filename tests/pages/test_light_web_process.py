@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import photos
 import stories
-from conftest import ROOT
 from test_sweep import began
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ["altair", "onnxruntime", "onnx", "torch", "torchvision", "timm", "scipy", "sklearn"]
 PROGRAM = """
 import json, sys
