@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 from PIL import ImageFilter
 
+from transfer_core.datasets.duplicates import joined
 from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.events import Note
 from transfer_core.jobs import run_job
@@ -26,7 +27,7 @@ from transfer_core.training.problems.mislabelled import suspects
 from transfer_core.training.problems.odd import FAR, oddness
 from transfer_core.training.problems.quality import faults, measures
 from transfer_core.training.problems.scores import both_scores
-from transfer_core.training.scenes import close_pairs, joined
+from transfer_core.training.scenes import close_pairs
 from transfer_core.words import message
 
 TINY = "test_resnet.r160_in1k"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from drawn_colours import drawn
+from events_of import until
 
 from transfer_core.errors import BadRecipe
 from transfer_core.events import Epoch, Finished, Note, Swept
@@ -133,14 +136,7 @@ def sweep(store, recipe):
 
 def run(store, job):
     """Its events (in the store too, as a worker would have them), and its answer."""
-    events, work = [], TASKS["sweep"](job, store)
-    while True:
-        try:
-            event = next(work)
-        except StopIteration as end:
-            return events, end.value
-        events.append(event)
-        store.append(job.id, event)
+    return until(store, job, Swept, math.inf)
 
 
 def test_each_point_is_a_run_that_can_be_gone_on_with(store, sweep, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -46,6 +46,21 @@ def find_groups(images: Sequence[Checked]) -> Iterator[int | np.ndarray]:
     _, first_seen, number = np.unique(raw, return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(first_seen))
     yield order[number]
+
+
+def joined(groups: np.ndarray, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+    """Groups (int N) after those of each pair of images were made one: the smaller number stays. Transitive."""
+    above = {int(group): int(group) for group in groups}
+
+    def root(group: int) -> int:
+        while above[group] != group:
+            above[group] = group = above[above[group]]
+        return group
+
+    for one, other in pairs:
+        low, high = sorted((root(int(groups[one])), root(int(groups[other]))))
+        above[high] = low
+    return np.array([root(int(group)) for group in groups], int)
 
 
 def _join(root: np.ndarray, left: np.ndarray, right: np.ndarray, small: np.ndarray) -> None:

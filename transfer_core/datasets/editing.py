@@ -8,9 +8,12 @@ An image is named by its `sha256` (all its copies) or by its `file` (that one).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 
+import numpy as np
 from sqlalchemy.exc import IntegrityError
 
+from transfer_core.datasets.duplicates import joined
 from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.datasets.names import clean
 from transfer_core.datasets.split import Item, one_side
@@ -72,12 +75,10 @@ def keep_together(store: Store, dataset_id: str, scenes: Sequence[Collection[str
     finds them; a file that is not there any more is passed over.
     """
     base, images = _latest(store, dataset_id)
-    root = {image.group: image.group for image in images}
-    group_of = {image.file: image.group for image in images}
-    for scene in scenes:
-        together = {root[group_of[file]] for file in scene if file in group_of}
-        root = {group: min(together) if low in together else low for group, low in root.items()}
-    grouped = [image.but(group=root[image.group]) for image in images]
+    place_of = {image.file: place for place, image in enumerate(images)}
+    there = [[place_of[file] for file in scene if file in place_of] for scene in scenes]
+    groups = joined(np.array([image.group for image in images], int), [pair for places in there for pair in pairwise(places)])
+    grouped = [image.but(group=group) for image, group in zip(images, groups.tolist(), strict=True)]
     placed = [place for place, image in enumerate(grouped) if image.split != "left_out"]
     given = bool(base.summary.get("layout", {}).get("given_splits"))
     sides = one_side([Item(grouped[place].label, grouped[place].group) for place in placed],

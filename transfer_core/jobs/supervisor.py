@@ -22,9 +22,9 @@ from transfer_core.jobs.run import failure
 from transfer_core.jobs.tasks import TASKS
 from transfer_core.settings import settings, with_settings
 from transfer_core.store import Job, Store
-from transfer_core.store.jobs import IO, SILENT_AFTER
+from transfer_core.store.jobs import SILENT_AFTER
 from transfer_core.store.leases import held_by, is_here
-from transfer_core.store.queue import is_short
+from transfer_core.store.queue import IO, is_short
 from transfer_core.words import message
 
 log = logging.getLogger(__name__)

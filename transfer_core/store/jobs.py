@@ -16,10 +16,8 @@ from transfer_core.events import Event, from_json, to_json
 from transfer_core.store import queue
 from transfer_core.store.connecting import lock, persistent
 from transfer_core.store.leases import lease
-from transfer_core.store.queue import IO, LAST
+from transfer_core.store.queue import IO
 from transfer_core.store.schema import events, jobs
-
-__all__ = ["ENDED", "IO", "LAST", "SILENT_AFTER", "Job", "Jobs"]
 
 ENDED = ("finished", "stopped", "failed")
 SILENT_AFTER = 30.0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from transfer_core.training.listening import units
@@ -45,21 +43,6 @@ def close_pairs(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         first, second = np.nonzero((cosine > CLOSE) & (1 - cosine <= limit))
         found.append(np.stack([first + start, second], axis=1)[first + start < second])
     return np.concatenate(found)
-
-
-def joined(groups: np.ndarray, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
-    """Groups (int N) after those of each pair of images were made one: the smaller number stays. Transitive."""
-    above = {int(group): int(group) for group in groups}
-
-    def root(group: int) -> int:
-        while above[group] != group:
-            above[group] = group = above[above[group]]
-        return group
-
-    for one, other in pairs:
-        low, high = sorted((root(int(groups[one])), root(int(groups[other]))))
-        above[high] = low
-    return np.array([root(int(group)) for group in groups], int)
 
 
 def _others(unit: np.ndarray, start: int) -> np.ndarray:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from transfer_core import metrics
+from transfer_core.datasets.duplicates import joined
 from transfer_core.datasets.manifest import Image, Manifest, spread
 from transfer_core.errors import BadRecipe, Unavailable
 from transfer_core.events import Evaluated, Event, Exported, Progressed
@@ -36,7 +37,7 @@ from transfer_core.training.pipeline import ImageInputs, Inputs, in_order
 from transfer_core.training.prefix.inputs import placed
 from transfer_core.training.prefix.shorten import CHOICE, shorten
 from transfer_core.training.preparing import check_data
-from transfer_core.training.scenes import close_pairs, joined
+from transfer_core.training.scenes import close_pairs
 
 MOST_TRAINING, MOST_VALIDATION = 1500, 500
 """Images looked at, at most: some 15 seconds on a laptop. The rest of a large dataset waits for a training."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from transfer_core.datasets.duplicates import joined
 from transfer_core.datasets.manifest import Image, Manifest, spread
 from transfer_core.events import Event, Note, Progressed
 from transfer_core.paths import Home
@@ -18,7 +19,7 @@ from transfer_core.training.problems.mislabelled import Suspects, suspects
 from transfer_core.training.problems.odd import FAR, oddness
 from transfer_core.training.problems.quality import poor
 from transfer_core.training.problems.scores import both_scores
-from transfer_core.training.scenes import close_pairs, joined
+from transfer_core.training.scenes import close_pairs
 from transfer_core.words import Message, message
 
 MOST = 3000
