@@ -76,7 +76,7 @@ def main() -> None:
         newest = asked.events // asked.jobs
         questions: dict[str, Callable[[], object]] = {
             "50 newest trainings": lambda: store.jobs("train", limit=50),
-            "50 newest of one owner": lambda: store.jobs("train", owner="owner-4", limit=50),
+            "50 newest of one owner": lambda: store.of("owner-4").jobs("train", limit=50),
             "jobs that live": lambda: store.jobs(None, "queued", "running"),
             "place in the queue": lambda: store.ahead(last),
             "last 50 events of a job": lambda: store.raw_events(middle, after=newest - 50),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import secrets
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+PEOPLE = "people"
+_PERSON = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 @cache  # asked for at every link of every page; looking costs a tenth of a page's run
@@ -37,9 +41,13 @@ class Home:
     """The data home: everything a person made. Copy this folder and nothing is lost.
 
     Set by `TRANSFER_STUDIO_HOME`, else `./studio-data`. Sub-folders are made on first use.
+    In a studio for many people each has a home inside it, `people/<person>`, laid out in the same way: whoever holds a person's
+    home has no path to anything of another's. The database, and what no person made, lie in the studio's own (`shared`).
     """
 
     root: Path
+    studio: Path | None = None
+    """The data home this person's home lies in; None: it is the studio's own."""
 
     @classmethod
     def default(cls) -> Home:
@@ -47,14 +55,44 @@ class Home:
 
         return cls(settings().home.expanduser().resolve())
 
+    @property
+    def shared(self) -> Path:
+        return self.studio or self.root
+
+    def of(self, person: str | None) -> Home:
+        """The home of one person of this studio; None: the studio's own, which is that of the only person where there are no
+        accounts. Raises `ValueError` for a name that no person can have."""
+        if person is None:
+            return Home(self.shared)
+        if not _PERSON.fullmatch(person):
+            raise ValueError(f"no name of a person: {person!r}")
+        return Home(self.shared / PEOPLE / person, self.shared)
+
+    def people(self) -> Iterator[Home]:
+        """The homes of all people that have one, in no order. Not the studio's own."""
+        folder = self.shared / PEOPLE
+        names = [each.name for each in folder.iterdir() if each.is_dir()] if folder.is_dir() else []
+        return (self.of(name) for name in names if _PERSON.fullmatch(name))
+
+    def at(self, *parts: str) -> Path:
+        """A path inside, without making anything. Raises `NotFound` for a part that is no plain name: an address somebody typed
+        must not lead out of this home."""
+        for part in parts:
+            if part in ("", ".", "..") or any(sign in part for sign in "/\\\0"):
+                from transfer_core.errors import NotFound  # which says its words, and words lie at a path
+
+                raise NotFound("no_file", file=part[:64])
+        return self.root.joinpath(*parts)
+
     def _folder(self, *parts: str) -> Path:
-        folder = self.root.joinpath(*parts)
+        folder = self.at(*parts)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     @property
     def database(self) -> Path:
-        return self._folder() / "studio.db"
+        self.shared.mkdir(parents=True, exist_ok=True)
+        return self.shared / "studio.db"
 
     @property
     def uploads(self) -> Path:
@@ -73,10 +111,10 @@ class Home:
 
     def image(self, sha256: str) -> Path:
         """An image's own bytes, by content: shared by every dataset version that holds it."""
-        return self._folder("images", sha256[:2]) / sha256
+        return self._folder("images", sha256[:2]) / self.at(sha256).name
 
     def thumbnail(self, sha256: str) -> Path:
-        return self._folder("thumbnails", sha256[:2]) / f"{sha256}.webp"
+        return self._folder("thumbnails", sha256[:2]) / self.at(f"{sha256}.webp").name
 
     def manifest(self, dataset: str, version: int) -> Path:
         """The list of images of one dataset version; written once, never changed."""

@@ -66,7 +66,7 @@ class Speeds(Mapping[str, Speed]):
 def speeds(home: Home) -> Speeds:
     """What `transfer_core.training.speed.measure` found on this machine; empty before its first run."""
     try:
-        stored = json.loads((home.root / SPEED_FILE).read_text("utf-8"))
+        stored = json.loads((home.shared / SPEED_FILE).read_text("utf-8"))
         found = {name: Speed(fields["images_per_second"], fields["backward"], stored["decode_seconds"])
                  for name, fields in stored["models"].items() if _known(name) and fields["images_per_second"] > 0}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -40,7 +40,7 @@ SECONDS = 20
 def web_runtime(home: Home) -> Path:
     """The folder that holds the files. Raises `Unavailable("no_web_runtime")`."""
     given = settings().web_runtime
-    kept = home.root / "web-runtime" / VERSION
+    kept = home.shared / "web-runtime" / VERSION
     for folder in (*([given] if given else []), kept):
         if _complete(folder):
             return folder

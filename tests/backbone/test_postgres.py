@@ -58,7 +58,7 @@ def at_once(count: int, program: str, *arguments: str) -> list[list[str]]:
 CLAIMING = """
 import os
 from transfer_core.store import Store
-store = Store()
+store = Store().everyone()
 print("ready", flush=True)
 input()
 while live := store.jobs(None, "queued", "running"):
@@ -71,11 +71,11 @@ while live := store.jobs(None, "queued", "running"):
 
 def test_four_processes_claim_every_job_once_and_never_two_in_a_lane(store):
     kinds, devices, owners = ("train", "explain"), ("cpu", "cuda:0"), ("ada", "bo", None)
-    jobs = [store.submit(kinds[number % 2], {}, devices[number // 2 % 2], owners[number % 3]) for number in range(100)]
+    jobs = [store.of(owners[number % 3]).submit(kinds[number % 2], {}, devices[number // 2 % 2]) for number in range(100)]
     said = at_once(4, CLAIMING)
     assert sorted(chain(*said)) == sorted(job.id for job in jobs)
     lanes = defaultdict(list)
-    for job in store.jobs():
+    for job in store.everyone().jobs():
         lanes[lane(job)].append((job.started, job.ended))
     assert len(lanes) == 4
     for times in lanes.values():
@@ -87,7 +87,7 @@ APPENDING = """
 import sys
 from transfer_core.events import Progressed
 from transfer_core.store import Store
-store = Store()
+store = Store().everyone()
 print("ready", flush=True)
 input()
 for number in range(50):
@@ -222,12 +222,12 @@ def test_a_connection_that_breaks_off_in_the_middle_is_told_apart_from_a_mistake
 
 @ON_A_SERVER
 def test_a_training_whose_supervisor_and_worker_meet_in_the_database(store):
+    supervisor, store = Supervisor(store, warm=False), store.of("ada")
     drawn(store.home).write(store.home)
     store.add_dataset("Colours", "colours", message("app.name"), {})
     recipe = Recipe(dataset="colours", model="test_resnet", weights="scratch", freeze=0, epochs=2, batch_size=6,
                     image_size=32, augmentation="none", patience=0)
-    job = store.submit("train", {"recipe": recipe.model_dump(mode="json"), "name": "Colours"}, "cpu", "ada")
-    supervisor = Supervisor(store, warm=False)
+    job = store.submit("train", {"recipe": recipe.model_dump(mode="json"), "name": "Colours"}, "cpu")
     supervisor.start()
     try:
         while store.job(job.id).live:

@@ -14,7 +14,7 @@ from postgres import ON_BOTH
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.events import Note, Progressed, Step, from_json
 from transfer_core.paths import Home
-from transfer_core.store import Store, schema
+from transfer_core.store import Demo, Store, schema
 from transfer_core.store.leases import held_by, lease
 from transfer_core.store.versions import new_id
 from transfer_core.words import message
@@ -111,41 +111,92 @@ def test_a_short_job_runs_beside_a_long_one_and_not_beside_another_short_one(sto
 
 def test_owners_take_turns_and_whoever_had_one_waits(store):
     """Ada asks for three at once, then Bo for one: he is next, although all of hers are older."""
-    mine = [store.submit("train", {}, "cpu", "ada") for _ in range(3)]
+    mine = [store.of("ada").submit("train", {}, "cpu") for _ in range(3)]
     assert store.claim(mine[0].id, 1)
-    bo = store.submit("train", {}, "cpu", "bo")
+    bo = store.of("bo").submit("train", {}, "cpu")
     assert [store.ahead(job) for job in (*mine[1:], bo)] == [2, 3, 1]
     store.end(mine[0].id, "finished")
     assert [store.ahead(job) for job in (*mine[1:], bo)] == [1, 2, 0]
-    assert [job.id for job in store.startable(store.jobs(None, "queued"))] == [bo.id]
+    assert [job.id for job in store.startable(store.everyone().jobs(None, "queued"))] == [bo.id]
     assert not store.claim(mine[1].id, 1) and store.claim(bo.id, 1)
-    again = store.submit("train", {}, "cpu", "bo")
+    again = store.of("bo").submit("train", {}, "cpu")
     store.end(bo.id, "finished")
     assert [store.ahead(job) for job in (*mine[1:], again)] == [0, 2, 1]
-    assert (store.job(bo.id).owner, store.job(bo.id).worker.split(":")[1]) == ("bo", "1")
+    done = store.of("bo").job(bo.id)
+    assert (done.owner, done.worker.split(":")[1]) == ("bo", "1")
 
 
 def test_a_turn_counts_only_for_who_waited_meanwhile(store):
     """Ada had yesterday's turn. Today she asks first."""
-    before = store.submit("train", {}, "cpu", "ada")
+    before = store.of("ada").submit("train", {}, "cpu")
     store.claim(before.id, 1)
     store.end(before.id, "finished")
-    running = store.submit("train", {}, "cpu", "cem")
+    running = store.of("cem").submit("train", {}, "cpu")
     store.claim(running.id, 1)
-    ada, bo = (store.submit("train", {}, "cpu", owner) for owner in ("ada", "bo"))
+    ada, bo = (store.of(owner).submit("train", {}, "cpu") for owner in ("ada", "bo"))
     assert (store.ahead(ada), store.ahead(bo)) == (1, 2)
     store.end(running.id, "finished")
     assert store.claim(ada.id, 1)
 
 
 def test_jobs_of_one_owner_a_page_at_a_time(store):
-    jobs = [store.submit("train", {}, "cpu", owner) for owner in ("ada", None, "ada", "bo", "ada")]
+    jobs = [store.of(owner).submit("train", {}, "cpu") for owner in ("ada", None, "ada", "bo", "ada")]
     ada = [job.id for job in reversed(jobs) if job.owner == "ada"]
-    assert [job.id for job in store.jobs("train", owner="ada")] == ada
-    assert [job.id for job in store.jobs("train", owner="ada", limit=2)] == ada[:2]
-    assert [job.id for job in store.jobs("train", owner="ada", limit=2, offset=2)] == ada[2:]
-    assert [job.id for job in store.jobs("train", owner=None)] == [jobs[1].id]
-    assert len(store.jobs("train", "queued")) == 5
+    hers = store.of("ada")
+    assert [job.id for job in hers.jobs("train")] == ada
+    assert [job.id for job in hers.jobs("train", limit=2)] == ada[:2]
+    assert [job.id for job in hers.jobs("train", limit=2, offset=2)] == ada[2:]
+    assert [job.id for job in store.jobs("train")] == [jobs[1].id]
+    assert len(store.everyone().jobs("train", "queued")) == 5
+
+
+def test_nobody_finds_what_is_another_ones(store):
+    """Neither by a guessed id nor by a name; nor does a change reach it."""
+    ada, bo, nobody = store.of("ada"), store.of("bo"), store
+    change, summary = message("app.name"), {"classes": {"hat": 3}}
+    ada.add_dataset("Hats", "hats-1", change, summary)
+    run = ada.submit("train", {"recipe": {}}, "cpu")
+    ada.append(run.id, Note(message=message("app.name")))
+    demo = Demo("demo-1", run.id, "Hats", "", "hash", {}, 0.0, None, 0, 0, run.owner)
+    ada.add_demo(demo)
+    for other in (bo, nobody):
+        for look, *given in ((other.job, run.id), (other.dataset, "hats-1"), (other.dataset, "Hats"), (other.version, "hats-1", 1),
+                             (other.demo, "demo-1"), (other.end_demo, "demo-1"), (other.change_demo, "demo-1"),
+                             (other.add_version, "hats-1", 2, change, summary)):
+            with pytest.raises(NotFound):
+                look(*given)
+        assert not (other.jobs() or other.runs() or other.run_count() or other.datasets() or other.demos())
+        assert not (other.versions("hats-1") or other.first_version("hats-1"))
+        assert not (other.raw_events(run.id) or other.curve(run.id, 0, 100))
+        other.ask_stop(run.id)
+        other.delete_job(run.id)
+        other.rename_dataset("hats-1", "Mine")
+        other.delete_dataset("hats-1")
+        with pytest.raises(NotFound) as refused:
+            other.dataset("Caps")
+        assert "Hats" not in refused.value.message()
+    assert ada.job(run.id) == run and ada.dataset("Hats").id == "hats-1" and ada.demo("demo-1") == demo
+    assert len(ada.raw_events(run.id)) == len(ada.curve(run.id, 0, 100)) == 1
+    everyone = store.everyone()
+    assert everyone.job(run.id) == run and everyone.dataset("Hats").owner == "ada" and everyone.demo("demo-1") == demo
+
+
+def test_a_persons_files_lie_in_a_home_that_has_no_way_out(store):
+    ada = store.of("ada").home
+    assert ada.root == store.home.root / "people" / "ada" and ada.database == store.home.database
+    assert ada.of("bo").root == store.home.root / "people" / "bo" and ada.of(None) == store.home
+    assert store.of("ada").of(None).home == store.home
+    for way in ("../bo", "..", "", "a/b", "a\\b", "\0"):
+        with pytest.raises(NotFound):
+            ada.run(way)
+        with pytest.raises(NotFound):
+            ada.manifest(way, 1)
+    for name in ("../bo", "", "Ada", "a" * 65, "-a", "a.b", "a/b"):
+        with pytest.raises(ValueError, match="person"):
+            store.of(name)
+    assert not list(store.home.people())
+    ada.run("train-1")
+    assert [home.root.name for home in store.home.people()] == ["ada"]
 
 
 def test_a_queued_job_stops_at_once_and_a_running_one_is_asked(store):
@@ -215,8 +266,8 @@ def test_equal_numbers_on_two_machines_are_two_workers(store):
 
 
 def test_text_and_numbers_that_a_database_does_not_like(store):
-    store.add_dataset("Ha\0ts", "hats-1", message("app.name", name="\0"), {"classes": {"\0": 1}, "nan": float("nan")}, "a\0")
-    assert (store.dataset("hats-1").name, store.dataset("hats-1").owner) == ("Ha\ufffdts", "a\ufffd")
+    store.add_dataset("Ha\0ts", "hats-1", message("app.name", name="\0"), {"classes": {"\0": 1}, "nan": float("nan")})
+    assert store.dataset("hats-1").name == "Ha\ufffdts"
     summary = store.version("hats-1").summary
     assert summary["classes"] == {"\0": 1} and math.isnan(summary["nan"])
     with pytest.raises(NotFound):
@@ -233,11 +284,16 @@ def test_lists_are_read_from_an_index_and_not_sorted(store):
     """With 10,000 jobs a page of 50 must not look at them all."""
     asked = []
     sa.event.listen(store._engine, "before_cursor_execute", lambda *query: asked.append(query[2:4]))
+    everyone, ada = store.everyone(), store.of("ada")
+    everyone.jobs("train", limit=50)
+    ada.jobs("train", limit=50)
     store.jobs("train", limit=50)
-    store.jobs("train", owner="ada", limit=50)
-    store.jobs(None, "queued", "running")
-    store.events("train-1", after=5)
-    indexes = ("ix_jobs_kind_created", "ix_jobs_kind_owner_created", "ix_jobs_state", "autoindex")
+    everyone.jobs(None, "queued", "running")
+    everyone.events("train-1", after=5)
+    owned = "ix_jobs_kind_owner_created"
+    # PostgreSQL does not know that rows without an owner have one order in the index with owners; it goes through all of a kind.
+    nobodys = "ix_jobs_kind_created" if store._shared else owned
+    indexes = ("ix_jobs_kind_created", owned, nobodys, "ix_jobs_state", "autoindex")
     for (query, values), index in zip(list(asked), indexes, strict=True):
         with store._read() as connection:
             if store._shared:  # an empty table is read as a whole, unless that is forbidden

@@ -252,7 +252,7 @@ def test_silence_counts_only_while_the_database_answers(store, supervisor, monke
     with monkeypatch.context() as away:
         looks = iter([1])
         away.setattr(supervisor._stopping, "wait", lambda _: next(looks, None) is None)
-        away.setattr(store, "jobs", lambda *_: 1 / 0)
+        away.setattr(supervisor._store, "jobs", lambda *_: 1 / 0)
         supervisor._supervise()
     supervisor.look()
     assert store.job(job.id).state == "running"

@@ -38,7 +38,7 @@ def epoch(number: int, left: float) -> Epoch:
 
 def runs(store, job, pid: int = 1):
     assert store.claim(job.id, pid)
-    return store.job(job.id)
+    return store.everyone().job(job.id)
 
 
 def test_behind_a_running_training_it_starts_when_that_one_is_done(store, dataset):
@@ -77,7 +77,7 @@ def test_a_short_job_holds_up_no_long_one(store, dataset, measured):
 
 def test_the_order_is_the_stores_with_turns_and_lanes(store, dataset, measured):
     def owned(owner: str, **settings):
-        return store.submit("train", {"recipe": Recipe(dataset=dataset, **settings).model_dump()}, "cpu", owner)
+        return store.of(owner).submit("train", {"recipe": Recipe(dataset=dataset, **settings).model_dump()}, "cpu")
 
     first = runs(store, owned("ada"))
     store.append(first.id, epoch(5, left=100.0))

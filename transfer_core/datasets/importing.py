@@ -39,20 +39,19 @@ class _Good:
 
 
 def import_dataset(path: Path, name: str, store: Store, *, answers: Answers | dict[str, Any] | None = None,
-                   seed: int = 0, dataset_id: str | None = None, owner: str | None = None) -> Iterator[Event]:
+                   seed: int = 0, dataset_id: str | None = None) -> Iterator[Event]:
     """Import a zip, folder or upload folder as version 1 of a new dataset. The last event is `Imported`.
 
     Raises `BadInput` (with the reason and the next step) when nothing can be made of it; single bad pictures are
     quarantined by name. Same input, answers and seed give the same split.
     `dataset_id`: the id it is to get (from `store.versions.new_id`); one that is taken fails at the end, with nothing changed.
-    `owner`: whose it is to be.
     """
     with holding_images(store.home):
-        yield from _import(path, name, dataset_id or new_id(name), store, answers, seed, owner)
+        yield from _import(path, name, dataset_id or new_id(name), store, answers, seed)
 
 
 def _import(path: Path, name: str, dataset: str, store: Store, answers: Answers | dict[str, Any] | None,
-            seed: int, owner: str | None) -> Iterator[Event]:
+            seed: int) -> Iterator[Event]:
     yield Progressed(stage="reading", done=0)
     work = plan(read_entries(Path(path)), answers)
     if work.problem:
@@ -74,7 +73,7 @@ def _import(path: Path, name: str, dataset: str, store: Store, answers: Answers 
     for warning in summary["warnings"]:
         yield Note(level="warning", message=Message(**warning))
     Manifest.of_images(dataset, 1, images).write(store.home)
-    store.add_dataset(name, dataset, message("import.changes.imported", count=len(images)), summary, owner)
+    store.add_dataset(name, dataset, message("import.changes.imported", count=len(images)), summary)
     yield Progressed(stage="splitting", done=len(good), total=len(good))
     yield Imported(dataset=dataset, version=1, summary=summary)
 

@@ -84,7 +84,7 @@ class Desk:
     """Answers for all demos. One in each web process."""
 
     def __init__(self, store: Store, process: PredictorProcess) -> None:
-        self.store, self.process = store, process
+        self.store, self.process = store.everyone(), process  # whose demo it is does not matter to who has its link
         self._places, self._inside = asyncio.Semaphore(AT_ONCE), list[str]()
         # 30 photos a minute are more than a person drops; 300 a minute are one core's work.
         self._visitors = Limit(settings().demo_per_minute)
@@ -96,7 +96,7 @@ class Desk:
 
     async def example(self, request: Request) -> Response:
         demo, number = await self._find(request), request.path_params["number"]
-        files = demos.examples(self.store.home, demo)
+        files = demos.examples(self.store.home.of(demo.owner), demo)
         if number >= len(files) or not files[number].is_file():
             raise NotFound("no_file", file=str(number))
         return FileResponse(files[number], media_type="image/webp", headers={"cache-control": "private, no-cache"})
@@ -172,7 +172,7 @@ class Desk:
 
     def _ask(self, demo: Demo, folder: Path, names: list[str]) -> list[dict[str, Any]]:
         """Rows as `predicting.folder.row_of` gives them. A photo that ends the process that looks at it is an answer, too."""
-        model = str(self.store.home.demo(demo.id) / demos.MODEL)
+        model = str(self.store.home.of(demo.owner).demo(demo.id) / demos.MODEL)
         files = [str(folder / str(number)) for number in range(len(names))]
         try:
             return self.process.ask("photos", model=model, files=files, names=names)

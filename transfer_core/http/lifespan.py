@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from typing import Any
@@ -17,6 +17,7 @@ from transfer_core.demos import only_demos
 from transfer_core.http import health, shutdown
 from transfer_core.http.uploads import sweep
 from transfer_core.jobs.supervisor import Supervisor
+from transfer_core.paths import Home
 from transfer_core.store import Store
 
 log = logging.getLogger(__name__)
@@ -52,12 +53,24 @@ async def _keep_tidy(store: Store) -> None:
         try:
             await run_in_threadpool(_sweep, store)
             if sweeps % GARBAGE_EVERY == 0:
-                await run_in_threadpool(collect_garbage, store.home)
+                await run_in_threadpool(_collect, store)
         except Exception:  # a full disk, a database that is away: in an hour it may be otherwise
             log.exception("could not tidy the data home")
         await asyncio.sleep(SWEEP_EVERY)
 
 
+def _homes(store: Store) -> Iterator[Home]:
+    yield store.home.of(None)
+    yield from store.home.people()
+
+
+def _collect(store: Store) -> None:
+    for home in _homes(store):
+        collect_garbage(home)
+
+
 def _sweep(store: Store) -> None:
-    needed = (job.payload.get("upload") for job in store.jobs(None, "queued", "running"))
-    sweep(store.home, busy=frozenset(filter(None, needed)))
+    needed = (job.payload.get("upload") for job in store.everyone().jobs(None, "queued", "running"))
+    busy = frozenset(filter(None, needed))
+    for home in _homes(store):
+        sweep(home, busy=busy)

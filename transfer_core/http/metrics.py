@@ -72,7 +72,7 @@ class _Work(Collector):
     """What the database says at this moment."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store = store.everyone()
         self._ended: dict[tuple[str, str], int] = {}
         self._states: dict[str, int] = {}
         self._counts: dict[tuple[str, str], int] = {}

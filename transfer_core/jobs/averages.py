@@ -92,7 +92,7 @@ def _summary(store: Store, recipe: Recipe) -> dict[str, Any]:
 def _trained(store: Store, run: str) -> Job:
     """A run that has ended and left a model."""
     job = store.job(run)
-    if job.kind != "train" or not (store.home.root / "runs" / job.id / "model.safetensors").is_file():
+    if job.kind != "train" or not store.home.at("runs", job.id, "model.safetensors").is_file():
         raise NotFound("no_trained_model", folder=run)
     if job.live:
         raise BadRecipe("average_live", run=run)

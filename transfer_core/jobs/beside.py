@@ -75,8 +75,7 @@ def follow(job: Job, store: Store) -> None:
         return
     recipe = job.payload["recipe"]
     if not any(other.payload["recipe"] == recipe and (other.live or other.result) for other in store.jobs("crossvalidate")):
-        store.submit("crossvalidate", {"recipe": recipe, "folds": folds, "repeats": 1, "request": job.id}, job.device,
-                     job.owner)
+        store.submit("crossvalidate", {"recipe": recipe, "folds": folds, "repeats": 1, "request": job.id}, job.device)
 
 
 def brought(store: Store, run: str) -> Job | None:

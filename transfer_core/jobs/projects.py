@@ -41,7 +41,7 @@ def import_project(job: Job, store: Store, source: Path) -> Generator[Event, Non
         restore_model(project, recipe, store.home, Path(place))
         manifest = (yield from restore_photos(project, store.home, dataset)) if project.has_photos else _known(store, project)
         payload = {"recipe": recipe.model_dump(), "name": project.name, "project": job.id, "claimed": manifest is None}
-        run = store.enter("train", payload, devices()[0], job.owner)
+        run = store.enter("train", payload, devices()[0])
         out = store.home.run(run)
         for made in Path(place).iterdir():
             shutil.move(made, out / made.name)
@@ -50,7 +50,7 @@ def import_project(job: Job, store: Store, source: Path) -> Generator[Event, Non
             manifest.write(store.home)
             change = message("import.changes.imported", count=len(manifest.images))
             summary = {"dataset": dataset, "version": 1, **describe(manifest.images, {})}
-            store.add_dataset(project.name, dataset, change, summary, job.owner)
+            store.add_dataset(project.name, dataset, change, summary)
         if HISTORY in project.entries:
             (out / HISTORY).write_bytes(project.read(HISTORY, 50_000_000))
             store.append(run, *read_history(out / HISTORY))

@@ -44,7 +44,7 @@ CALM = 20.0
 
 class Supervisor:
     def __init__(self, store: Store, warm: bool | None = None) -> None:
-        self._store = store
+        self._store = store.everyone()
         self._warm_wanted = settings().warm if warm is None else warm
         self._warm: subprocess.Popen[bytes] | None = None
         self._workers: dict[str, Worker] = {}
@@ -89,7 +89,7 @@ class Supervisor:
 
     def look(self) -> None:
         """One round: collect ended workers, start what may start, look after silent jobs, keep one worker warm."""
-        live = [job for job in self._store.jobs(None, "queued", "running") if not discard_queued(self._store, job)]
+        live = [job for job in self._store.jobs(None, "queued", "running") if not discard_queued(self._store.of(job.owner), job)]
         self._collect({job.id: job for job in live})
         for job in self._startable(live):
             self._hand_out(job)
@@ -145,7 +145,7 @@ class Supervisor:
                 if worker.attempt < ATTEMPTS:
                     self._hand_out(job, worker.attempt + 1)
                 elif self._store.claim(job_id, os.getpid()):
-                    self._store.append(job_id, failure(Unavailable("worker_did_not_start"), self._store, job))
+                    self._store.append(job_id, failure(Unavailable("worker_did_not_start"), self._store.of(job.owner), job))
                     self._store.end(job_id, "failed")
 
     # Workers that died
@@ -182,10 +182,10 @@ class Supervisor:
             self._store.append(job.id, Note(level="warning", message=message("jobs.went_on")))
         elif job.stop == "discard":
             self._store.end(job.id, "stopped", {})
-            discard(self._store, job)
+            discard(self._store.of(job.owner), job)
         else:
             cause = "worker_killed" if code in (-9, 137) else "worker_died"
-            self._store.append(job.id, failure(Unavailable(cause), self._store, job))
+            self._store.append(job.id, failure(Unavailable(cause), self._store.of(job.owner), job))
 
     def _may_go_on(self, job: Job) -> bool:
         """Not twice at the same place: a photo that crashes the decoder, or a model too big for the memory, would again."""
@@ -247,7 +247,7 @@ def _start(argument: str, store: Store) -> subprocess.Popen[bytes]:
     """A worker in a session of its own: neither Ctrl-C in the terminal nor the end of the server reaches it."""
     return subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "transfer_core.jobs.worker", argument], start_new_session=True,
-        env=with_settings(home=str(store.home.root), database_url=store.url),
+        env=with_settings(home=str(store.home.shared), database_url=store.url),
         stdin=subprocess.PIPE if argument == "--warm" else subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=None)
 
 

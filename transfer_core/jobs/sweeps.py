@@ -119,7 +119,7 @@ def _run(job: Job, store: Store, recipe: Recipe) -> Iterator[tuple[str, Callable
     """A row of its own for one training of the sweep. It ends as stopped: to go on with it is to measure and export it."""
     payload = {"recipe": recipe.model_dump(mode="json"), "sweep": job.id} | (
         {"name": job.payload["name"]} if job.payload.get("name") else {})
-    run = store.enter("train", payload, job.device, job.owner)
+    run = store.enter("train", payload, job.device)
     waiting: list[Event] = []
 
     def tell(event: Event) -> None:

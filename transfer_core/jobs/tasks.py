@@ -75,7 +75,7 @@ def import_(job: Job, store: Store) -> Work:
     if imported and job.payload.get("then") == "train":
         _train_recommended(job, store, imported)
     elif imported and job.payload.get("then") == "look":
-        take_first_look(store, imported.dataset, imported.version, imported.summary, job.payload["name"], job.owner)
+        take_first_look(store, imported.dataset, imported.version, imported.summary, job.payload["name"])
     return imported.summary if imported else None
 
 
@@ -91,7 +91,7 @@ def _import(job: Job, store: Store, dataset: str) -> Generator[Event, None, Impo
 
             yield from make_example(example, drawn, payload.get("images_per_class"), seed)
         source = drawn if example else _source(job, store)
-        how = {"answers": payload.get("answers"), "seed": seed, "dataset_id": dataset, "owner": job.owner}
+        how = {"answers": payload.get("answers"), "seed": seed, "dataset_id": dataset}
         for event in datasets.import_dataset(source, payload["name"], store, **how):
             imported = event if isinstance(event, Imported) else imported
             yield event
@@ -110,11 +110,10 @@ def _train_recommended(job: Job, store: Store, imported: Imported) -> None:
         return
     recipe = presets.recommended_recipe(imported.dataset, imported.version, imported.summary)
     payload = {"recipe": recipe.model_dump(), "name": job.payload["name"], "request": job.id, **beside.usual(store.home, recipe)}
-    store.submit("train", payload, devices()[0], job.owner)
+    store.submit("train", payload, devices()[0])
 
 
-def take_first_look(store: Store, dataset: str, version: int, summary: dict[str, Any], name: str,
-                    owner: str | None = None) -> Job | None:
+def take_first_look(store: Store, dataset: str, version: int, summary: dict[str, Any], name: str) -> Job | None:
     """Queue a first model of this version of a dataset, unless there is one or nothing to learn; returns the newest such job."""
     from transfer_core.jobs.devices import devices
 
@@ -123,7 +122,7 @@ def take_first_look(store: Store, dataset: str, version: int, summary: dict[str,
         return made
     if not can_be_looked_at(summary):
         return None
-    return store.submit("guess", {"dataset": dataset, "version": version, "name": name}, devices()[0], owner)
+    return store.submit("guess", {"dataset": dataset, "version": version, "name": name}, devices()[0])
 
 
 def can_be_looked_at(summary: dict[str, Any]) -> bool:
@@ -177,7 +176,7 @@ def is_waited_for(job: Job, store: Store) -> bool:
     """Whether a person waits for its lane of its device. Two jobs that came along with trainings do not wait for each other: they
     would give way in turns, and neither would ever end."""
     return any(lane(other) == lane(job) and other.kind not in LAST and not came_along(other)
-               for other in store.jobs(None, "queued"))
+               for other in store.everyone().jobs(None, "queued"))
 
 
 def came_along(job: Job) -> bool:

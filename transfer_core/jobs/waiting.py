@@ -41,7 +41,8 @@ class Place:
 
 
 def places(store: Store, now: float | None = None) -> list[Place]:
-    """All jobs that run or wait, lane by lane, in the order of the queue."""
+    """All jobs that run or wait, whosesoever, lane by lane, in the order of the queue."""
+    store = store.everyone()
     live = store.jobs(None, "running", "queued")
     ahead = _ahead(store, live)
     found: list[Place] = []

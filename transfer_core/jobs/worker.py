@@ -54,7 +54,7 @@ def serve(interrupted: threading.Event) -> int:
 
 def work(job_id: str, interrupted: threading.Event, ready: Callable[[], object] | None = None) -> int:
     """Claim the job and run it. 0: it was ours, however it ended; 3: it was not free, or went on elsewhere."""
-    store = Store(patience=PATIENCE)
+    store = Store(patience=PATIENCE).everyone()
     tried = 0
 
     def claim() -> bool:
@@ -66,6 +66,7 @@ def work(job_id: str, interrupted: threading.Event, ready: Callable[[], object] 
     if not insist(claim):
         return 3
     job = store.job(job_id)
+    store = store.of(job.owner)  # from here on, nothing of anybody else's can be found
     with suppress(OSError):  # a full disk; the job itself will say so
         logs.to_job(store.home.job(job_id) / "log.txt", job)
     return 3 if run_job(store, job, interrupted, ready=ready) == "lost" else 0

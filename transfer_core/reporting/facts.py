@@ -83,7 +83,7 @@ class Facts:
 def gather(store: Store, run: str) -> Facts:
     """Raises `NotFound` (`no_run`, `no_trained_model`, `report_unmeasured`) and `Busy("report_live")`."""
     job = store.job(run)
-    folder = store.home.root / "runs" / job.id
+    folder = store.home.at("runs", job.id)
     if job.kind != "train":
         raise NotFound("no_run", name=run)
     if job.live:
@@ -126,7 +126,7 @@ def _summary(store: Store, recipe: Recipe) -> dict[str, Any] | None:
 
 def _manifest(home: Home, recipe: Recipe) -> Manifest | None:
     # Not `home.manifest`: that would make the folder of a dataset that is not here.
-    if not (home.root / "datasets" / recipe.dataset / f"v{recipe.version}.jsonl").is_file():
+    if not home.at("datasets", recipe.dataset, f"v{recipe.version}.jsonl").is_file():
         return None
     return Manifest.read(home, recipe.dataset, recipe.version)
 
@@ -135,7 +135,7 @@ def _pictures(home: Home, rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Small copies of the thumbnails; an image without one is left out."""
     found = {}
     for sha256 in {row["sha256"] for row in rows}:
-        file, small = home.root / "thumbnails" / sha256[:2] / f"{sha256}.webp", io.BytesIO()
+        file, small = home.at("thumbnails", sha256[:2], f"{sha256}.webp"), io.BytesIO()
         try:
             with Picture.open(file, formats=["WEBP"]) as picture:
                 picture.thumbnail((SIDE, SIDE))

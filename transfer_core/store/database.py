@@ -16,6 +16,7 @@ from transfer_core.paths import Home
 from transfer_core.settings import settings
 from transfer_core.store.connecting import Away, away, lock, open_engine, parse, shown
 from transfer_core.store.demos import Demos
+from transfer_core.store.history import History
 from transfer_core.store.jobs import Jobs
 from transfer_core.store.migrations import migrate
 from transfer_core.store.schema import jobs
@@ -30,8 +31,9 @@ _READ_ONLY = "25006"
 """What a server answers that is about to take over from another one, and does not write yet."""
 
 
-class Store(Datasets, Jobs, Demos, Watching):
-    """Datasets, versions, jobs, events and demos. SQLite (WAL) in the data home, or what `TRANSFER_STUDIO_DATABASE_URL` names.
+class Store(Datasets, Jobs, History, Demos, Watching):
+    """Datasets, versions, jobs, events and demos, of one person (see `scope`). SQLite (WAL) in the data home, or what
+    `TRANSFER_STUDIO_DATABASE_URL` names.
 
     SQLite: the connection stays open, since opening one per event costs 18 ms, an open one 0.1 ms. Threads of one process share
     it behind a lock; every write is one `BEGIN IMMEDIATE` transaction.

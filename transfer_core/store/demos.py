@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from transfer_core.errors import NotFound
 from transfer_core.store.connecting import persistent
 from transfer_core.store.schema import demos
+from transfer_core.store.scope import Scope
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ def hashed(key: str) -> str:
     return sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
-class Demos:
-    """The part of the store that knows demos. (Mixed into `Store`.)"""
+class Demos(Scope):
+    """The part of the store that knows demos. (Mixed into `Store`.) Who has the link may ask one: that takes `everyone()`."""
 
     def add_demo(self, demo: Demo) -> None:
         with self._write() as connection:
@@ -52,7 +53,8 @@ class Demos:
     def demo(self, demo: str) -> Demo:
         """Raises `NotFound("no_demo")` for one that never was, or is over."""
         with self._read() as connection:
-            row = connection.execute(sa.select(demos).where(demos.c.id == demo, demos.c.ended.is_(None))).first()
+            row = connection.execute(sa.select(demos).where(
+                demos.c.id == demo, demos.c.ended.is_(None), self.mine(demos))).first()
         if row is None:
             raise NotFound("no_demo")
         return Demo(**row._mapping)
@@ -60,7 +62,7 @@ class Demos:
     @persistent
     def demos(self, run: str | None = None) -> list[Demo]:
         """Those that can be asked, newest first; of one run, or all."""
-        query = sa.select(demos).where(demos.c.ended.is_(None)).order_by(demos.c.created.desc())
+        query = sa.select(demos).where(demos.c.ended.is_(None), self.mine(demos)).order_by(demos.c.created.desc())
         with self._read() as connection:
             rows = connection.execute(query if run is None else query.where(demos.c.run == run)).all()
         return [Demo(**row._mapping) for row in rows]

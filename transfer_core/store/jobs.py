@@ -1,23 +1,21 @@
-"""Jobs and their events. A run is a job of kind "train"."""
+"""Jobs. A run is a job of kind "train"."""
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from types import EllipsisType
 from typing import Any
 
 import sqlalchemy as sa
 
 from transfer_core.errors import NotFound
-from transfer_core.events import Event, from_json, to_json
 from transfer_core.store import queue
 from transfer_core.store.connecting import lock, persistent
 from transfer_core.store.leases import lease
 from transfer_core.store.queue import IO
-from transfer_core.store.schema import events, jobs
+from transfer_core.store.schema import jobs
+from transfer_core.store.scope import Scope
 
 ENDED = ("finished", "stopped", "failed")
 SILENT_AFTER = 30.0
@@ -65,67 +63,69 @@ def _job(row: Any) -> Job:
     return Job(**row._mapping)
 
 
-class Jobs:
-    """The part of the store that knows jobs. (Mixed into `Store`.)"""
+class Jobs(Scope):
+    """The part of the store that knows jobs. (Mixed into `Store`.)
 
-    def submit(self, kind: str, payload: dict[str, Any], device: str = IO, owner: str | None = None) -> Job:
-        """Put a job in its device's queue, behind its owner's other ones."""
+    What finds jobs finds those of this store's person. What goes on with a job that was found takes its id.
+    """
+
+    def submit(self, kind: str, payload: dict[str, Any], device: str = IO) -> Job:
+        """Put a job of this store's person in its device's queue, behind that person's other ones."""
         job_id = f"{kind}-{secrets.token_hex(5)}"
         with self._write() as connection:
             connection.execute(sa.insert(jobs).values(
-                id=job_id, kind=kind, state="queued", device=device, payload=payload, created=time.time(), owner=owner))
+                id=job_id, kind=kind, state="queued", device=device, payload=payload, created=time.time(), owner=self.person))
         return self.job(job_id)
 
-    def enter(self, kind: str, payload: dict[str, Any], device: str, owner: str | None = None) -> str:
+    def enter(self, kind: str, payload: dict[str, Any], device: str) -> str:
         """Enter a job that another one does as part of its own: no worker is wanted for it. It counts as stopped, and can be
         put back into the queue like any such job. Returns its id."""
         job_id, now = f"{kind}-{secrets.token_hex(5)}", time.time()
         with self._write() as connection:
             connection.execute(sa.insert(jobs).values(
                 id=job_id, kind=kind, state="stopped", device=device, payload=payload, created=now, started=now, ended=now,
-                owner=owner))
+                owner=self.person))
         return job_id
 
     @persistent
     def job(self, job_id: str) -> Job:
         with self._read() as connection:
-            row = connection.execute(sa.select(*_COLUMNS).where(jobs.c.id == job_id, jobs.c.deleted.is_(None))).first()
+            row = connection.execute(sa.select(*_COLUMNS).where(
+                jobs.c.id == job_id, jobs.c.deleted.is_(None), self.mine(jobs))).first()
         if row is None:
             raise NotFound("no_run", name=job_id)
         return _job(row)
 
     @persistent
-    def jobs(self, kind: str | None = None, *states: str, owner: str | EllipsisType | None = ...,
-             limit: int | None = None, offset: int = 0) -> list[Job]:
-        """Jobs, newest first; of one kind, in some states, of one owner if asked (`owner=None`: what has none)."""
-        query = (sa.select(*_COLUMNS).where(jobs.c.deleted.is_(None)).order_by(jobs.c.created.desc())
+    def jobs(self, kind: str | None = None, *states: str, limit: int | None = None, offset: int = 0) -> list[Job]:
+        """Jobs, newest first; of one kind, in some states if asked."""
+        query = (sa.select(*_COLUMNS).where(jobs.c.deleted.is_(None), self.mine(jobs)).order_by(jobs.c.created.desc())
                  .limit(limit).offset(offset or None))
         if kind:
             query = query.where(jobs.c.kind == kind)
         if states:
             query = query.where(jobs.c.state.in_(states))
-        if owner is not ...:
-            query = query.where(jobs.c.owner == owner)
         with self._read() as connection:
             return [_job(row) for row in connection.execute(query)]
 
     @persistent
     def runs(self, limit: int | None = None, offset: int = 0, measured: bool = False) -> list[Job]:
         """Trainings as a person counts them, newest first: no points of sweeps (`Job.is_part`). `measured`: with a result."""
-        query = sa.select(*_COLUMNS).where(*_a_run(measured)).order_by(jobs.c.created.desc()).limit(limit).offset(offset or None)
+        query = (sa.select(*_COLUMNS).where(self.mine(jobs), *_a_run(measured)).order_by(jobs.c.created.desc())
+                 .limit(limit).offset(offset or None))
         with self._read() as connection:
             return [_job(row) for row in connection.execute(query)]
 
     @persistent
     def run_count(self) -> int:
         with self._read() as connection:
-            return connection.scalar(sa.select(sa.func.count()).select_from(jobs).where(*_a_run()))
+            return connection.scalar(sa.select(sa.func.count()).select_from(jobs).where(self.mine(jobs), *_a_run()))
 
     def ahead(self, job: Job) -> int:
         """How many jobs stand before this one in its lane of its device."""
         if job.state != "queued" or job.device == IO:
             return 0
-        live = self.jobs(None, "queued", "running")
+        live = self.everyone().jobs(None, "queued", "running")  # all wait in one line
         return len(queue.before(job, live, self.turns(live)))
 
     def startable(self, live: list[Job]) -> list[Job]:
@@ -198,12 +198,12 @@ class Jobs:
         A queued job stops at once. Only one that has run before and is to be discarded stays queued until the supervisor has
         it: there are files to remove. (Nobody can claim it meanwhile.)
         """
-        files = jobs.c.started.is_not(None) if how == "discard" else sa.false()
+        it, files = self._it(job_id), jobs.c.started.is_not(None) if how == "discard" else sa.false()
         with self._write() as connection:
-            connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())  # nobody claims it in between
-            connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running").values(stop=how))
-            connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued", files).values(stop=how))
-            connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued", sa.not_(files)).values(
+            connection.execute(sa.select(jobs.c.id).where(it).with_for_update())  # nobody claims it in between
+            connection.execute(sa.update(jobs).where(it, jobs.c.state == "running").values(stop=how))
+            connection.execute(sa.update(jobs).where(it, jobs.c.state == "queued", files).values(stop=how))
+            connection.execute(sa.update(jobs).where(it, jobs.c.state == "queued", sa.not_(files)).values(
                 state="stopped", stop=how, ended=time.time()))
 
     def drop_queued(self, job_id: str) -> bool:
@@ -231,7 +231,7 @@ class Jobs:
     def requeue(self, job_id: str) -> None:
         """Put a stopped or failed job back in its queue, to go on from its last checkpoint."""
         with self._write() as connection:
-            connection.execute(sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(("stopped", "failed"))).values(
+            connection.execute(sa.update(jobs).where(self._it(job_id), jobs.c.state.in_(("stopped", "failed"))).values(
                 state="queued", ended=None, pid=None, worker=None, heartbeat=None, stop=None))
 
     @persistent
@@ -245,66 +245,10 @@ class Jobs:
     @persistent
     def delete_job(self, job_id: str, undo: bool = False) -> None:
         with self._write() as connection:
-            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(deleted=None if undo else time.time()))
+            connection.execute(sa.update(jobs).where(self._it(job_id)).values(deleted=None if undo else time.time()))
 
-    # Events
-
-    def append(self, job_id: str, *facts: Event) -> int:
-        """Add events to a job's history; returns the number of the last one."""
-        now, tried = time.time(), False
-        told = [(fact.type, to_json(fact)) for fact in facts]
-
-        def add() -> int:
-            nonlocal tried
-            with self._write() as connection:
-                if self._shared:  # others who add to this job wait here, so that all numbers are given once
-                    connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update(key_share=True))
-                last = connection.scalar(sa.select(sa.func.max(events.c.number)).where(events.c.job == job_id)) or 0
-                if tried and _are_there(connection, job_id, now, told):
-                    return last
-                tried = True
-                rows = [{"job": job_id, "number": number, "time": now, "type": kind, "body": body}
-                        for number, (kind, body) in enumerate(told, start=last + 1)]
-                if rows:
-                    connection.execute(sa.insert(events), rows)
-            return last + len(rows)
-
-        return self._until_done(add)
-
-    def events(self, job_id: str, after: int = 0, kinds: Iterable[str] = (), limit: int | None = None) -> list[tuple[int, Event]]:
-        """(number, event) pairs in order, those after a number, of some types if asked."""
-        return [(number, from_json(body)) for number, body in self.raw_events(job_id, after, kinds, limit)]
-
-    @persistent
-    def raw_events(self, job_id: str, after: int = 0, kinds: Iterable[str] = (),
-                   limit: int | None = None) -> list[tuple[int, str]]:
-        """The same, unparsed: what the event stream sends to browsers."""
-        query = (sa.select(events.c.number, events.c.body).where(events.c.job == job_id, events.c.number > after)
-                 .order_by(events.c.number).limit(limit))
-        if kinds := tuple(kinds):
-            query = query.where(events.c.type.in_(kinds))
-        with self._read() as connection:
-            return [(row.number, row.body) for row in connection.execute(query)]
-
-    @persistent
-    def curve(self, job_id: str, after: int, most: int) -> list[tuple[int, str]]:
-        """`raw_events`, but of optimiser steps only every k-th, so that about `most` remain: enough to draw a curve.
-
-        The newest event is always among them, so whoever asks again after its number misses nothing.
-        """
-        is_step = sa.and_(events.c.job == job_id, events.c.number > after, events.c.type == "step")
-        with self._read() as connection:
-            newest = connection.scalar(sa.select(sa.func.max(events.c.number)).where(events.c.job == job_id)) or 0
-            if newest <= after:
-                return []
-            steps = connection.scalar(sa.select(sa.func.count()).where(is_step)) or 0
-            every = max(1, -(-steps // most))
-            query = (sa.select(events.c.number, events.c.body)
-                     .where(events.c.job == job_id, events.c.number > after, events.c.number <= newest)
-                     .order_by(events.c.number))
-            if every > 1:
-                query = query.where(sa.or_(events.c.type != "step", events.c.number % every == 0, events.c.number == newest))
-            return [(row.number, row.body) for row in connection.execute(query)]
+    def _it(self, job_id: str) -> sa.ColumnElement[bool]:
+        return sa.and_(jobs.c.id == job_id, self.mine(jobs))
 
 
 def _a_run(measured: bool = False) -> list[sa.ColumnElement[bool]]:
@@ -315,15 +259,6 @@ def _a_run(measured: bool = False) -> list[sa.ColumnElement[bool]]:
     part = sa.and_(jobs.c.state == "stopped", sa.or_(words.is_(None), words == "null"),
                    sa.type_coerce(jobs.c.payload, sa.Text).like('%"sweep":%'))
     return [jobs.c.kind == "train", jobs.c.deleted.is_(None), sa.not_(none) if measured else sa.not_(part)]
-
-
-def _are_there(connection: sa.Connection, job_id: str, now: float, told: list[tuple[str, str]]) -> bool:
-    """Whether these events were stored although the server broke off before it said so."""
-    if not told:
-        return True
-    stored = connection.execute(sa.select(events.c.type, events.c.body).where(events.c.job == job_id, events.c.time == now)
-                                .order_by(events.c.number))
-    return [tuple(row) for row in stored] == told
 
 
 def _contested(live: list[Job]) -> dict[queue.Line, float]:

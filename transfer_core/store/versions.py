@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.store.connecting import persistent
 from transfer_core.store.schema import datasets, versions
+from transfer_core.store.scope import Scope
 from transfer_core.words import Message
 
 
@@ -53,16 +54,15 @@ def new_id(name: str, key: str | None = None) -> str:
     return f"{slug}-{sha256(key.encode()).hexdigest()[:8] if key else secrets.token_hex(4)}"
 
 
-class Datasets:
+class Datasets(Scope):
     """The part of the store that knows datasets. (Mixed into `Store`.)"""
 
-    def add_dataset(self, name: str, dataset_id: str, change: Message, summary: dict[str, Any],
-                    owner: str | None = None) -> Version:
-        """Record version 1 of a new dataset, both or neither. Its manifest must already lie in the home."""
+    def add_dataset(self, name: str, dataset_id: str, change: Message, summary: dict[str, Any]) -> Version:
+        """Record version 1 of a new dataset of this person, both or neither. Its manifest must already lie in the home."""
         version = Version(dataset_id, 1, time.time(), change, summary)
         with self._write() as connection:
             connection.execute(sa.insert(datasets).values(
-                id=dataset_id, name=name, created=version.created, owner=owner))
+                id=dataset_id, name=name, created=version.created, owner=self.person))
             _insert(connection, version)
         return version
 
@@ -74,6 +74,8 @@ class Datasets:
         """
         added = Version(dataset, version, time.time(), change, summary)
         with self._write() as connection:
+            if connection.scalar(sa.select(datasets.c.id).where(datasets.c.id == dataset, self.mine(datasets))) is None:
+                raise NotFound("no_version", dataset=dataset, version=version)
             _insert(connection, added)
             before_commit()
         return added
@@ -82,14 +84,15 @@ class Datasets:
     def datasets(self) -> list[Dataset]:
         """All datasets, newest first. A row without any version must not hide the others."""
         with self._read() as connection:
-            rows = connection.execute(sa.select(datasets).where(_THERE).order_by(datasets.c.created.desc())).all()
+            rows = connection.execute(
+                sa.select(datasets).where(_THERE, self.mine(datasets)).order_by(datasets.c.created.desc())).all()
         return [Dataset(row.id, row.name, row.created, self.version(row.id), row.owner) for row in rows]
 
     @persistent
     def dataset(self, name: str) -> Dataset:
         """A dataset by id, or the newest of that name. Raises `NotFound` with the names there are."""
         # Every page asks for its dataset: two queries, however many datasets there are.
-        fitting = _THERE & sa.or_(datasets.c.id == name, datasets.c.name == name)
+        fitting = _THERE & self.mine(datasets) & sa.or_(datasets.c.id == name, datasets.c.name == name)
         with self._read() as connection:
             row = connection.execute(
                 sa.select(datasets).where(fitting).order_by((datasets.c.id == name).desc(), datasets.c.created.desc()).limit(1)
@@ -101,7 +104,7 @@ class Datasets:
     @persistent
     def version(self, dataset: str, version: int | None = None) -> Version:
         """One version, or the latest."""
-        query = sa.select(versions).where(versions.c.dataset == dataset)
+        query = sa.select(versions).where(self._its(dataset))
         query = query.where(versions.c.version == version) if version else query.order_by(versions.c.version.desc())
         with self._read() as connection:
             row = connection.execute(query.limit(1)).first()
@@ -120,7 +123,7 @@ class Datasets:
     def versions(self, dataset: str) -> list[Version]:
         with self._read() as connection:
             rows = connection.execute(
-                sa.select(versions).where(versions.c.dataset == dataset).order_by(versions.c.version)
+                sa.select(versions).where(self._its(dataset)).order_by(versions.c.version)
             ).all()
         return [Version(row.dataset, row.version, row.created, Message(**row.change), row.summary) for row in rows]
 
@@ -130,14 +133,19 @@ class Datasets:
         if not (name := " ".join(name.split())):
             raise BadInput("no_name")
         with self._write() as connection:
-            connection.execute(sa.update(datasets).where(datasets.c.id == dataset).values(name=name))
+            connection.execute(sa.update(datasets).where(datasets.c.id == dataset, self.mine(datasets)).values(name=name))
 
     @persistent
     def delete_dataset(self, dataset: str, undo: bool = False) -> None:
         """Hide a dataset (or show it again). Its files stay, so runs made from it still evaluate."""
         with self._write() as connection:
             deleted = None if undo else time.time()
-            connection.execute(sa.update(datasets).where(datasets.c.id == dataset).values(deleted=deleted))
+            connection.execute(sa.update(datasets).where(datasets.c.id == dataset, self.mine(datasets)).values(deleted=deleted))
+
+    def _its(self, dataset: str) -> sa.ColumnElement[bool]:
+        """A condition on versions: those of a dataset of this person."""
+        its = versions.c.dataset == dataset
+        return its if self.is_everyones else its & sa.exists().where(datasets.c.id == dataset, self.mine(datasets))
 
 
 def _insert(connection: sa.Connection, version: Version) -> None:

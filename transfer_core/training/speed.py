@@ -44,7 +44,7 @@ def measure(model_names: Sequence[str], home: Home) -> Generator[Progressed]:
     models = _stored(home, where)
     for done, info in enumerate(infos, 1):
         models[info.name] = model_speed(info.name, info.input_size, device)
-        with replacing(home.root / SPEED_FILE) as part:
+        with replacing(home.shared / SPEED_FILE) as part:
             part.write_text(to_stored(where, decode, models), "utf-8")
         yield Progressed(stage="measure", done=done, total=len(infos))
 
@@ -123,7 +123,7 @@ def _fastest(work: Callable[[], Any], clock: Callable[[], float]) -> float:
 
 def _stored(home: Home, where: str) -> dict[str, Any]:
     try:
-        stored = json.loads((home.root / SPEED_FILE).read_text("utf-8"))
+        stored = json.loads((home.shared / SPEED_FILE).read_text("utf-8"))
         return dict(stored["models"]) if stored["device"] == where else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -60,7 +60,7 @@ class Start:
 
 def run_folder(run: str, home: Home) -> Path:
     """Where a run's model lies; nothing is made there."""
-    return home.root / "runs" / run
+    return home.at("runs", run)
 
 
 def keep(run: str, home: Home, out: Path) -> Path:

@@ -65,7 +65,7 @@ def _runs(info: ModelInfo) -> dict[str, Job]:
     home, names = backend.home(), {info.name, info.architecture}
     return {job.id: job for job in backend.store().jobs("train", "finished", "stopped")
             if job.payload["recipe"].get("model", DEFAULT_MODEL) in names and not job.is_part
-            and (home.root / "runs" / job.id / "model.safetensors").is_file()}
+            and home.at("runs", job.id, "model.safetensors").is_file()}
 
 
 def _another_run(now: Draft) -> None:

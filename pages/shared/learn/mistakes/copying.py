@@ -31,7 +31,7 @@ def check(now: Shown | None) -> None:
 def _counts(now: Shown, taken: Transferred) -> None:
     st.success(t("learn.copying.counts", name=plain(taken.run), copied=taken.copied, skipped=taken.skipped,
                  initialized=taken.initialized), icon=":material/check_circle:")
-    source = backend.home().root / "runs" / taken.run / "model.safetensors"
+    source = backend.home().at("runs", taken.run, "model.safetensors")
     begun = now.job.started or now.job.created
     if not source.is_file():
         st.caption(t("learn.copying.source_gone"))
