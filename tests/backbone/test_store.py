@@ -160,11 +160,11 @@ def test_nobody_finds_what_is_another_ones(store):
     demo = Demo("demo-1", run.id, "Hats", "", "hash", {}, 0.0, None, 0, 0, run.owner)
     ada.add_demo(demo)
     for other in (bo, nobody):
-        for look, *given in ((other.job, run.id), (other.dataset, "hats-1"), (other.dataset, "Hats"), (other.version, "hats-1", 1),
-                             (other.demo, "demo-1"), (other.end_demo, "demo-1"), (other.change_demo, "demo-1"),
+        for look, *asked in ((other.job, run.id), (other.dataset, "hats-1"), (other.dataset, "Hats"),
+                             (other.version, "hats-1", 1), (other.demo, "demo-1"), (other.end_demo, "demo-1"), (other.change_demo, "demo-1"),
                              (other.add_version, "hats-1", 2, change, summary)):
             with pytest.raises(NotFound):
-                look(*given)
+                look(*asked)
         assert not (other.jobs() or other.runs() or other.run_count() or other.datasets() or other.demos())
         assert not (other.versions("hats-1") or other.first_version("hats-1"))
         assert not (other.raw_events(run.id) or other.curve(run.id, 0, 100))
