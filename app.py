@@ -14,9 +14,10 @@ HERE = Path(__file__).resolve().parent
 if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))  # pages/ is imported by name, whatever folder the server was started from
 
-from pages.shared import delivery, shell  # noqa: E402
+from pages.shared import delivery, people, shell  # noqa: E402
 
 check_or_exit()
+people.check_or_exit()
 logs.to_terminal("web")
 delivery.deliver_all()
 try:
@@ -26,4 +27,5 @@ except StudioError as error:  # a database that is away, locked or newer: said i
     sys.exit(f"{error.message(said)}\n{error.hint(said)}")
 # The entry script lies in pages/shared/: beside pages/, Streamlit would run a deep link's page without it.
 app = st.App(HERE / "pages" / "shared" / "entry.py",
-             routes=http.routes(store), middleware=[*http.middleware(), shell.middleware()], lifespan=http.lifespan(store))
+             routes=http.routes(store, people.identify), middleware=[*http.middleware(), shell.middleware()],
+             lifespan=http.lifespan(store))

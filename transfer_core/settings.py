@@ -25,7 +25,7 @@ TESTS = f"{PREFIX}TEST_"
 """Names that begin so belong to the studio's own tests."""
 OTHERS = ("HF_ENDPOINT", "HF_TOKEN", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 """Variables of the libraries underneath that people need to know, too. They are theirs to read and to check."""
-SECRET = ("HF_TOKEN", f"{PREFIX}METRICS_KEY")
+SECRET = ("HF_TOKEN", *(f"{PREFIX}{name}" for name in ("METRICS_KEY", "SECRET", "ADMIN_KEY")))
 HIDDEN = "•••"
 GB = 1_000_000_000
 _UNITS = {"": 1, "B": 1, **{f"{sign}B": 1000 ** power for power, sign in enumerate("KMGT", 1)},
@@ -90,6 +90,15 @@ class Settings(BaseModel):
     metrics_key: SecretStr | None = _field(None, "key")
     web_runtime: Path | None = _field(None, "folder")
     frame_ancestors: str | None = _field(None, "directive", pattern=_ONE_LINE)
+    people: Annotated[Literal["anonymous", "sign-in"], BeforeValidator(_lower)] | None = _field(None, "people")
+    secret: SecretStr | None = _field(None, "key", min_length=16)
+    admins: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = _field((), "emails")
+    admin_key: SecretStr | None = _field(None, "key", min_length=12)
+    quota_bytes: Size | None = _field(None, "size", "bytes", gt=0)
+    quota_images: int | None = _field(None, "count", "photos", gt=0)
+    quota_runs: int | None = _field(None, "count", "trainings", gt=0)
+    quota_minutes: float | None = _field(None, "number", "minutes", gt=0, allow_inf_nan=False)
+    keep_days: float | None = _field(None, "number", "days", gt=0, allow_inf_nan=False)
     log: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = _field("text", "log")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] | None = _field(None, "level")
 

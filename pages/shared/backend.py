@@ -1,20 +1,36 @@
-"""The core, as pages see it: one store for the whole web process."""
+"""The core, as pages see it: the store of whoever looks, over connections that the whole web process shares."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared import place
+from pages.shared import people, place
 from transfer_core.datasets.manifest import Manifest
-from transfer_core.errors import NotFound
+from transfer_core.errors import BadInput, NotFound
 from transfer_core.paths import Home
+from transfer_core.people import is_hosted
 from transfer_core.recipe import Recipe
 from transfer_core.store import Dataset, Job, Store
 
 
 @st.cache_resource(show_spinner=False)
-def store() -> Store:
+def _connected() -> Store:
     return Store(Home.default())
+
+
+def store() -> Store:
+    """What belongs to whoever looks, and nothing else. Raises `BadInput("nobody")`."""
+    if not is_hosted():
+        return _connected()
+    who = people.visitor()
+    if who is None:
+        raise BadInput("nobody")
+    return _connected().of(who.person)
+
+
+def everyone() -> Store:
+    """What belongs to anybody: for the public page of a demo, and for who looks after the studio."""
+    return _connected().everyone()
 
 
 def home() -> Home:

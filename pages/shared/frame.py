@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
-from pages.shared import navigation, place
+from pages.shared import gate, navigation, people, place
 from pages.shared.bound import bind_to
 from pages.shared.components.voice import voice
 from pages.shared.text import plain, t, told
+from pages.shared.undisturbed import refused
 from transfer_core.errors import StudioError
 from transfer_core.paths import assets
+from transfer_core.people import is_hosted
 from transfer_core.words import languages
 
 
@@ -20,15 +23,32 @@ def run() -> None:
     voice(place.language())
     if navigation.is_public(page):
         _public_header()
+        _run(page)
+    elif (who := people.visitor()) is None:
+        _public_header()
+        gate.show()
     else:
         _header()
-        navigation.steps(page)
+        _of_a_person(page, who)
+        _footer()
+
+
+def _of_a_person(page: StreamlitPage, who: people.Visitor) -> None:
+    if who.person is not None and gate.leaving(who):
+        gate.show_leaving()
+        return
+    navigation.steps(page)
+    gate.warn()
+    if (error := refused()) is not None:
+        show(error)
+    _run(page)
+
+
+def _run(page: StreamlitPage) -> None:
     try:
         page.run()
     except StudioError as error:
         show(error)
-    if not navigation.is_public(page):
-        _footer()
 
 
 def show(error: StudioError) -> None:
@@ -43,6 +63,8 @@ def _header() -> None:
         st.space("stretch")
         navigation.runs_link()
         navigation.learn_link()
+        if is_hosted():
+            navigation.account_link()
         _language_switch()
 
 
@@ -64,4 +86,4 @@ def _language_switch() -> None:
 
 
 def _footer() -> None:
-    st.caption(t("app.privacy"), text_alignment="center")
+    st.caption(t("people.privacy" if is_hosted() else "app.privacy"), text_alignment="center")

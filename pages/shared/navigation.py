@@ -20,7 +20,8 @@ _ICONS = {"home": ":material/home:", "data": ":material/photo_library:", "model"
           "train": ":material/model_training:", "evaluate": ":material/fact_check:", "predict": ":material/image_search:",
           "share": ":material/download:", "runs": ":material/history:", "sweep": ":material/tune:",
           "compare": ":material/compare_arrows:",
-          "learn": ":material/school:", "demo": ":material/public:"}
+          "learn": ":material/school:", "demo": ":material/public:", "account": ":material/person:",
+          "admin": ":material/monitor_heart:"}
 
 
 def page(name: str) -> StreamlitPage:
@@ -81,6 +82,11 @@ def runs_link() -> None:
 def learn_link() -> None:
     with st.container(key="learn-link", width="content"):
         link("learn", t("nav.learn"), _ICONS["learn"])
+
+
+def account_link() -> None:
+    with st.container(key="account-link", width="content"):
+        link("account", t("nav.account"), _ICONS["account"])
 
 
 def theory(section: str) -> str:

@@ -10,7 +10,10 @@ from contextvars import ContextVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from transfer_core.errors import StudioError
+
 _LOCK = "one at a time"
+_REFUSED = "refused"
 _making = threading.Lock()
 _acting: ContextVar[bool] = ContextVar("acting", default=False)
 
@@ -24,14 +27,22 @@ def undisturbed() -> Iterator[None]:
     change is lost, which takes no more than two keys pressed while one run begins. There is no public switch for it; the
     private one says whether a script is running that may be ended. Another Streamlit without it is as before.
 
-    Two such callbacks of one visitor wait for each other (`one_at_a_time`).
+    Two such callbacks of one visitor wait for each other (`one_at_a_time`). What one refuses (a `StudioError`) is kept for the
+    page, which is drawn next: an error in a callback would end it without a word.
     """
     acting = _acting.set(True)
     try:
         with _not_ended(), one_at_a_time():
             yield
+    except StudioError as error:
+        st.session_state[_REFUSED] = error
     finally:
         _acting.reset(acting)
+
+
+def refused() -> StudioError | None:
+    """What the last callback could not do, once: the page that is drawn after it says so."""
+    return st.session_state.pop(_REFUSED, None)
 
 
 def acting() -> bool:

@@ -14,6 +14,7 @@ from transfer_core.datasets import read_entries
 from transfer_core.errors import BadInput
 from transfer_core.http import arrivals, uploads
 from transfer_core.http.arrivals import Upload
+from transfer_core.http.people import Door
 from transfer_core.http.uploads import KEPT, Desk, Limits, sweep
 
 
@@ -159,11 +160,11 @@ def test_a_cut_off_file_leaves_nothing(store, in_a_loop):
     request = SimpleNamespace(query_params={"path": "a.jpg"}, headers={}, stream=breaks)
 
     async def drop() -> tuple[int, Upload, str]:
-        desk = Desk(store.home, Limits.default())
+        desk = Desk(Door(store), Limits.default())
         upload = json.loads((await desk.create(request)).body)["upload"]
         request.path_params = {"upload": upload}
         answer = await desk.put(request)
-        return answer.status_code, desk._open[upload], upload
+        return answer.status_code, desk._open[store.home.uploads / upload], upload
 
     status, state, upload = in_a_loop(drop())
     assert (status, state.bytes, state.entries) == (499, 0, {})
@@ -241,7 +242,7 @@ def test_a_bundle_needs_the_token_as_everything_that_writes(stranger, client, st
 
 def test_an_upload_nobody_sends_to_is_not_kept_in_memory(store, in_a_loop, monkeypatch):
     async def one() -> list[str]:
-        desk = Desk(store.home, Limits.default())
+        desk = Desk(Door(store), Limits.default())
         made = [json.loads((await desk.create(None)).body)["upload"] for _ in range(3)]
         busy, idle, asked = (desk._find(SimpleNamespace(path_params={"upload": upload})) for upload in made)
         for each in (busy, idle, asked):
@@ -249,6 +250,6 @@ def test_an_upload_nobody_sends_to_is_not_kept_in_memory(store, in_a_loop, monke
         with busy.in_use():  # its request goes on for longer than that
             desk._find(SimpleNamespace(path_params={"upload": made[2]}))
             busy.used -= 2 * uploads.IDLE
-            return [made.index(name) for name in desk._open]
+            return [made.index(folder.name) for folder in desk._open]
 
     assert in_a_loop(one()) == [0, 2]

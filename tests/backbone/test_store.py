@@ -161,7 +161,8 @@ def test_nobody_finds_what_is_another_ones(store):
     ada.add_demo(demo)
     for other in (bo, nobody):
         for look, *asked in ((other.job, run.id), (other.dataset, "hats-1"), (other.dataset, "Hats"),
-                             (other.version, "hats-1", 1), (other.demo, "demo-1"), (other.end_demo, "demo-1"), (other.change_demo, "demo-1"),
+                             (other.version, "hats-1", 1), (other.demo, "demo-1"), (other.end_demo, "demo-1"),
+                             (other.change_demo, "demo-1"),
                              (other.add_version, "hats-1", 2, change, summary)):
             with pytest.raises(NotFound):
                 look(*asked)

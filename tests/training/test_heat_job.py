@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from transfer_core.errors import NotFound
 from transfer_core.http import files
+from transfer_core.http.people import Door
 from transfer_core.jobs import heat
 from transfer_core.paths import Home
 from transfer_core.store import Store
@@ -38,7 +39,7 @@ def test_pictures_are_given_for_such_jobs_only(tmp_path):
     made, other = (store.submit(kind, {"run": "r", "photos": []}, "cpu") for kind in ("explain", "background"))
     for job in (made, other):
         Image.new("RGB", (8, 8)).save(heat.picture(store.home, job.id, 0), "WEBP")
-    client = TestClient(Starlette(routes=files.routes(store, asyncio.Semaphore(1))), raise_server_exceptions=False)
+    client = TestClient(Starlette(routes=files.routes(Door(store), asyncio.Semaphore(1))), raise_server_exceptions=False)
     assert client.get(f"/heat/{made.id}/0.webp").headers["content-type"] == "image/webp"
     for place in (f"/heat/{made.id}/1.webp", f"/heat/{other.id}/0.webp", "/heat/nobody/0.webp", "/heat/..%2f..%2fx/0.webp"):
         assert client.get(place).status_code == 404, place

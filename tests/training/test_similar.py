@@ -22,6 +22,7 @@ from transfer_core.datasets.manifest import Manifest
 from transfer_core.errors import NotFound
 from transfer_core.events import Progressed
 from transfer_core.http import files
+from transfer_core.http.people import Door
 from transfer_core.jobs import similar as job_of
 from transfer_core.jobs.tasks import TASKS, StopAsked
 from transfer_core.measured import predictions
@@ -460,7 +461,7 @@ def test_a_job_leaves_its_map_where_the_page_looks_for_it(kept):
     _, told = ended(TASKS["map"](first, store))
     store.end(first.id, "finished", told)
     assert set(told) == {"method", "trust", "shown", "of", "wrong", "seconds", "version"} and told["shown"] == 36
-    client = TestClient(Starlette(routes=files.routes(store, asyncio.Semaphore(1))), raise_server_exceptions=False)
+    client = TestClient(Starlette(routes=files.routes(Door(store), asyncio.Semaphore(1))), raise_server_exceptions=False)
     found = client.get(f"/maps/{first.id}.json").json()
     assert len(found["points"]) == 36 and found["classes"] == sorted(COLOURS)
     store.end(second.id, "finished", ended(TASKS["map"](second, store))[1])
@@ -474,7 +475,7 @@ def test_nothing_but_maps_comes_out(kept, place):
     made, other, live = (store.submit(kind, {"run": run.id}, "cpu") for kind in ("map", "nearest", "map"))
     for job in (made, other):
         job_of.map_file(store.home, job.id).write_text("{}")
-    client = TestClient(Starlette(routes=files.routes(store, asyncio.Semaphore(1))), raise_server_exceptions=False)
+    client = TestClient(Starlette(routes=files.routes(Door(store), asyncio.Semaphore(1))), raise_server_exceptions=False)
     assert client.get(f"/maps/{place.format(made=made.id, other=other.id, live=live.id)}.json").status_code == 404
 
 

@@ -15,6 +15,7 @@ from transfer_core.cli import (
     explaining,
     guess,
     learning_curve,
+    people,
     publishing,
     report,
     results,
@@ -26,4 +27,5 @@ from transfer_core.cli import (
 from transfer_core.cli.command import app
 
 __all__ = ["app", "averages", "backup", "cache", "check", "crossvalidate", "data", "doctor", "environment", "evaluation",
-           "explaining", "guess", "learning_curve", "publishing", "report", "results", "runs", "serve", "similar", "sweep"]
+           "explaining", "guess", "learning_curve", "people", "publishing", "report", "results", "runs", "serve",
+           "similar", "sweep"]

@@ -23,6 +23,7 @@ from transfer_core.datasets.summary import describe
 from transfer_core.datasets.understanding import Answers
 from transfer_core.errors import BadImage, BadInput, StudioError
 from transfer_core.events import Event, Imported, Note, Progressed
+from transfer_core.people.quotas import check_images
 from transfer_core.store import Store
 from transfer_core.store.versions import new_id
 from transfer_core.words import Message, message
@@ -56,6 +57,7 @@ def _import(path: Path, name: str, dataset: str, store: Store, answers: Answers 
     work = plan(read_entries(Path(path)), answers)
     if work.problem:
         raise work.problem
+    check_images(store, len(work.placed))
     for note in work.understanding.notes:
         yield Note(message=note)
     good, bad = [], [_refused(item.file, item.code) for item in work.entries.refused]

@@ -30,6 +30,7 @@ from starlette.routing import BaseRoute
 from transfer_core.demos import only_demos
 from transfer_core.http import demos, files, guard, health, metrics, previews, stream, uploads
 from transfer_core.http.lifespan import lifespan
+from transfer_core.http.people import Door, Identify, Welcome
 from transfer_core.http.watch import Watch
 from transfer_core.store import Store
 
@@ -42,12 +43,13 @@ AT_ONCE = 2
 
 def middleware() -> list[Middleware]:
     """The first stands in front of the others, so that what the guard refuses is counted, too."""
-    return [Middleware(Watch), *guard.middleware()]
+    return [Middleware(Watch), *guard.middleware(), Middleware(Welcome)]
 
 
-def routes(store: Store) -> list[BaseRoute]:
-    places = asyncio.Semaphore(AT_ONCE)
+def routes(store: Store, identify: Identify | None = None) -> list[BaseRoute]:
+    """`identify`: who somebody is by their cookies, where the pages know that."""
+    door, places = Door(store, identify), asyncio.Semaphore(AT_ONCE)
     if only_demos():
         return [*demos.routes(store), *metrics.routes(store), *health.routes(store)]
-    return [*uploads.routes(store), *previews.routes(store, places), *stream.routes(store), *files.routes(store, places),
+    return [*uploads.routes(door), *previews.routes(door, places), *stream.routes(door), *files.routes(door, places),
             *demos.routes(store), *metrics.routes(store), *health.routes(store)]

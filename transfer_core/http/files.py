@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from transfer_core.errors import NotFound
 from transfer_core.http.errors import language, plainly
+from transfer_core.http.people import Door
 from transfer_core.jobs import averages
 from transfer_core.jobs.heat import MOST, picture
 from transfer_core.jobs.similar import map_file
@@ -29,22 +30,23 @@ _FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
 _TYPES = {".zip": "application/zip", ".json": "application/json", ".csv": "text/csv"}
 
 
-def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
+def routes(door: Door, places: asyncio.Semaphore) -> list[BaseRoute]:
     """`places`: how many pictures may be decoded at once, shared with the previews."""
 
     async def thumbnail(request: Request) -> Response:
-        path = store.home.thumbnail(_sha256(request))
+        path = door.store(request).home.thumbnail(_sha256(request))
         return FileResponse(_there(path), media_type="image/webp", headers=_FOREVER)
 
     async def image(request: Request) -> Response:
-        sha256 = _sha256(request)
+        home, sha256 = door.store(request).home, _sha256(request)
         async with places:
-            path = await run_in_threadpool(_display_copy, store.home, sha256)
+            path = await run_in_threadpool(_display_copy, home, sha256)
         return FileResponse(path, media_type="image/webp", headers=_FOREVER)
 
     async def heat(request: Request) -> Response:
         job, number = request.path_params["job"], request.path_params["number"]
-        path = await run_in_threadpool(_heat_map, store, job, int(number) if re.fullmatch(r"\d{1,2}", number) else MOST)
+        which = int(number) if re.fullmatch(r"\d{1,2}", number) else MOST
+        path = await run_in_threadpool(_heat_map, door.store(request), job, which)
         return FileResponse(path, media_type="image/webp", headers={"cache-control": "private, max-age=86400"})
 
     reports = asyncio.Semaphore(1)
@@ -52,6 +54,7 @@ def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
     async def report(request: Request) -> Response:
         from transfer_core.reporting import POLICY, report
 
+        store = door.store(request)
         run, said = request.path_params["run"], request.query_params.get("lang") or language(request)
         async with reports:
             content, name = await run_in_threadpool(lambda: (report(store, run, said), averages.named(store, store.job(run))))
@@ -61,12 +64,12 @@ def routes(store: Store, places: asyncio.Semaphore) -> list[BaseRoute]:
             "content-security-policy": f"{POLICY}; sandbox"})
 
     async def photo_map(request: Request) -> Response:
-        path = await run_in_threadpool(_map, store, request.path_params["job"])
+        path = await run_in_threadpool(_map, door.store(request), request.path_params["job"])
         return FileResponse(path, media_type="application/json", headers={"cache-control": "private, max-age=86400"})
 
     async def file(request: Request) -> Response:
         run, name = request.path_params["run"], request.path_params["name"]
-        path = await run_in_threadpool(_exported, store, run, name)
+        path = await run_in_threadpool(_exported, door.store(request), run, name)
         # Weights do not shrink, and squeezing 100 MB costs 10 s: "identity" tells the gzip layer to leave it alone.
         return FileResponse(path, media_type=_TYPES.get(path.suffix, "application/octet-stream"), filename=path.name,
                             headers={"cache-control": "private, no-cache", "content-encoding": "identity"})

@@ -18,10 +18,12 @@ from transfer_core.http import health, shutdown
 from transfer_core.http.uploads import sweep
 from transfer_core.jobs.supervisor import Supervisor
 from transfer_core.paths import Home
+from transfer_core.people import erase, expired, is_hosted, purge
 from transfer_core.store import Store
 
 log = logging.getLogger(__name__)
 SWEEP_EVERY = 3600.0
+LEAVING_EVERY = 10.0
 GARBAGE_EVERY = 24
 """Sweeps. It reads every manifest: 17 versions of 30,000 images are 1.4 s of computing."""
 
@@ -34,18 +36,32 @@ def lifespan(store: Store) -> Callable[[Any], AbstractAsyncContextManager[None]]
         if only_demos():  # the owner's studio trains and tidies; this one shows
             yield
             return
-        janitor = asyncio.create_task(_keep_tidy(store))
+        chores = [asyncio.create_task(_keep_tidy(store))]
+        if is_hosted():
+            chores.append(asyncio.create_task(_see_off(store)))
         supervisor = Supervisor(store)
         supervisor.start()
         health.supervisor = supervisor
         try:
             yield
         finally:
-            janitor.cancel()
+            for chore in chores:
+                chore.cancel()
             health.supervisor = None
             await run_in_threadpool(supervisor.stop)
 
     return living
+
+
+async def _see_off(store: Store) -> None:
+    """Delete what belongs to people who leave, and to those who did not come back."""
+    while True:
+        try:
+            for leaving in await run_in_threadpool(expired, store):
+                await run_in_threadpool(erase, leaving)
+        except Exception:
+            log.exception("could not delete what belongs to people who left")
+        await asyncio.sleep(LEAVING_EVERY)
 
 
 async def _keep_tidy(store: Store) -> None:
@@ -74,3 +90,5 @@ def _sweep(store: Store) -> None:
     busy = frozenset(filter(None, needed))
     for home in _homes(store):
         sweep(home, busy=busy)
+    for person in store.people():
+        purge(store.of(person.id))

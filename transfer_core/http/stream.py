@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from transfer_core.http.errors import plainly
+from transfer_core.http.people import Door
 from transfer_core.http.shutdown import closing
 from transfer_core.store import Store
 
@@ -22,8 +23,9 @@ CURVE = 1500
 """Most optimiser steps sent to a page that joins late: more points than a chart has pixels are noise and megabytes."""
 
 
-def routes(store: Store) -> list[BaseRoute]:
+def routes(door: Door) -> list[BaseRoute]:
     async def events(request: Request) -> Response:
+        store = door.store(request)
         job = await run_in_threadpool(store.job, request.path_params["job"])
         after = _last_seen(request)
         if after and not job.live and not await run_in_threadpool(store.raw_events, job.id, after, (), 1):

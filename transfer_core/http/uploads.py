@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -23,9 +24,10 @@ from transfer_core.errors import BadInput, NotFound, Unavailable
 from transfer_core.http.arrivals import Upload
 from transfer_core.http.bodies import Body, Bundle, Part, Single, named
 from transfer_core.http.errors import plainly
+from transfer_core.http.people import Door
 from transfer_core.paths import Home
+from transfer_core.people import check_room
 from transfer_core.settings import settings
-from transfer_core.store import Store
 
 GB = 1_000_000_000
 RESERVE = GB // 2
@@ -52,8 +54,8 @@ class Limits:
         return cls(now.max_upload, now.max_files)
 
 
-def routes(store: Store) -> list[BaseRoute]:
-    desk = Desk(store.home, Limits.default())
+def routes(door: Door) -> list[BaseRoute]:
+    desk = Desk(door, Limits.default())
     return [
         Route("/api/uploads", plainly(desk.create), methods=["POST"]),
         Route("/api/uploads/{upload}", plainly(desk.put), methods=["PUT"]),
@@ -65,13 +67,15 @@ def routes(store: Store) -> list[BaseRoute]:
 class Desk:
     """Takes uploads in. One in each web process."""
 
-    def __init__(self, home: Home, limits: Limits) -> None:
-        self.home, self.limits = home, limits
-        self._open: dict[str, Upload] = {}
+    def __init__(self, door: Door, limits: Limits) -> None:
+        self.door, self.limits = door, limits
+        self._open: dict[Path, Upload] = {}
 
-    async def create(self, _request: Request) -> Response:
+    async def create(self, request: Request) -> Response:
+        store = self.door.store(request)
+        await run_in_threadpool(store.touch)
         name = secrets.token_hex(16)
-        folder = self.home.uploads / name
+        folder = store.home.uploads / name
         folder.mkdir()
         (folder / "index.jsonl").touch()
         return JSONResponse({"upload": name}, 201)
@@ -94,7 +98,7 @@ class Desk:
         with upload.in_use():
             try:
                 declared = request.headers.get("content-length", "0")
-                self._check_room(upload, int(declared) if declared.isdigit() else 0)
+                await self._check_room(request, upload, int(declared) if declared.isdigit() else 0)
                 parts = await self._receive(request, upload, body)
                 self._admit(upload, [part.path for part in parts])  # others may have filled it meanwhile
                 await upload.add(body, parts)
@@ -112,22 +116,24 @@ class Desk:
             upload.count(body, len(chunk))
             buffer += chunk
             if len(buffer) >= BUFFER:
-                self._check_room(upload)
+                await self._check_room(request, upload)
                 await run_in_threadpool(body.write, bytes(buffer))
                 buffer.clear()
-        self._check_room(upload)
+        await self._check_room(request, upload)
         return await run_in_threadpool(_end, body, bytes(buffer))
 
     def _find(self, request: Request) -> Upload:
         self._let_go()
         name = request.path_params["upload"]
-        folder = self.home.uploads / name
-        if not _ID.fullmatch(name) or not (folder / "index.jsonl").is_file():
-            self._open.pop(name, None)
+        if not _ID.fullmatch(name):
             raise NotFound("no_upload")
-        if name not in self._open:
-            self._open[name] = Upload.open(folder)
-        return self._open[name]
+        folder = self.door.store(request).home.at("uploads", name)
+        if not (folder / "index.jsonl").is_file():
+            self._open.pop(folder, None)
+            raise NotFound("no_upload")
+        if folder not in self._open:
+            self._open[folder] = Upload.open(folder)
+        return self._open[folder]
 
     def _let_go(self) -> None:
         """Forget uploads nobody sends to any more; whoever does again finds the index on disk."""
@@ -139,11 +145,13 @@ class Desk:
         if len(upload.entries) + len(set(paths) - upload.entries.keys()) > self.limits.files:
             raise BadInput("upload_too_many", limit=self.limits.files)
 
-    def _check_room(self, upload: Upload, more: int = 0) -> None:
+    async def _check_room(self, request: Request, upload: Upload, more: int = 0) -> None:
         if upload.bytes + upload.arriving + more > self.limits.bytes:
             raise BadInput("upload_too_big", gigabytes=f"{self.limits.bytes / GB:g}")
-        if shutil.disk_usage(self.home.uploads).free - more < RESERVE:
-            raise Unavailable("disk_full", folder=str(self.home.root))
+        store = self.door.store(request)
+        if shutil.disk_usage(upload.folder).free - more < RESERVE:
+            raise Unavailable("disk_full", folder=str(store.home.shared))
+        await run_in_threadpool(check_room, store, more)  # what has arrived lies on the disk, and is counted there
 
 
 def _told(upload: Upload) -> JSONResponse:

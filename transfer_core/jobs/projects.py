@@ -14,6 +14,7 @@ from transfer_core.events import Evaluated, Event, Exported, Finished, Progresse
 from transfer_core.jobs.devices import devices
 from transfer_core.jobs.history import HISTORY, read_history
 from transfer_core.jobs.result import Result
+from transfer_core.people.quotas import check_images
 from transfer_core.store import Job, Store
 from transfer_core.store.versions import new_id
 from transfer_core.words import message
@@ -47,6 +48,7 @@ def import_project(job: Job, store: Store, source: Path) -> Generator[Event, Non
             shutil.move(made, out / made.name)
     try:
         if project.has_photos and store.first_version(dataset) is None:
+            check_images(store, len(manifest.images))
             manifest.write(store.home)
             change = message("import.changes.imported", count=len(manifest.images))
             summary = {"dataset": dataset, "version": 1, **describe(manifest.images, {})}

@@ -12,10 +12,13 @@ from typing import Any, Literal
 
 from transfer_core import logs
 from transfer_core.errors import StudioError, Unavailable, says_disk_full
-from transfer_core.events import Event, Failed, Stopped
+from transfer_core.events import Event, Failed, Note, Stopped
 from transfer_core.jobs.apart import PARTS
 from transfer_core.jobs.tasks import TASKS, GaveWay, StopAsked
+from transfer_core.people.quotas import check_room
+from transfer_core.settings import settings
 from transfer_core.store import Job, Store
+from transfer_core.store.queue import IO, is_short
 from transfer_core.words import Message, has, message
 
 log = logging.getLogger(__name__)
@@ -61,6 +64,7 @@ def _consume(store: Store, job: Job, reporter: Reporter, interrupted: threading.
     # The work is closed on every way out, so that its own clean-up runs here and not when memory is collected.
     work: Generator[Event, None, dict[str, Any] | None] | None = None
     try:
+        check_room(store)
         work = TASKS[job.kind](job, store)
         event = next(work)
         while True:
@@ -153,6 +157,7 @@ class Reporter:
         self.lost = False
         self._store, self._job, self._pid, self._watch = store, job, os.getpid(), watch
         self._waiting: list[Event] = []
+        self._until = _deadline(store, job)
         self._lock, self._storing = threading.Lock(), threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._live, name=f"reporter {job.id}", daemon=True)
@@ -206,3 +211,15 @@ class Reporter:
             self.lost = True
         elif asked in ("keep", "discard"):
             self.asked = asked
+        elif time.monotonic() > self._until and self.asked is None:
+            self.add(Note(level="warning", message=message("jobs.time_is_up", minutes=f"{settings().quota_minutes:g}")))
+            self.asked = "keep"
+
+
+def _deadline(store: Store, job: Job) -> float:
+    """When a person's job has had the time one may take (`quota_minutes`). A training knows its end by its settings, and cools
+    down before it."""
+    most = settings().quota_minutes
+    if store.person is None or most is None or job.kind == "train" or job.device == IO or is_short(job.kind):
+        return float("inf")
+    return time.monotonic() + 60 * most

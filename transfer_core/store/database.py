@@ -31,7 +31,7 @@ _READ_ONLY = "25006"
 """What a server answers that is about to take over from another one, and does not write yet."""
 
 
-class Store(Datasets, Jobs, History, Demos, Watching):
+class Store(Datasets, Jobs, History, Demos, Watching):  # and with `Jobs`, `People`
     """Datasets, versions, jobs, events and demos, of one person (see `scope`). SQLite (WAL) in the data home, or what
     `TRANSFER_STUDIO_DATABASE_URL` names.
 

@@ -13,9 +13,9 @@ from transfer_core.errors import NotFound
 from transfer_core.store import queue
 from transfer_core.store.connecting import lock, persistent
 from transfer_core.store.leases import lease
+from transfer_core.store.people import People
 from transfer_core.store.queue import IO
 from transfer_core.store.schema import jobs
-from transfer_core.store.scope import Scope
 
 ENDED = ("finished", "stopped", "failed")
 SILENT_AFTER = 30.0
@@ -63,14 +63,22 @@ def _job(row: Any) -> Job:
     return Job(**row._mapping)
 
 
-class Jobs(Scope):
+def _follows(kind: str, payload: dict[str, Any]) -> bool:
+    """Whether it came along with a job that was asked for: the training with an import, the cross-validation with a training."""
+    return str(payload.get("request", "")).startswith("import-" if kind == "train" else "train-")
+
+
+class Jobs(People):
     """The part of the store that knows jobs. (Mixed into `Store`.)
 
     What finds jobs finds those of this store's person. What goes on with a job that was found takes its id.
     """
 
     def submit(self, kind: str, payload: dict[str, Any], device: str = IO) -> Job:
-        """Put a job of this store's person in its device's queue, behind that person's other ones."""
+        """Put a job of this store's person in its device's queue, behind that person's other ones. Raises `Busy` for one too
+        many (see `admit`)."""
+        self.admit(kind, device, follows=_follows(kind, payload))
+        payload = self.limited(kind, payload)
         job_id = f"{kind}-{secrets.token_hex(5)}"
         with self._write() as connection:
             connection.execute(sa.insert(jobs).values(

@@ -109,4 +109,14 @@ demos = Table(
     Column("owner", String),
 )
 
+people = Table(
+    "people", metadata,
+    Column("id", String, primary_key=True),   # the owner of the rows above; also a folder in the home
+    Column("name", String),                   # NULL, as the next: somebody who has not signed in
+    Column("email", String),
+    Column("created", Float, nullable=False),
+    Column("active", Float, nullable=False),  # when something was last made or asked to be kept
+    Column("leaving", Float),                 # since when all of it is to be deleted
+)
+
 applied = Table("migrations", metadata, Column("number", Integer, primary_key=True))

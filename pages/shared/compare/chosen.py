@@ -12,6 +12,7 @@ from pages.shared import backend, place
 from transfer_core import measured
 from transfer_core.charts import PALETTE
 from transfer_core.errors import NotFound
+from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job
 
@@ -39,12 +40,12 @@ class Chosen:
         """Of the test photos; None where there are none, or a zip only claims what was measured."""
         if self.job.payload.get("claimed") or not measured.predictions_file(self.folder, "test").is_file():
             return None
-        return _report(self.job.id, (self.folder / "report.json").stat().st_mtime_ns)
+        return _report(backend.home(), self.job.id, (self.folder / "report.json").stat().st_mtime_ns)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _report(run: str, written: int) -> dict[str, Any] | None:
-    return measured.report(backend.home().run(run), "test")
+def _report(home: Home, run: str, written: int) -> dict[str, Any] | None:
+    return measured.report(home.run(run), "test")
 
 
 def runs() -> list[Chosen]:

@@ -13,6 +13,7 @@ from pages.shared.model.numbers import local
 from pages.shared.text import t
 from transfer_core import measured
 from transfer_core.metrics import holm, paired_difference
+from transfer_core.paths import Home
 
 
 def table(runs: Sequence[Chosen]) -> None:
@@ -46,7 +47,7 @@ def told(runs: Sequence[Chosen]) -> None:
     st.subheader(t("compare.better"), anchor="better")
     usable = [run for run in runs if run.report]
     pairs = [(one, other, found) for one, other in combinations(usable, 2)
-             if (found := _compared(one.job.id, other.job.id, _written(one), _written(other)))]
+             if (found := _compared(backend.home(), one.job.id, other.job.id, _written(one), _written(other)))]
     for pair, adjusted in zip(pairs, holm([found["p_value"] for _, _, found in pairs]), strict=True):
         st.markdown(f"- {_sentence(*pair, adjusted, len(pairs))}")
     if len(pairs) > 1:
@@ -64,9 +65,9 @@ def _written(run: Chosen) -> int:
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _compared(one: str, other: str, written: int, other_written: int) -> dict | None:
+def _compared(home: Home, one: str, other: str, written: int, other_written: int) -> dict | None:
     """Of two runs' answers as they were `written`: to read 1,000 of each takes 30 ms, and six runs are fifteen pairs."""
-    return measured.compare(backend.home().run(one), backend.home().run(other))
+    return measured.compare(home.run(one), home.run(other))
 
 
 def _sentence(one: Chosen, other: Chosen, found: dict, adjusted: float, pairs: int) -> str:

@@ -9,18 +9,24 @@ import streamlit as st
 
 from pages.shared import backend
 from pages.shared.text import t
-from transfer_core.datasets.manifest import SPLITS
+from transfer_core.datasets.manifest import SPLITS, Manifest
+from transfer_core.paths import Home
 from transfer_core.store import Dataset
 
 _MOST = 40
 _PARTS = (*SPLITS, "left_out")
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
 def by_class(dataset: str, version: int) -> dict[str, dict[str, int]]:
     """Class → split → number of photos, the largest class first."""
+    return _by_class(backend.home(), dataset, version)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _by_class(home: Home, dataset: str, version: int) -> dict[str, dict[str, int]]:
+    # What is remembered is shared by all who look: whose home it lies in is part of the question.
     found: dict[str, dict[str, int]] = {}
-    counted = Counter((image.label, image.split) for image in backend.manifest(dataset, version).images)
+    counted = Counter((image.label, image.split) for image in Manifest.read(home, dataset, version).images)
     for (label, split), count in counted.items():
         found.setdefault(label, {})[split] = count
     return {label: found[label] for label in sorted(found, key=lambda label: (-sum(found[label].values()), label))}

@@ -20,13 +20,13 @@ _SEEN = "demos seen"
 
 def show() -> None:
     try:
-        demo = backend.store().demo(place.get("id") or "")
+        demo = backend.everyone().demo(place.get("id") or "")
     except NotFound:
         st.title(t("demo.gone_title"))
         st.write(t("demo.gone"))
         return
     _count(demo)
-    shared.prepare(backend.home().demo(demo.id) / demos.MODEL)
+    shared.prepare(backend.everyone().home.of(demo.owner).demo(demo.id) / demos.MODEL)
     st.set_page_config(page_title=demo.title)
     st.title(plain(demo.title), anchor=False)
     st.write(plain(demo.description) if demo.description else t("demo.lead"))
@@ -41,7 +41,7 @@ def _count(demo: Demo) -> None:
     seen = st.session_state.setdefault(_SEEN, set())
     if demo.id not in seen:
         seen.add(demo.id)
-        backend.store().count_demo(demo.id, views=1)
+        backend.everyone().count_demo(demo.id, views=1)
 
 
 def _card(demo: Demo) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages.shared import backend
 from transfer_core import measured
+from transfer_core.paths import Home
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,13 @@ def load(run: str) -> Results | None:
     """Results on the test split; where a dataset has none, those on validation; None before there are any."""
     for split in measured.SPLITS:
         if measured.predictions_file(backend.home().run(run), split).exists():
-            return _load(run, split, (backend.home().run(run) / "report.json").stat().st_mtime_ns)
+            return _load(backend.home(), run, split, (backend.home().run(run) / "report.json").stat().st_mtime_ns)
     return None
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def _load(run: str, split: str, written: int) -> Results | None:
+def _load(home: Home, run: str, split: str, written: int) -> Results | None:
     """`written` is when: a run that was stopped, kept and resumed is measured again, and what was kept here is old then."""
-    folder = backend.home().run(run)
+    folder = home.run(run)
     classes = json.loads((folder / "classes.json").read_text("utf-8"))
     return Results(run, split, classes, measured.report(folder, split), measured.predictions(folder, split))

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from transfer_core.errors import Unavailable
-from transfer_core.store.migrations import m1_first, m2_demos, m3_owners
+from transfer_core.store.migrations import m1_first, m2_demos, m3_owners, m4_people
 from transfer_core.store.schema import applied
 
-MIGRATIONS: list[Callable[[Connection], None]] = [m1_first.apply, m2_demos.apply, m3_owners.apply]
+MIGRATIONS: list[Callable[[Connection], None]] = [m1_first.apply, m2_demos.apply, m3_owners.apply, m4_people.apply]
 
 
 def migrate(connection: Connection) -> None:

@@ -8,8 +8,10 @@ from pages.shared import backend
 from pages.shared.learn import parts
 from pages.shared.learn.shown import Shown
 from pages.shared.text import plain, t
+from transfer_core.datasets.manifest import Manifest
 from transfer_core.datasets.overlap import Overlap, overlap
 from transfer_core.errors import NotFound
+from transfer_core.paths import Home
 
 
 def formula() -> None:
@@ -24,7 +26,7 @@ def check(now: Shown | None) -> None:
         return
     name, dataset, version = looked
     try:
-        found = _counted(dataset, version)
+        found = _counted(backend.home(), dataset, version)
     except FileNotFoundError:
         st.caption(t("learn.leak.no_data"))
         return
@@ -51,6 +53,6 @@ def _dataset(now: Shown | None) -> tuple[str, str, int] | None:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _counted(dataset: str, version: int) -> Overlap:
+def _counted(home: Home, dataset: str, version: int) -> Overlap:
     """A version never changes."""
-    return overlap(backend.manifest(dataset, version))
+    return overlap(Manifest.read(home, dataset, version))

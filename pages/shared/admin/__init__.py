@@ -1,0 +1,1 @@
+"""The page for who looks after the studio."""

@@ -1,0 +1,142 @@
+"""For who looks after the studio: load, queue, disk, people, errors. In a studio without accounts that is whoever sits at it."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import shutil
+import time
+
+import streamlit as st
+
+from pages.shared import backend, gate, people
+from pages.shared.model.numbers import duration
+from pages.shared.text import t, told
+from pages.shared.undisturbed import undisturbed
+from transfer_core import people as core
+from transfer_core.errors import Busy
+from transfer_core.http.limits import Limit
+from transfer_core.jobs import waiting
+from transfer_core.jobs.supervisor import free_memory
+from transfer_core.people import overview
+from transfer_core.settings import settings
+
+GB = 1_000_000_000
+_OPEN = "admin"
+_TRIES = Limit(10)
+"""Keys that may be tried in a minute, by all together: who guesses has years to wait."""
+
+
+def show() -> None:
+    st.title(t("admin.title"))
+    if not _may_enter():
+        return
+    st.fragment(_numbers, run_every=5.0, key="admin-numbers")()
+    _queue()
+    if core.is_hosted():
+        _people()
+    _failures()
+
+
+def _may_enter() -> bool:
+    if people.is_admin(people.visitor()) or st.session_state.get(_OPEN):
+        return True
+    if settings().admin_key is None:
+        st.write(t("admin.closed"))
+        return False
+    given = st.text_input(t("admin.key"), type="password", key="admin-key")
+    if not given:
+        return False
+    try:
+        _TRIES.take("all")
+    except Busy as error:
+        st.error(told(error))
+        return False
+    if not hmac.compare_digest(given.encode(), settings().admin_key.get_secret_value().encode()):
+        st.error(t("admin.wrong_key"))
+        return False
+    st.session_state[_OPEN] = True
+    return True
+
+
+def _numbers() -> None:
+    everyone = backend.everyone()
+    states, disk = everyone.state_counts(), shutil.disk_usage(everyone.home.root)
+    free = free_memory()
+    figures = [("running", str(states.get("running", 0))), ("waiting", str(states.get("queued", 0))),
+               ("disk", f"{disk.free / GB:.0f} / {disk.total / GB:.0f} GB"),
+               ("memory", "–" if free >= 1 << 60 else f"{free / GB:.1f} GB"),
+               ("load", f"{os.getloadavg()[0]:.1f} / {os.cpu_count()}" if hasattr(os, "getloadavg") else "–")]
+    if core.is_hosted():
+        figures.insert(0, ("people", str(len(everyone.people()))))
+    with st.container(horizontal=True, key="admin-figures"):
+        for name, figure in figures:
+            st.metric(t(f"admin.{name}"), figure, border=True, width="content")
+
+
+def _queue() -> None:
+    st.subheader(t("admin.queue_title"))
+    places = waiting.places(backend.everyone())
+    if not places:
+        st.write(t("admin.queue_empty"))
+        return
+    names = _names()
+    rows = [{t("admin.job"): place.job.id, t("admin.state"): t(f"admin.state_{place.job.state}"),
+             t("admin.device"): place.job.device, t("admin.whose"): names.get(place.job.owner, "–"),
+             t("admin.since"): gate.date(place.job.started or place.job.created),
+             t("admin.done"): "–" if place.share is None else f"{100 * place.share:.0f} %",
+             t("admin.starts"): "–" if place.starts_in is None else duration(place.starts_in)} for place in places]
+    chosen = st.dataframe(rows, hide_index=True, key="admin-queue", on_select="rerun", selection_mode="multi-row")
+    jobs = [places[number].job.id for number in chosen["selection"]["rows"] if number < len(places)]
+    st.button(t("admin.stop", count=len(jobs)), icon=":material/stop_circle:", key="admin-stop", disabled=not jobs,
+              on_click=_stop, args=(jobs,))
+
+
+@undisturbed()
+def _stop(jobs: list[str]) -> None:
+    for job in jobs:
+        backend.everyone().ask_stop(job, "keep")
+
+
+def _people() -> None:
+    st.subheader(t("admin.people_title"))
+    rows = overview.rows(backend.everyone())
+    if not rows:
+        st.write(t("admin.people_none"))
+        return
+    table = [{t("admin.whose"): _name(row.name, row.email, row.person), t("admin.created"): gate.date(row.created),
+              t("admin.active"): gate.date(row.active), t("admin.ends"): gate.date(row.ends) if row.ends else "–",
+              t("admin.images"): row.images, t("admin.gigabytes"): round(row.bytes / GB, 2), t("admin.live"): row.live,
+              t("admin.leaving"): row.leaving} for row in rows]
+    chosen = st.dataframe(table, hide_index=True, key="admin-people", on_select="rerun", selection_mode="multi-row")
+    gone = [rows[number].person for number in chosen["selection"]["rows"] if number < len(rows)]
+    sure = st.checkbox(t("admin.delete_sure"), key="admin-sure", disabled=not gone)
+    st.button(t("admin.delete", count=len(gone)), icon=":material/delete_forever:", key="admin-delete", on_click=_delete,
+              args=(gone,), disabled=not (gone and sure))
+
+
+@undisturbed()
+def _delete(persons: list[str]) -> None:
+    for person in persons:
+        core.leave(backend.everyone().of(person))
+
+
+def _failures() -> None:
+    st.subheader(t("admin.failures_title"))
+    troubles = overview.failures(backend.everyone(), since=time.time() - 7 * overview.DAY)
+    if not troubles:
+        st.write(t("admin.failures_none"))
+        return
+    names = _names()
+    st.dataframe([{t("admin.since"): gate.date(trouble.job.ended or 0.0), t("admin.job"): trouble.job.id,
+                   t("admin.whose"): names.get(trouble.job.owner, "–"), t("admin.said"): told(trouble.message)}
+                  for trouble in troubles], hide_index=True, key="admin-failures")
+
+
+def _names() -> dict[str | None, str]:
+    return {person.id: _name(person.name, person.email, person.id) for person in backend.everyone().people()}
+
+
+def _name(name: str | None, email: str | None, person: str) -> str:
+    who = " ".join(filter(None, (name, email if email != name else None)))
+    return who or t("admin.anonymous", number=person[:6])

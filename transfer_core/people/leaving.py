@@ -1,0 +1,53 @@
+"""Deleting all that is one person's: files, rows, the person. Asked for, or because nobody came back."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+
+from transfer_core.people.keeping import ends
+from transfer_core.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def leave(store: Store) -> bool:
+    """All of it is to be deleted. True when it is done already; False while a worker still has to let go (see `erase`)."""
+    if store.person is None:
+        raise ValueError("what is nobody's is not deleted")
+    if store.known() is None:  # who has made nothing is unknown so far; a file may lie there nevertheless
+        store.touch()
+    store.leave()
+    return erase(store)
+
+
+def erase(store: Store) -> bool:
+    """Go on with a deletion: end what runs, then delete files and rows. False while something still runs; ask again then.
+
+    Rows last: as long as they are there, what is left of the files is known to be nobody's.
+    """
+    for job in store.jobs(None, "queued", "running"):
+        store.ask_stop(job.id, "discard")
+    if store.jobs(None, "queued", "running"):
+        return False
+    shutil.rmtree(store.home.root, ignore_errors=True)
+    if store.home.root.exists():
+        log.warning("not all files of a person who left could be deleted")
+        return False
+    store.erase()
+    log.info("a person left, and all that was theirs is deleted")
+    return True
+
+
+def expired(store: Store, now: float | None = None) -> list[Store]:
+    """The stores of people whose time is over, and of those who left and are not gone yet. Their deletion has begun."""
+    now, found = time.time() if now is None else now, []
+    for person in store.people():
+        end, theirs = ends(person), store.of(person.id)
+        if person.leaving is None and end is not None and end < now:
+            theirs.leave()
+        elif person.leaving is None:
+            continue
+        found.append(theirs)
+    return found
