@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import photos
@@ -43,6 +43,10 @@ class Studio:
 
     port: int
     home: Home
+    settings: dict[str, str] = field(default_factory=dict)
+    """Environment variables."""
+    options: tuple[str, ...] = ()
+    """Of the server."""
     process: subprocess.Popen | None = None
 
     @property
@@ -54,11 +58,11 @@ class Studio:
         return Store(self.home)
 
     def start(self) -> None:
-        environment = os.environ | {"TRANSFER_STUDIO_HOME": str(self.home.root), "OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"TRANSFER_STUDIO_HOME": str(self.home.root), "OMP_NUM_THREADS": "1", **self.settings}
         log = (self.home.root / "server.log").open("ab")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port), "--server.headless", "true",
-             "--server.address", "127.0.0.1"],
+             "--server.address", "127.0.0.1", *self.options],
             cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -85,7 +89,7 @@ class Studio:
     def end(self) -> None:
         """End the web server and every worker it started."""
         self.stop()
-        for job in self.store.jobs(None, "running", "queued"):
+        for job in self.store.everyone().jobs(None, "running", "queued"):
             if job.pid and job.pid != os.getpid():
                 with suppress(ProcessLookupError):
                     os.kill(job.pid, signal.SIGKILL)
@@ -97,6 +101,17 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     running.start()
     yield running
     running.end()
+
+
+@pytest.fixture(scope="session")
+def new_studio(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Studio]:
+    """`new_studio(TRANSFER_STUDIO_…="…")`: another one, not started yet."""
+    return lambda **settings: Studio(free_port(), Home(tmp_path_factory.mktemp("home")), settings)
+
+
+@pytest.fixture(scope="session", name="free_port")
+def any_free_port() -> Callable[[], int]:
+    return free_port
 
 
 def until(true: Callable[[], object], seconds: float = 180.0, pause: float = 0.1) -> object:

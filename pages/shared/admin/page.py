@@ -44,7 +44,8 @@ def _may_enter() -> bool:
     if settings().admin_key is None:
         st.write(t("admin.closed"))
         return False
-    given = st.text_input(t("admin.key"), type="password", key="admin-key")
+    place = st.empty()
+    given = place.text_input(t("admin.key"), type="password", key="admin-key")
     if not given:
         return False
     try:
@@ -56,6 +57,7 @@ def _may_enter() -> bool:
         st.error(t("admin.wrong_key"))
         return False
     st.session_state[_OPEN] = True
+    place.empty()
     return True
 
 
