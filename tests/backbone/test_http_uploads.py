@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -253,3 +254,30 @@ def test_an_upload_nobody_sends_to_is_not_kept_in_memory(store, in_a_loop, monke
             return [made.index(folder.name) for folder in desk._open]
 
     assert in_a_loop(one()) == [0, 2]
+
+
+def test_two_servers_take_in_files_of_one_upload(store, in_a_loop):
+    """A proxy may send each request to another one; neither knows what the other holds in memory."""
+    def asks(path: str, upload: str, data: bytes) -> SimpleNamespace:
+        async def stream():
+            yield data
+
+        return SimpleNamespace(query_params={"path": path}, headers={}, path_params={"upload": upload}, stream=stream, cookies={})
+
+    async def both() -> tuple[str, list[dict]]:
+        first, second = Desk(Door(store), Limits.default()), Desk(Door(store), Limits.default())
+        upload = json.loads((await first.create(asks("", "", b""))).body)["upload"]
+        told = []
+        for number, desk in enumerate((first, second, second, first)):
+            told.append(json.loads((await desk.put(asks(f"{number}.jpg", upload, b"x" * number))).body))
+        told.append(json.loads((await second.put(asks("0.jpg", upload, b"again"))).body))
+        told.append(json.loads((await first.get(asks("", upload, b""))).body))
+        await asyncio.gather(*(desk.put(asks(f"{number}.png", upload, b"y")) for number, desk in enumerate([first, second] * 20)))
+        return upload, told
+
+    upload, told = in_a_loop(both())
+    assert [answer["files"] for answer in told] == [1, 2, 3, 4, 4, 4] and told[-1]["bytes"] == 6 + 5
+    lines = index(store, upload)
+    assert len(lines) == 44 and sorted(line["n"] for line in lines) == list(range(44))
+    for line in lines:
+        assert (store.home.uploads / upload / str(line["n"])).stat().st_size == line["bytes"]

@@ -133,6 +133,7 @@ class Desk:
             raise NotFound("no_upload")
         if folder not in self._open:
             self._open[folder] = Upload.open(folder)
+        self._open[folder].look()
         return self._open[folder]
 
     def _let_go(self) -> None:
