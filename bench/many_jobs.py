@@ -41,8 +41,9 @@ def fill(store: Store, count: int, each: int, page: bool) -> None:
     body = to_json(Progressed(stage="reading", done=1))
     kinds, waiting = (("train",), 0) if page else (KINDS, WAITING)
     rows = [{"id": f"job-{number}", "kind": kinds[number % len(kinds)], "device": "cpu",
-             "state": "finished" if number < count - waiting else "queued", "payload": payload, "result": RESULT, "created": float(number), "started": float(number),
-             "ended": number + 0.5, "owner": None if page else f"owner-{number % OWNERS}"} for number in range(count)]
+             "state": "finished" if number < count - waiting else "queued", "payload": payload, "result": RESULT,
+             "created": float(number), "started": float(number), "ended": number + 0.5,
+             "owner": None if page else f"owner-{number % OWNERS}"} for number in range(count)]
     with store._write() as connection:
         connection.execute(sa.insert(jobs), rows)
         connection.execute(sa.text(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from transfer_core.errors import BadInput, StudioError
 from transfer_core.words import FALLBACK, has, languages, message, say
@@ -28,6 +28,9 @@ OTHERS = ("HF_ENDPOINT", "HF_TOKEN", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_VISIBLE_
 SECRET = ("HF_TOKEN", *(f"{PREFIX}{name}" for name in ("METRICS_KEY", "SECRET", "ADMIN_KEY")))
 HIDDEN = "•••"
 GB = 1_000_000_000
+TRIAL = {"people": "anonymous", "quota_bytes": GB // 2, "quota_images": 2000, "quota_runs": 1, "quota_minutes": 5.0,
+         "keep_days": 1.0, "max_upload": GB // 20, "max_files": 50}
+"""What holds in a studio for strangers to try (`mode` = trial) where the environment says nothing else."""
 _UNITS = {"": 1, "B": 1, **{f"{sign}B": 1000 ** power for power, sign in enumerate("KMGT", 1)},
           **{f"{sign}IB": 1024 ** power for power, sign in enumerate("KMGT", 1)}}
 
@@ -83,7 +86,7 @@ class Settings(BaseModel):
     cache_bytes: Size | None = _field(None, "size", "bytes", ge=0)
     warm: bool = _field(True, "switch")
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = _field((), "names")
-    mode: Annotated[Literal["demos"], BeforeValidator(_lower)] | None = _field(None, "mode")
+    mode: Annotated[Literal["demos", "trial"], BeforeValidator(_lower)] | None = _field(None, "mode")
     public_url: str | None = _field(None, "address", pattern=r"^https?://[^\s/]+\S*$")
     demo_per_minute: float = _field(30.0, "number", "photos_a_minute", ge=0, allow_inf_nan=False)
     api_per_minute: float = _field(300.0, "number", "photos_a_minute", ge=0, allow_inf_nan=False)
@@ -101,6 +104,12 @@ class Settings(BaseModel):
     keep_days: float | None = _field(None, "number", "days", gt=0, allow_inf_nan=False)
     log: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = _field("text", "log")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] | None = _field(None, "level")
+
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_trial(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {**TRIAL, **given} if str(given.get("mode", "")).strip().lower() == "trial" else given
 
 
 FIELDS = {f"{PREFIX}{name.upper()}": name for name in Settings.model_fields}

@@ -399,3 +399,31 @@ def test_whoever_looks_after_the_studio_sees_numbers_and_no_names_of_photos(stor
     rows = {row.person: row for row in overview.rows(store)}
     assert (rows[ADA].images, rows[ADA].live, rows[BO].email) == (3, 0, "bo@example.org")
     assert rows[ADA].bytes > 0 and "Secret" not in json.dumps([row.to_dict() for row in rows.values()])
+
+
+# A studio for strangers to try
+
+
+def test_strangers_try_examples_and_suggested_models_only(home, store, monkeypatch):
+    monkeypatch.delenv("TRANSFER_STUDIO_PEOPLE")
+    monkeypatch.setenv("TRANSFER_STUDIO_MODE", "trial")
+    assert people.is_hosted() and people.is_trial()
+    ada = store.of(ADA)
+    ada.submit("import", {"example": "leaves", "name": "Leaves"})
+    ada.submit("explain", {"upload": "0" * 32}, "cpu")
+    for kind, payload in (("import", {"upload": "0" * 32, "name": "x"}), ("import", {"path": "/etc", "name": "x"}),
+                          ("understand", {"upload": "0" * 32}), ("import_project", {}), ("describe_weights", {})):
+        with pytest.raises(BadInput) as refused:
+            ada.submit(kind, payload)
+        assert refused.value.code == "trial_photos", kind
+    for kind in ("train", "sweep", "crossvalidate", "learning_curve"):
+        with pytest.raises(BadInput) as refused:
+            ada.submit(kind, {"recipe": {"model": "vit_giant_patch14_dinov2.lvd142m"}}, "cpu")
+        assert refused.value.code == "trial_model"
+    run = ada.submit("train", {"recipe": {"model": "tf_efficientnet_lite0.in1k"}}, "cpu")
+    assert run.payload["recipe"]["minutes"] == 5
+    with pytest.raises(Busy):
+        ada.submit("train", {"recipe": {"model": "tf_efficientnet_lite0.in1k"}}, "cpu")
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_RUNS", "2")
+    ada.submit("train", {"recipe": {"model": "tf_efficientnet_lite0.in1k"}}, "cpu")
+    store.submit("train", {"recipe": {"model": "vit_giant_patch14_dinov2.lvd142m"}}, "cpu")  # whoever runs it, in the terminal

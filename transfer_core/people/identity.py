@@ -26,7 +26,12 @@ _NAME, _SIGNATURE = 32, 64
 
 def is_hosted() -> bool:
     """Whether this studio is for many people, who see nothing of each other (`TRANSFER_STUDIO_PEOPLE`)."""
-    return bool(raw("people"))  # asked for a hundred times by each page; what it says was checked at the start
+    return bool(raw("people")) or is_trial()  # asked for a hundred times by each page; what it says was checked at the start
+
+
+def is_trial() -> bool:
+    """Whether strangers try this studio: with its examples and the suggested models only (`TRANSFER_STUDIO_MODE=trial`)."""
+    return raw("mode").lower() == "trial"
 
 
 @dataclass(frozen=True)

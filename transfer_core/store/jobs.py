@@ -63,11 +63,6 @@ def _job(row: Any) -> Job:
     return Job(**row._mapping)
 
 
-def _follows(kind: str, payload: dict[str, Any]) -> bool:
-    """Whether it came along with a job that was asked for: the training with an import, the cross-validation with a training."""
-    return str(payload.get("request", "")).startswith("import-" if kind == "train" else "train-")
-
-
 class Jobs(People):
     """The part of the store that knows jobs. (Mixed into `Store`.)
 
@@ -75,9 +70,9 @@ class Jobs(People):
     """
 
     def submit(self, kind: str, payload: dict[str, Any], device: str = IO) -> Job:
-        """Put a job of this store's person in its device's queue, behind that person's other ones. Raises `Busy` for one too
-        many (see `admit`)."""
-        self.admit(kind, device, follows=_follows(kind, payload))
+        """Put a job of this store's person in its device's queue, behind that person's other ones. Raises what
+        `admit` raises."""
+        self.admit(kind, payload, device)
         payload = self.limited(kind, payload)
         job_id = f"{kind}-{secrets.token_hex(5)}"
         with self._write() as connection:

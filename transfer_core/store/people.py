@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from transfer_core.errors import Busy
+from transfer_core.errors import BadInput, Busy
 from transfer_core.settings import settings
 from transfer_core.store.connecting import persistent
 from transfer_core.store.queue import IO, is_short
@@ -17,6 +17,8 @@ from transfer_core.store.scope import Scope
 
 EVERY = 60.0
 """Seconds within which two signs of life are one."""
+_BROUGHT = ("understand", "import_project", "describe_weights")
+"""Kinds of jobs that begin with what somebody brought along."""
 MOST_SHORT = 20
 """Short jobs and imports that one person may have waiting or running."""
 
@@ -32,6 +34,22 @@ class Person:
     """When this person last made something, or asked that all be kept. Seconds since 1970."""
     leaving: float | None
     """Since when all that is theirs is to be deleted."""
+
+
+def _follows(kind: str, payload: dict[str, Any]) -> bool:
+    """Whether it came along with a job that was asked for: the training with an import, the cross-validation with a training."""
+    return str(payload.get("request", "")).startswith("import-" if kind == "train" else "train-")
+
+
+def _check_trial(kind: str, payload: dict[str, Any]) -> None:
+    if kind in _BROUGHT or (kind == "import" and not payload.get("example")):
+        raise BadInput("trial_photos")
+    model = (payload.get("recipe") or {}).get("model")
+    if model is not None:
+        from transfer_core.catalog import suggested  # reads the index of all models
+
+        if model not in (advised := [each.model.name for each in suggested()]):
+            raise BadInput("trial_model", model=model, known=", ".join(advised))
 
 
 class People(Scope):
@@ -75,15 +93,18 @@ class People(Scope):
             if not connection.execute(sa.update(people).where(people.c.id == self.person).values(active=now)).rowcount:
                 connection.execute(sa.insert(people).values(id=self.person, created=now, active=now))
 
-    def admit(self, kind: str, device: str, follows: bool = False) -> None:
-        """Whether this person may ask for one more job. `follows`: it came along with another one, so nobody asks.
+    def admit(self, kind: str, payload: dict[str, Any], device: str) -> None:
+        """Whether this person may ask for one more job. What came along with another one is asked for by nobody.
 
-        Raises `Busy`: `too_many_runs`, `too_many_jobs`, `leaving`.
+        Raises `Busy`: `too_many_runs`, `too_many_jobs`, `leaving`; in a studio for strangers to try `BadInput`: `trial_photos`,
+        `trial_model`.
         """
         if self.person is None:
             return
         self.touch()
-        if follows:
+        if settings().mode == "trial":
+            _check_trial(kind, payload)
+        if _follows(kind, payload):
             return
         short = device == IO or is_short(kind)
         live = [kind for kind, where in self._live_kinds() if (where == IO or is_short(kind)) == short]

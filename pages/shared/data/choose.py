@@ -11,6 +11,7 @@ from pages.shared.home.recent import ago
 from pages.shared.text import plain, t
 from pages.shared.undisturbed import undisturbed
 from transfer_core.examples import EXAMPLES
+from transfer_core.people import is_trial
 from transfer_core.store import Dataset
 
 
@@ -18,7 +19,9 @@ def show() -> None:
     _offer_undo()
     st.title(t("data.title"))
     st.markdown(t("data.lead"))
-    arrived = upload(key="upload")
+    arrived = None if is_trial() else upload(key="upload")
+    if is_trial():
+        st.info(t("people.trial"), icon=":material/science:")
     if arrived:
         job = backend.store().submit("understand", {"upload": arrived["upload"]})
         place.put(job=job.id, called=arrived["name"] or None, dataset=None, run=None, deleted=None)
