@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from postgres import ON_BOTH
+from postgres import ON_BOTH, ON_SQLITE
 
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.events import Note, Progressed, Step, from_json
 from transfer_core.paths import Home
+from transfer_core.settings import with_settings
 from transfer_core.store import Store, schema
 from transfer_core.store.leases import held_by, lease
 from transfer_core.store.versions import new_id
@@ -65,6 +66,24 @@ def test_only_one_of_many_processes_gets_a_job(store):
         racer.stdin.flush()
     won = [job for racer in racers for job in racer.communicate()[0].split()]
     assert sorted(won) == sorted(job.id for job in jobs)
+
+
+ODD = ["what?.db", "50%25 #1", "a?mode=ro&uri=true", "me@host:80%", "猫 +"]
+"""Names of folders that mean something else in an address."""
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("name", ODD)
+def test_the_database_lies_in_the_home_whatever_its_path_and_a_worker_finds_it(store, tmp_path, name):
+    ours = Store(Home(tmp_path / name), "")
+    job = ours.submit("train", {})
+    assert {file.name for file in tmp_path.iterdir()} == {"home", name}, "nothing beside it"
+    assert (tmp_path / name / "studio.db").is_file()
+    program = f"from transfer_core.store import Store; print(Store().job({job.id!r}).state)"
+    asked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
+                           env=with_settings(home=str(ours.home.root), database_url=ours.url))
+    assert asked.stdout.strip() == "queued"
+    ours.close()
 
 
 def test_a_device_runs_one_job_and_takes_them_in_order(store):

@@ -19,6 +19,7 @@ from transfer_core.events import Progressed
 from transfer_core.jobs.run import failure
 from transfer_core.paths import Home
 from transfer_core.store import Store
+from transfer_core.store.connecting import sqlite_url
 
 STAGE = ".restoring"
 """Where things lie in the home until all are there."""
@@ -119,7 +120,7 @@ def _restore(shelf: Shelf, head: Head, entries: list[Entry], home: Home, url: st
             raise BadInput("home_not_empty", folder=str(home.root))
         if not _in_home(home, url):
             with tables.in_words(url):
-                tables.copy_tables(tables.engine(f"sqlite:///{stage / DATABASE}"), tables.engine(url))
+                tables.copy_tables(tables.engine(sqlite_url(stage / DATABASE)), tables.engine(url))
             (stage / DATABASE).unlink()
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
@@ -159,7 +160,7 @@ def _place(shelf: Shelf, entry: Entry, file: Path) -> None:
 
 def _end_jobs(home: Home) -> list[str]:
     """Jobs that ran have no worker any more: they have failed, and say whether they can be resumed. (Opening migrates.)"""
-    store = Store(home, f"sqlite:///{home.root / DATABASE}")
+    store = Store(home, sqlite_url(home.root / DATABASE))
     try:
         running = store.jobs(None, "running")
         for job in running:

@@ -12,7 +12,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from transfer_core.errors import BadInput, NotFound, says_disk_full
-from transfer_core.store.connecting import away, open_engine, parse, shown
+from transfer_core.store.connecting import away, open_engine, parse, shown, sqlite_url
 from transfer_core.store.migrations import MIGRATIONS
 from transfer_core.store.schema import applied, metadata
 
@@ -54,7 +54,7 @@ def snapshot(url: str, file: Path) -> None:
 
 def _snapshot(url: str, file: Path) -> None:
     if not is_sqlite(url):
-        copy_tables(engine(url), sa.create_engine(f"sqlite:///{file}"))
+        copy_tables(engine(url), sa.create_engine(sqlite_url(file)))
         return
     source = sa.make_url(url).database or ""
     if not Path(source).is_file():

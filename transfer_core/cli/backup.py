@@ -62,4 +62,6 @@ def size(count: int) -> str:
 
 
 def _url(home: Home) -> str:
-    return settings().database_url or f"sqlite:///{home.root / 'studio.db'}"
+    from transfer_core.store.connecting import sqlite_url
+
+    return settings().database_url or sqlite_url(home.root / "studio.db")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -35,6 +36,11 @@ def parse(address: str) -> URL:
     except (sa.exc.ArgumentError, ValueError, KeyError):
         raise Unavailable("database_address", known="sqlite:///…, postgresql+psycopg://…") from None
     return url.set(drivername=driver)
+
+
+def sqlite_url(file: Path) -> str:
+    """The address of a SQLite file, as text: signs that mean something in an address (`?`, `%`, `#`) are escaped."""
+    return URL.create("sqlite", database=str(file)).render_as_string(hide_password=False)
 
 
 def shown(url: URL) -> str:

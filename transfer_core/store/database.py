@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from transfer_core.errors import Unavailable, says_disk_full
 from transfer_core.paths import Home
 from transfer_core.settings import settings
-from transfer_core.store.connecting import Away, away, lock, open_engine, parse, shown
+from transfer_core.store.connecting import Away, away, lock, open_engine, parse, shown, sqlite_url
 from transfer_core.store.demos import Demos
 from transfer_core.store.jobs import Jobs
 from transfer_core.store.migrations import migrate
@@ -42,7 +42,7 @@ class Store(Datasets, Jobs, Demos, Watching):
 
     def __init__(self, home: Home | None = None, url: str | None = None, patience: float = PATIENCE) -> None:
         self.home = home or Home.default()
-        self.url = url = url or settings().database_url or f"sqlite:///{self.home.database}"
+        self.url = url = url or settings().database_url or sqlite_url(self.home.database)
         self._address = parse(url)
         self._shared = self._address.get_backend_name() != "sqlite"
         self._patience = patience
