@@ -19,11 +19,14 @@ from transfer_core.backups import FOLDERS, backup, restore, tables
 from transfer_core.backups.shelf import Shelf, inside
 from transfer_core.cli import main
 from transfer_core.datasets.manifest import Image, Manifest
+from transfer_core.doctor import Patient
+from transfer_core.doctor.home import database as database_of
 from transfer_core.errors import BadInput, Busy, NotFound, Unavailable
 from transfer_core.events import Note
 from transfer_core.jobs.run import resumable
 from transfer_core.paths import Home
 from transfer_core.store import Store
+from transfer_core.store.connecting import sqlite_url
 from transfer_core.store.migrations import MIGRATIONS
 from transfer_core.store.schema import metadata
 from transfer_core.words import message
@@ -65,7 +68,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def rows(file: Path) -> dict[str, list]:
-    engine = sa.create_engine(f"sqlite:///{file}")
+    engine = sa.create_engine(sqlite_url(file))
     with engine.connect() as connection:
         return {table.name: sorted(map(repr, connection.execute(sa.select(table)))) for table in metadata.sorted_tables}
 
@@ -589,6 +592,23 @@ def test_a_full_disk_is_told_when_it_is_the_database_that_meets_it(store, tmp_pa
 
 
 # Commands
+
+
+def test_the_commands_find_the_database_whatever_the_path_of_the_home(tmp_path, monkeypatch, capfd):
+    old, new = tmp_path / "old? 50%25#", tmp_path / "new? 50%25#"
+    monkeypatch.delenv("TRANSFER_STUDIO_DATABASE_URL", raising=False)
+    monkeypatch.setenv("TRANSFER_STUDIO_HOME", str(old))
+    store = Store(Home(old))
+    fill(store)
+    with pytest.raises(SystemExit) as ended:
+        main(["backup", str(tmp_path / "safe"), "--json"])
+    assert ended.value.code == 0 and json.loads(capfd.readouterr().out)["missing"] == []
+    monkeypatch.setenv("TRANSFER_STUDIO_HOME", str(new))
+    with pytest.raises(SystemExit) as ended:
+        main(["restore", str(tmp_path / "safe")])
+    assert ended.value.code == 0 and rows(new / "studio.db") == rows(old / "studio.db")
+    assert {file.name for file in tmp_path.iterdir()} == {old.name, new.name, "safe"}, "nothing beside them"
+    assert database_of(Patient(Home(new), Store(Home(new)).url)).outcome == "fine"
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -98,6 +98,18 @@ def test_a_device_runs_one_job_and_takes_them_in_order(store):
     assert store.claim(second.id, 2)
 
 
+def test_who_claims_twice_is_told_so_twice_and_nobody_else_is(store):
+    job = store.submit("train", {}, "cpu")
+    assert store.claim(job.id, 1)
+    claimed = store.job(job.id)
+    assert store.claim(job.id, 1) and store.claim(job.id, lease(1))
+    assert store.job(job.id) == claimed, "nothing begins anew"
+    assert not store.claim(job.id, 2)
+    assert not store.claim(job.id, "far-away.0a1b2c:1:00112233"), "a process of the same number elsewhere"
+    store.end(job.id, "finished", worker=1)
+    assert not store.claim(job.id, 1), "it is over"
+
+
 def test_the_place_in_the_queue(store):
     first, second, third = (store.submit("train", {}, "cpu") for _ in range(3))
     assert [store.ahead(job) for job in (first, second, third)] == [0, 1, 2]
