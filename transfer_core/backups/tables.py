@@ -12,7 +12,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from transfer_core.errors import BadInput, NotFound, says_disk_full
-from transfer_core.store.connecting import away, open_engine, parse, shown, sqlite_url
+from transfer_core.store.connecting import away, open_engine, parse, refused, shown, sqlite_url
 from transfer_core.store.migrations import MIGRATIONS
 from transfer_core.store.schema import applied, metadata
 
@@ -32,7 +32,10 @@ def engine(url: str) -> sa.Engine:
 
 @contextmanager
 def in_words(url: str) -> Iterator[None]:
-    """A server that does not answer becomes `Away`, and a full disk an `OSError`, as it is for every other file."""
+    """A server that does not answer becomes `Away`; a full disk here an `OSError`, as it is for every other file.
+
+    A server's own disk that is full, or a lock it was kept from for too long: `database_disk_full database_busy`.
+    """
     try:
         yield
     except (sa.exc.OperationalError, sa.exc.InterfaceError, sqlite3.OperationalError) as error:
@@ -40,7 +43,7 @@ def in_words(url: str) -> Iterator[None]:
             raise OSError(errno.ENOSPC, "the disk is full") from error
         if is_sqlite(url) or not isinstance(error, sa.exc.DBAPIError):
             raise
-        raise away(parse(url), error) from error
+        raise (refused(parse(url), error) or away(parse(url), error)) from error
 
 
 def snapshot(url: str, file: Path) -> None:
