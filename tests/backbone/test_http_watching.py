@@ -65,6 +65,25 @@ def test_the_part_that_fails_is_named_without_secrets(local, store, monkeypatch)
     assert local.get("/livez").json() == {"status": "ok"}
 
 
+def test_that_the_database_went_and_came_back_is_logged_once_each(local, store, monkeypatch, caplog):
+    def broken():
+        raise Unavailable("database_away", address="–", reason="–")
+
+    def logged() -> list[tuple[str, str]]:
+        return [(record.levelname, record.getMessage()) for record in caplog.records if record.name == health.log.name]
+
+    with caplog.at_level(logging.INFO, health.log.name):
+        with monkeypatch.context() as away:
+            away.setattr(store, "ping", broken)
+            for _ in range(3):
+                assert local.get("/healthz").status_code == 503
+                assert local.get("/metrics").status_code == 200
+        assert logged() == [("ERROR", "the database does not answer")]
+        for _ in range(3):
+            assert local.get("/healthz").status_code == 200
+        assert logged()[1:] == [("WARNING", "the database answers again")]
+
+
 def test_a_database_that_hangs_is_noticed_and_asked_once(store, monkeypatch):
     """However often it is asked for: a hanging thread cannot be ended."""
     hanging, asked = threading.Event(), []
@@ -92,6 +111,23 @@ def test_queues_and_what_runs(local, store):
     assert told["transfer_studio_queue_jobs", frozenset({("device", "io")})] == 1
     assert 0 <= told["transfer_studio_queue_oldest_seconds", frozenset({("device", "cpu")})] < 600
     assert told["transfer_studio_jobs", frozenset({("state", "running"), ("kind", "train")})] == 1
+
+
+def test_without_its_database_the_rest_is_told(local, store, monkeypatch):
+    def broken(*_arguments):
+        raise Unavailable("database_away", address="–", reason="–")
+
+    store.submit("train", {}, "cpu")
+    up, none = "transfer_studio_database_up", frozenset()
+    assert numbers(local)[up, none] == 1
+    for method in ("ping", "waiting"):  # before it is asked, and in the middle of it
+        with monkeypatch.context() as away:
+            away.setattr(store, method, broken)
+            told = numbers(local)
+        assert told[up, none] == 0 and told["transfer_studio_disk_free_bytes", none] > 0
+        assert not any(name.startswith(("transfer_studio_jobs", "transfer_studio_queue")) for name, _ in told)
+    told = numbers(local)
+    assert told[up, none] == 1 and told["transfer_studio_queue_jobs", frozenset({("device", "cpu")})] == 1
 
 
 def test_what_ended_is_counted_from_the_database_and_never_falls(local, store):

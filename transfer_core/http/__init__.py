@@ -46,8 +46,9 @@ def middleware() -> list[Middleware]:
 
 
 def routes(store: Store) -> list[BaseRoute]:
-    places = asyncio.Semaphore(AT_ONCE)
+    places, database = asyncio.Semaphore(AT_ONCE), health.Database(store)
+    watched = [*metrics.routes(store, database), *health.routes(store, database)]
     if only_demos():
-        return [*demos.routes(store), *metrics.routes(store), *health.routes(store)]
+        return [*demos.routes(store), *watched]
     return [*uploads.routes(store), *previews.routes(store, places), *stream.routes(store), *files.routes(store, places),
-            *demos.routes(store), *metrics.routes(store), *health.routes(store)]
+            *demos.routes(store), *watched]
