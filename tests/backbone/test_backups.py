@@ -306,7 +306,8 @@ def test_a_backup_does_not_go_into_the_home_nor_among_other_things(store, tmp_pa
 def test_where_no_studio_is_nothing_is_copied(tmp_path):
     with pytest.raises(NotFound) as refused:
         backup(Home(tmp_path / "none"), URL.format(tmp_path / "none"), tmp_path / "safe")
-    assert refused.value.code == "nothing_to_back_up"
+    assert refused.value.code == "nothing_to_back_up" and str(tmp_path / "none") in refused.value.message()
+    assert list(tmp_path.iterdir()) == [], "neither a home nor a backup was begun"
 
 
 def test_one_backup_at_a_time(store, tmp_path):
