@@ -9,13 +9,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from transfer_core.backups import FOLDERS, backup, restore, tables
+from transfer_core.backups import FOLDERS, backup, making, restore, tables
 from transfer_core.backups.shelf import Shelf, inside
 from transfer_core.cli import main
 from transfer_core.datasets.manifest import Image, Manifest
@@ -414,6 +416,40 @@ def test_no_path_leads_out_of_the_home(safe, tmp_path, path):
 def test_a_list_that_is_none_is_refused(safe, tmp_path, line):
     rewrite(safe, lambda lines: [lines[0] | line if line and isinstance(line, dict) else line, *lines[1:]])
     assert refused(safe, tmp_path) == "backup_damaged"
+
+
+def test_a_line_without_an_end_is_not_read(safe, tmp_path):
+    shelf, head = Shelf(safe), json.loads((safe / "backup.json").read_text())
+    content = shelf.object(head["list"]).read_bytes()
+    for padded in (b" " * 30_000_000 + content, content.rstrip(b"\n") + b" " * 30_000_000):
+        with BytesIO(padded) as source:
+            head["list"], _ = shelf.put(source)
+        (safe / "backup.json").write_text(json.dumps(head))
+        tracemalloc.start()
+        try:
+            assert refused(safe, tmp_path) == "backup_damaged"
+            assert tracemalloc.get_traced_memory()[1] < 10_000_000
+        finally:
+            tracemalloc.stop()
+
+
+def test_no_more_files_are_read_than_there_should_be(safe, tmp_path, monkeypatch):
+    read, real = [], Shelf._entry
+    monkeypatch.setattr(Shelf, "_entry", lambda self, line: read.append(1) or real(self, line))
+    head = json.loads((safe / "backup.json").read_text())
+    (safe / "backup.json").write_text(json.dumps(head | {"files": 3}))
+    assert refused(safe, tmp_path) == "backup_damaged" and len(read) == 6, "three, with and without looking first"
+    for name, number in (("files", -1), ("files", 10 ** 9), ("bytes", 10 ** 400), ("bytes", -1)):
+        (safe / "backup.json").write_text(json.dumps(head | {name: number}))
+        assert refused(safe, tmp_path) == "backup_damaged"
+    assert len(read) == 6
+
+
+def test_no_more_files_are_backed_up_than_can_come_back(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(making, "MOST_FILES", 3)
+    with pytest.raises(BadInput) as told:
+        backup(fill(store), store.url, tmp_path / "safe")
+    assert told.value.code == "backup_too_many"
 
 
 def test_a_path_twice_or_a_file_that_is_a_folder_is_refused(safe, tmp_path):

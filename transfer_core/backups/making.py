@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 
 from transfer_core.backups import tables
-from transfer_core.backups.shelf import FOLDERS, HEAD, MARK, OBJECTS, Entry, Head, Shelf, as_line
+from transfer_core.backups.shelf import FOLDERS, HEAD, MARK, MOST_FILES, OBJECTS, Entry, Head, Shelf, as_line
 from transfer_core.datasets.garbage import holding_images
 from transfer_core.errors import BadInput, Busy, NotFound, Unavailable
 from transfer_core.events import Progressed
@@ -135,6 +135,8 @@ def _known(shelf: Shelf) -> dict[str, Entry]:
 def _copy_files(home: Home, shelf: Shelf, known: dict[str, Entry], made: Made,
                 tell: Callable[[Progressed], None]) -> dict[str, Entry]:
     found = sorted(_files(home, made))
+    if len(found) > MOST_FILES:
+        raise BadInput("backup_too_many", count=len(found), most=MOST_FILES)
     entries: dict[str, Entry] = {}
     for number, (path, file) in enumerate(found):
         if number % 100 == 0:
