@@ -519,6 +519,45 @@ def test_a_database_with_more_than_rows_in_it_is_refused(safe, tmp_path, stateme
     assert refused(safe, tmp_path) == "backup_damaged"
 
 
+@pytest.mark.parametrize(("statements", "named"), [
+    ("ALTER TABLE jobs DROP COLUMN worker", "jobs.worker"),
+    ("ALTER TABLE jobs ADD COLUMN 'evil\n<b>' TEXT", "jobs.evil\\n<b>"),
+    ("ALTER TABLE demos ADD COLUMN more AS (views + 1)", "demos.more"),
+    ("ALTER TABLE demos DROP COLUMN answers; ALTER TABLE demos ADD COLUMN answers TEXT NOT NULL DEFAULT 'x'", "demos.answers"),
+    ("DROP TABLE demos", "demos"),
+    ("DROP TABLE migrations; CREATE TABLE migrations (number)", "migrations.number"),
+    ("DELETE FROM migrations WHERE number > 1", "demos")])
+def test_a_database_of_other_columns_is_refused_and_they_are_named(safe, tmp_path, statements, named):
+    if "number)" in statements:
+        statements += "; " + "; ".join(f"INSERT INTO migrations VALUES ({n + 1})" for n in range(len(MIGRATIONS)))
+    with_database(safe, lambda database: [database.execute(statement) for statement in statements.split("; ")])
+    assert refused(safe, tmp_path) == "backup_columns"
+    with pytest.raises(BadInput) as told:
+        restore(safe, Home(tmp_path / "new"), URL.format(tmp_path / "new"))
+    assert told.value.values["columns"].split(", ")[0] == named
+
+
+@pytest.mark.parametrize("statement", [
+    "UPDATE jobs SET created = 'yesterday'", "UPDATE jobs SET created = 9e999", "UPDATE jobs SET pid = 99999999999",
+    "UPDATE jobs SET payload = '[1]'", "UPDATE jobs SET payload = '{'", "UPDATE jobs SET payload = 'null'",
+    "UPDATE jobs SET result = x'00'",
+    "UPDATE jobs SET payload = CAST(x'7bff7d' AS TEXT)", "UPDATE datasets SET name = x'00ff'",
+    "UPDATE events SET job = 'train-nowhere'", "UPDATE versions SET dataset = '../../evil'",
+    "UPDATE versions SET version = 'one'", "UPDATE migrations SET number = 7 WHERE number = 1",
+    "DELETE FROM migrations WHERE number = 1"])
+def test_a_database_with_something_else_in_a_column_is_refused(safe, tmp_path, statement):
+    with_database(safe, lambda database: database.execute(statement))
+    assert refused(safe, tmp_path) in ("backup_damaged", "backup_newer" if "number = 7" in statement else "")
+
+
+def test_results_that_are_no_numbers_come_back(store, tmp_path):
+    run = store.submit("train", {}, "cpu")
+    store.end(run.id, "finished", {"loss": float("nan")})
+    backup(store.home, store.url, tmp_path / "safe")
+    new = back(tmp_path / "safe", tmp_path / "new")
+    assert str(Store(new, url(new)).job(run.id).result["loss"]) == "nan"
+
+
 def test_a_newer_schema_or_format_is_refused(safe, tmp_path):
     with_database(safe, lambda database: database.execute("INSERT INTO migrations VALUES (?)", [len(MIGRATIONS) + 1]))
     assert refused(safe, tmp_path) == "backup_newer"

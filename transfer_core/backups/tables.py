@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,7 +19,13 @@ from transfer_core.store.connecting import away, open_engine, parse, refused, sh
 from transfer_core.store.migrations import MIGRATIONS
 from transfer_core.store.schema import applied, metadata
 
+Shape = dict[str, dict[str, tuple[Any, ...]]]
 ROWS = 1000
+_FEW = 5
+"""Columns that a message names."""
+_LATEST, _LARGEST_NUMBER = 1e11, 2 ** 31 - 1
+"""Seconds that still are a date, and the largest number that every database takes as an INTEGER."""
+_REFERS = (("versions", "dataset", "datasets"), ("events", "job", "jobs"))
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 """What an id looks like that is also a folder's name."""
 
@@ -128,9 +137,10 @@ def has_rows(url: str) -> bool:
 
 
 def examine(file: Path, root: Path) -> None:
-    """Before anything opens it as ours: sound, of a schema we know, nothing in it but tables of ours, and ids that are names.
+    """Before anything opens it as ours: sound, of a schema we know, nothing in it but tables of ours with the columns that they
+    had in that schema, in each what belongs there, and ids that are names.
 
-    Raises `BadInput`: `backup_damaged backup_newer`.
+    Raises `BadInput`: `backup_damaged backup_newer backup_columns`.
     """
     refused = BadInput("backup_damaged", folder=str(root), file="studio.db")
     try:
@@ -138,17 +148,81 @@ def examine(file: Path, root: Path) -> None:
             if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise refused
             parts = database.execute("SELECT type, name FROM sqlite_master").fetchall()
-            if schema_of(file) > len(MIGRATIONS):
-                raise BadInput("backup_newer", folder=str(root))
             tables = {name for kind, name in parts if kind == "table" and not name.startswith("sqlite_")}
             if tables - metadata.tables.keys() or any(kind not in ("table", "index") for kind, _ in parts):
                 raise refused  # a trigger or a view runs what a stranger wrote
+            if schema_of(file) > len(MIGRATIONS):
+                raise BadInput("backup_newer", folder=str(root))
+            wanted = _shape_after(_migrated(database, refused) if tables else 0)
+            if strange := _differences(_shape(database, tables), wanted):
+                raise BadInput("backup_columns", folder=str(root), columns=", ".join(strange[:_FEW]))
+            database.create_function("is_object", 1, _is_object, deterministic=True)
+            for table, columns in wanted.items():
+                belongs = " AND ".join(_belongs(name, column) for name, column in columns.items())
+                if database.execute(f"SELECT 1 FROM {table} WHERE NOT ({belongs}) LIMIT 1").fetchone():  # noqa: S608 — our names
+                    raise refused
+            for table, column, other in _REFERS:
+                orphans = f"SELECT 1 FROM {table} WHERE {column} NOT IN (SELECT id FROM {other}) LIMIT 1"  # noqa: S608
+                if table in tables and database.execute(orphans).fetchone():
+                    raise refused
             for table in tables & {"jobs", "datasets", "demos"}:
                 for (name,) in database.execute(f"SELECT id FROM {table}"):  # noqa: S608 — one of three names
                     if not isinstance(name, str) or not _NAME.fullmatch(name):
                         raise refused
     except sqlite3.Error:
         raise refused from None
+
+
+def _migrated(database: sqlite3.Connection, refused: BadInput) -> int:
+    """How many migrations it has seen: the first ones, and none left out."""
+    numbers = [number for (number,) in database.execute("SELECT number FROM migrations")]
+    if any(type(number) is not int for number in numbers) or sorted(numbers) != list(range(1, len(numbers) + 1)):
+        raise refused
+    return len(numbers)
+
+
+def _shape(database: sqlite3.Connection, tables: Iterable[str]) -> Shape:
+    """Table → column → (type, whether it must be there, default, place in the key, whether it is computed)."""
+    query = 'SELECT name, upper(type), "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)'
+    return {table: {name: tuple(facts) for name, *facts in database.execute(query, [table])} for table in tables}
+
+
+@cache
+def _shape_after(migrations: int) -> Shape:
+    """What so many migrations make of an empty database. None: it is empty still."""
+    if not migrations:
+        return {}
+    empty = sa.create_engine("sqlite://")
+    try:
+        with empty.begin() as connection:
+            _follow(connection, set(range(1, migrations + 1)))
+            made = connection.connection.driver_connection
+            return _shape(made, sa.inspect(connection).get_table_names())
+    finally:
+        empty.dispose()
+
+
+def _differences(found: Shape, wanted: Shape) -> list[str]:
+    """What is missing, too much, or other than it should be: `table`, or `table.column`. Names may be a stranger's."""
+    tables = [name for name in wanted if name not in found] + [name for name in found if name not in wanted]
+    columns = [f"{table}.{name}" for table in wanted if table in found for name in {**wanted[table], **found[table]}
+               if wanted[table].get(name) != found[table].get(name)]
+    return [ascii(name[:100])[1:-1] for name in tables + columns]
+
+
+def _belongs(name: str, column: tuple[Any, ...]) -> str:
+    """SQL that is true of what may stand in a column. SQLite itself stores anything anywhere; a server would refuse it."""
+    kind, needed, *_ = column
+    fits = {"FLOAT": f'typeof("{name}") IN (\'real\', \'integer\') AND "{name}" BETWEEN 0 AND {_LATEST}',
+            "INTEGER": f'typeof("{name}") = \'integer\' AND "{name}" BETWEEN 0 AND {_LARGEST_NUMBER}',
+            "JSON": f'typeof("{name}") = \'text\' AND is_object("{name}")'}.get(kind, f'typeof("{name}") = \'text\'')
+    nothing = f'"{name}" IS NULL OR "{name}" = \'null\'' if kind == "JSON" else f'"{name}" IS NULL'
+    return f"({fits})" if needed else f"({nothing} OR {fits})"
+
+
+def _is_object(text: str) -> bool:
+    """Whether this is JSON as the studio stores it."""
+    return isinstance(json.loads(text), dict)
 
 
 def named_files(file: Path) -> list[str]:
