@@ -24,14 +24,15 @@ from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.doctor import Patient
 from transfer_core.doctor.home import database as database_of
 from transfer_core.errors import BadInput, Busy, NotFound, Unavailable
-from transfer_core.events import Note
-from transfer_core.jobs.run import resumable
+from transfer_core.events import Note, Stopped
+from transfer_core.jobs.run import came_back, resumable
 from transfer_core.paths import Home
 from transfer_core.store import Store
 from transfer_core.store.connecting import sqlite_url
+from transfer_core.store.demos import Demo, hashed
 from transfer_core.store.migrations import MIGRATIONS
 from transfer_core.store.schema import metadata
-from transfer_core.words import message
+from transfer_core.words import message, say
 
 URL = "sqlite:///{}/studio.db"
 
@@ -93,7 +94,8 @@ def test_what_was_made_comes_back_and_nothing_else(store, tmp_path):
     assert rows(tmp_path / "new" / "studio.db") == rows(home.database)
     assert sorted(file.name for file in (tmp_path / "new").iterdir()) == sorted([*FOLDERS, "studio.db"])
     assert (made.files, made.missing, made.damaged, made.skipped, made.went_on) == (len(files(home.root)), [], [], [], False)
-    assert (told.files, told.bytes, told.interrupted, told.unfinished) == (made.files, made.bytes, [], False)
+    assert (told.files, told.bytes, told.stopped, told.demos_ended, told.unfinished) == (
+        made.files, made.bytes, [], 0, False)
     for file in (home.root / "images").rglob("*"):
         if file.is_file():
             assert (tmp_path / "new" / file.relative_to(home.root)).stat().st_mtime_ns == file.stat().st_mtime_ns
@@ -130,7 +132,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_backups import photo
 from transfer_core.datasets.manifest import Manifest
-from transfer_core.events import Note
+from transfer_core.events import Note, Stopped
 from transfer_core.paths import Home, replacing
 from transfer_core.store import Store
 from transfer_core.words import message
@@ -248,24 +250,56 @@ def test_a_later_backup_that_was_killed_leaves_the_earlier_one(store, tmp_path, 
     assert files(tmp_path / "newer") == files(home.root)
 
 
-def test_jobs_that_ran_can_be_resumed_and_those_that_waited_wait(store, tmp_path):
+def publish(store: Store, demo: str = "d-2_y") -> None:
+    facts = {"classes": ["🎩"], "model": "m"}
+    store.add_demo(Demo(demo, "train-1", "Hats", "", hashed("ts_key"), facts, 1.0, None, 0, 0))
+    (store.home.demo(demo) / "model.onnx").write_bytes(b"answers")
+
+
+def test_nothing_of_a_backup_begins_by_itself(store, tmp_path):
     home = fill(store)
+    publish(store)
     running, waiting, lost = (store.submit("train", {"recipe": {}}, device) for device in ("cpu", "cpu", "cuda:0"))
+    sweep, hers, unwanted, deleted = (store.submit(kind, {}, "cpu", owner) for kind, owner in (
+        ("sweep", None), ("explain", "ada"), ("train", None), ("train", None)))
     store.claim(running.id, 1)
     store.claim(lost.id, 2)
+    store.ask_stop(lost.id, "discard")
     (home.run(running.id) / "last.pt").write_bytes(b"checkpoint")
-    backup(home, store.url, tmp_path / "safe")
+    store.ask_stop(unwanted.id)
+    store.delete_job(deleted.id)
+    made = backup(home, store.url, tmp_path / "safe")
     new = Home(tmp_path / "new")
     told = restore(tmp_path / "safe", new, url(new))
     again = Store(new, url(new))
-    assert set(told.interrupted) == {running.id, lost.id}
-    assert [again.job(job.id).state for job in (running, waiting, lost)] == ["failed", "queued", "failed"]
-    # The one that had no checkpoint yet begins again.
-    assert resumable(again, again.job(running.id)) and resumable(again, again.job(lost.id))
-    _, failed = again.events(running.id)[-1]
-    assert failed.resumable and failed.message.key == "errors.worker_interrupted.text"
-    again.requeue(running.id)
-    assert again.claim(running.id, 3)
+    stirred = [running, waiting, lost, sweep, hers]
+    assert set(told.stopped) == {job.id for job in stirred} and told.demos_ended == 1
+    assert again.jobs(None, "queued", "running") == []
+    again.delete_job(deleted.id, undo=True)
+    for job in (*stirred, deleted):
+        assert (again.job(job.id).state, again.job(job.id).worker, again.job(job.id).stop) == ("stopped", None, None)
+        assert again.events(job.id) == [(1, Note(level="warning", message=message("jobs.came_back")))]
+    assert again.events(unwanted.id) == [] and not resumable(again, again.job(unwanted.id)), "a person had stopped it"
+    # Also those that had no checkpoint yet: their settings are all they had.
+    assert all(resumable(again, again.job(job.id)) for job in (running, waiting, lost, sweep))
+    assert again.demos() == [] and not (new.root / "demos" / "d-2_y").exists()
+    assert (told.files, told.bytes) == (made.files - 1, made.bytes - len(b"answers"))
+    again.requeue(waiting.id)
+    assert again.claim(waiting.id, 3)
+    again.end(waiting.id, "stopped")
+    again.append(waiting.id, Stopped(kept=False))
+    assert not came_back(again, again.job(waiting.id)), "somebody went on with it"
+
+
+def test_demos_live_on_where_the_operator_says_so(store, tmp_path):
+    fill(store)
+    publish(store)
+    backup(store.home, store.url, tmp_path / "safe")
+    new = Home(tmp_path / "new")
+    told = restore(tmp_path / "safe", new, url(new), keep_demos=True)
+    (demo,) = Store(new, url(new)).demos()
+    assert told.demos_ended == 0 and demo.id == "d-2_y" and demo.opens("ts_key")
+    assert files(new.root) == files(store.home.root)
 
 
 def test_what_the_home_has_lost_is_said(store, tmp_path):
@@ -364,6 +398,105 @@ def test_a_restore_that_was_killed_is_begun_anew(store, tmp_path):
     (new / "runs").mkdir()
     assert files(back(tmp_path / "safe", new).root) == files(home.root)
     assert not (new / ".restoring").exists()
+
+
+RESTORE = """
+import os, signal, sys
+from pathlib import Path
+from transfer_core.backups import restore, tables
+from transfer_core.paths import Home
+
+def dies(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+safe, home, url, moment = sys.argv[1:]
+copy, rename, renamed = tables.copy_tables, Path.rename, []
+def copied(*arguments):
+    copy(*arguments)
+    dies()
+def later(self, target):
+    renamed.append(target)
+    return rename(self, target) if len(renamed) < 4 else dies()
+if moment == "copied":
+    tables.copy_tables = copied
+elif moment == "renaming":
+    Path.rename = later
+elif moment == "renamed":
+    Path.rmdir = dies
+else:
+    tables.unmark = dies
+restore(Path(safe), Home(Path(home)), url)
+"""
+
+
+def killed_while_it_came_back(safe: Path, home: Path, url: str, moment: str) -> None:
+    done = subprocess.run([sys.executable, "-c", RESTORE, str(safe), str(home), url, moment], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def repeated(safe: Path, new: Home, elsewhere: str, store: Store) -> None:
+    """What a restore that was killed has left can be gone on with, by the same restore and by no other one."""
+    others = {"home": lambda: restore(safe, Home(new.root.parent / "newer"), elsewhere),
+              "demos": lambda: restore(safe, new, elsewhere, keep_demos=True)}
+    before = files(new.root)
+    for other in others.values():
+        with pytest.raises(BadInput) as refused:
+            other()
+        assert refused.value.code == "restore_begun" and str(new.root) in refused.value.message()
+    assert files(new.root) == before
+    told = restore(safe, new, elsewhere)
+    (waiting,) = store.jobs(None, "queued")
+    assert (told.stopped, told.demos_ended) == ([waiting.id], 1)
+    again = Store(new, elsewhere)
+    assert {job.id for job in again.jobs()} == {job.id for job in store.jobs()}
+    assert len(again.events(waiting.id)) == 1, "not stopped twice"
+    again.close()
+    assert files(new.root) == {path: content for path, content in files(store.home.root).items() if "d-2_y" not in path}
+    assert tables.marked(elsewhere) is None and not (new.root / ".restoring").exists()
+    with pytest.raises(BadInput) as refused:
+        restore(safe, new, elsewhere)
+    assert refused.value.code == "home_not_empty"
+
+
+@pytest.mark.parametrize("moment", ["copied", "renaming", "renamed", "unmark"])
+def test_a_restore_into_another_database_that_was_killed_can_be_repeated(store, tmp_path, moment):
+    fill(store)
+    publish(store)
+    store.submit("train", {}, "cpu")
+    backup(store.home, store.url, tmp_path / "safe")
+    elsewhere = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    killed_while_it_came_back(tmp_path / "safe", tmp_path / "new", elsewhere, moment)
+    assert tables.marked(elsewhere)
+    repeated(tmp_path / "safe", Home(tmp_path / "new"), elsewhere, store)
+
+
+def test_a_restore_into_a_server_that_was_killed_can_be_repeated(postgres, store, tmp_path):
+    fill(store)
+    publish(store)
+    store.submit("train", {}, "cpu")
+    backup(store.home, store.url, tmp_path / "safe")
+    server = postgres.database()
+    killed_while_it_came_back(tmp_path / "safe", tmp_path / "new", server, "renaming")
+    repeated(tmp_path / "safe", Home(tmp_path / "new"), server, store)
+
+
+def test_what_a_killed_restore_left_is_not_removed_for_a_database_that_others_filled(store, tmp_path):
+    backup(fill(store), store.url, tmp_path / "safe")
+    other, new = Store(Home(tmp_path / "other"), f"sqlite:///{tmp_path / 'elsewhere.db'}"), tmp_path / "new"
+    other.submit("train", {}, "cpu")
+    (new / ".restoring").mkdir(parents=True)
+    (new / "runs").mkdir()
+    (new / "runs" / "model").write_text("kept")
+    with pytest.raises(BadInput) as refused:
+        restore(tmp_path / "safe", Home(new), other.url)
+    assert refused.value.code == "database_not_empty" and (new / "runs" / "model").read_text() == "kept"
+
+
+def test_the_mark_of_a_restore_is_in_no_backup(store, tmp_path):
+    home = fill(store)
+    tables.copy_tables(sa.create_engine(store.url), sa.create_engine(f"sqlite:///{tmp_path / 'other.db'}"), ("a", "{}"))
+    backup(home, f"sqlite:///{tmp_path / 'other.db'}", tmp_path / "safe")
+    assert back(tmp_path / "safe", tmp_path / "new").database.is_file()
 
 
 # What is broken or hostile
@@ -685,6 +818,29 @@ def test_the_commands_find_the_database_whatever_the_path_of_the_home(tmp_path, 
     assert ended.value.code == 0 and rows(new / "studio.db") == rows(old / "studio.db")
     assert {file.name for file in tmp_path.iterdir()} == {old.name, new.name, "safe"}, "nothing beside them"
     assert database_of(Patient(Home(new), Store(Home(new)).url)).outcome == "fine"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_answer_counts_what_was_stopped_and_what_was_ended(store, tmp_path, monkeypatch, capfd, language):
+    monkeypatch.setenv("TRANSFER_STUDIO_LANGUAGE", language)
+    jobs = [store.submit("train", {}, "cpu") for _ in range(13)]
+    for name in ("d-1", "d-2"):
+        publish(store, name)
+    backup(store.home, store.url, tmp_path / "safe")
+
+    def told(home: str, *more: str) -> str:
+        monkeypatch.setenv("TRANSFER_STUDIO_HOME", str(tmp_path / home))
+        with pytest.raises(SystemExit) as ended:
+            main(["restore", str(tmp_path / "safe"), *more])
+        assert ended.value.code == 0
+        return capfd.readouterr().out
+
+    answer = json.loads(told("a", "--json"))
+    assert answer["stopped"] == [job.id for job in jobs] and answer["demos_ended"] == 2
+    lines = told("b").splitlines()
+    assert lines[1] == say("cli.restore_stopped", language, count=13, names=", ".join(job.id for job in jobs[:10]) + " …")
+    assert lines[2] == say("cli.restore_demos_ended", language, count=2) and " 2 " in f" {lines[2]} "
+    assert json.loads(told("c", "--json", "--demos"))["demos_ended"] == 0
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

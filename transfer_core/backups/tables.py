@@ -25,6 +25,8 @@ _FEW = 5
 """Columns that a message names."""
 _LATEST, _LARGEST_NUMBER = 1e11, 2 ** 31 - 1
 """Seconds that still are a date, and the largest number that every database takes as an INTEGER."""
+_mark = sa.Table("restoring", sa.MetaData(), sa.Column("begun", sa.Text), sa.Column("told", sa.Text))
+"""In a database that a restore has filled, until its files are in their place, too."""
 _REFERS = (("versions", "dataset", "datasets"), ("events", "job", "jobs"))
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 """What an id looks like that is also a folder's name."""
@@ -73,6 +75,7 @@ def _snapshot(url: str, file: Path) -> None:
         raise NotFound("nothing_to_back_up", folder=str(Path(source).parent))
     with closing(sqlite3.connect(source, timeout=30)) as database, closing(sqlite3.connect(file)) as copy:
         database.backup(copy)  # all pages in one step: readers and, with WAL, writers go on, and the copy is of one moment
+        copy.execute(f"DROP TABLE IF EXISTS {_mark.name}")
     one_file(file)
 
 
@@ -82,10 +85,11 @@ def one_file(file: Path) -> None:
         database.execute("PRAGMA journal_mode=DELETE")
 
 
-def copy_tables(source: sa.Engine, target: sa.Engine) -> None:
+def copy_tables(source: sa.Engine, target: sa.Engine, mark: tuple[str, str] | None = None) -> None:
     """All rows of all tables of the schema, columns by name, in the order that foreign keys allow; one moment, all or none.
 
     The target gets the tables as they are in the source, by the same migrations: whoever opens it later does the rest of them.
+    `mark`: what `marked` says of it from then on, until `unmark`.
     Raises `NotFound("nothing_to_back_up")` where no studio has ever worked.
     """
     try:
@@ -102,9 +106,37 @@ def copy_tables(source: sa.Engine, target: sa.Engine) -> None:
                 columns = [column for column in table.c if column.name in known]
                 for rows in read.execution_options(yield_per=ROWS).execute(sa.select(*columns)).mappings().partitions():
                     write.execute(sa.insert(table), [dict(row) for row in rows])
+            if mark is not None:  # with the rows or not at all
+                _mark.create(write)
+                write.execute(sa.insert(_mark).values(begun=mark[0], told=mark[1]))
     finally:
         source.dispose()
         target.dispose()
+
+
+def marked(url: str) -> tuple[str, str] | None:
+    """What a restore that has not ended has left: what it was, and what it told. Raises `Away`."""
+    if is_sqlite(url) and not Path(sa.make_url(url).database or "").is_file():
+        return None
+    asked = engine(url)
+    try:
+        with in_words(url), asked.connect() as connection:
+            if not sa.inspect(connection).has_table(_mark.name):
+                return None
+            row = connection.execute(sa.select(_mark)).first()
+            return (row.begun, row.told) if row else None
+    finally:
+        asked.dispose()
+
+
+def unmark(url: str) -> None:
+    """Raises `Away`."""
+    asked = engine(url)
+    try:
+        with in_words(url), asked.begin() as connection:
+            _mark.drop(connection, checkfirst=True)
+    finally:
+        asked.dispose()
 
 
 def _follow(connection: sa.Connection, numbers: set[int]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from transfer_core import logs
 from transfer_core.errors import StudioError, Unavailable, says_disk_full
-from transfer_core.events import Event, Failed, Stopped
+from transfer_core.events import Event, Failed, Note, Stopped
 from transfer_core.jobs.apart import PARTS
 from transfer_core.jobs.tasks import TASKS, GaveWay, StopAsked
 from transfer_core.store import Job, Store
@@ -27,6 +27,8 @@ BEAT = 2.0
 PATIENCE = 600.0
 """Seconds a worker waits for a database that is locked or away, and for room on a full disk to store its last words: an hour's
 training is not given up for a restart."""
+CAME_BACK = "jobs.came_back"
+"""What a job's note says that was stopped because it came from a backup."""
 AGAIN = 1.0
 """Seconds between two tries to store them."""
 
@@ -123,6 +125,14 @@ def failure(error: Exception, store: Store, job: Job) -> Failed:
                   resumable=resumable(store, job) or (job.kind == "train" and isinstance(error, Unavailable)))
 
 
+def came_back(store: Store, job: Job) -> bool:
+    """Whether it ran or waited when a backup was made, was stopped when that came back, and nobody has gone on with it since."""
+    if job.state != "stopped":
+        return False
+    told = [event for _, event in store.events(job.id, kinds=("note", "started", "stopped", "failed"))]
+    return bool(told) and isinstance(told[-1], Note) and told[-1].message.key == CAME_BACK
+
+
 def resumable(store: Store, job: Job) -> bool:
     """Whether a checkpoint is there to go on from, or none is needed. What was thrown away has an empty result.
 
@@ -133,7 +143,7 @@ def resumable(store: Store, job: Job) -> bool:
     if job.kind in ("sweep", *PARTS) or (job.kind == "train" and (store.home.run(job.id) / "last.pt").is_file()):
         return True
     if job.kind != "train" or job.state != "failed":
-        return False
+        return job.kind == "train" and came_back(store, job)
     failures = store.events(job.id, kinds=("failed",))
     return not failures or failures[-1][1].resumable  # none: whoever was to say so died, too
 
