@@ -9,6 +9,7 @@ import sqlalchemy as sa
 import stories
 
 from transfer_core.events import Finished, Note
+from transfer_core.jobs.run import CAME_BACK
 from transfer_core.store.schema import jobs
 from transfer_core.words import languages, message, say
 
@@ -199,6 +200,22 @@ def test_a_time_limit_is_on_the_card_and_its_end_is_said(visit, store, language)
     wanted = say("verdict.out_of_time", language, count=10, epoch=2, epochs=20, percent="67")
     assert wanted in texts(app)
     assert say("train.time_over", language) in {metric.delta for metric in app.metric}
+
+
+@pytest.mark.parametrize("language", languages())
+@pytest.mark.parametrize("begun", [False, True])
+def test_one_that_came_back_with_a_backup_waits_for_a_person(visit, store, language, begun):
+    stories.dataset(store)
+    run = stories.running(store, epochs=0) if begun else stories.queued(store)
+    store.append(run.id, Note(level="warning", message=message(CAME_BACK)))
+    store.end(run.id, "stopped")
+    app = visit("train", run=run.id, lang=language)
+    assert not app.exception and keys(app) == {"resume"}
+    assert app.warning[0].value == say(CAME_BACK, language)
+    for wrong in ("train.thrown_away", "verdict.warming_up"):
+        assert say(wrong, language) not in texts(app)
+    app.button(key="resume").click().run()
+    assert store.job(run.id).state == "queued"
 
 
 def test_a_failed_run_without_a_reason_can_be_resumed(visit, store):

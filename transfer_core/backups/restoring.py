@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,7 @@ class _Restoring:
         tables.examine(stage / DATABASE, self.shelf.root)  # before the gigabytes
         stopped, ended = _quieten(Home(stage), self.keep_demos)
         over = {("demos", demo) for demo in ended}  # whoever ends a demo removes what it answered with
-        entries = [entry for entry in self.entries if tuple(entry.path.split("/")[:2]) not in over]
+        entries = [entry for entry in self.entries if over.isdisjoint(pairwise(entry.path.split("/")))]
         for number, entry in enumerate(entries):
             if number % 100 == 0:
                 tell(Progressed(stage="copying", done=number, total=len(entries)))

@@ -245,9 +245,11 @@ def _differences(found: Shape, wanted: Shape) -> list[str]:
 def _belongs(name: str, column: tuple[Any, ...]) -> str:
     """SQL that is true of what may stand in a column. SQLite itself stores anything anywhere; a server would refuse it."""
     kind, needed, *_ = column
-    fits = {"FLOAT": f'typeof("{name}") IN (\'real\', \'integer\') AND "{name}" BETWEEN 0 AND {_LATEST}',
-            "INTEGER": f'typeof("{name}") = \'integer\' AND "{name}" BETWEEN 0 AND {_LARGEST_NUMBER}',
-            "JSON": f'typeof("{name}") = \'text\' AND is_object("{name}")'}.get(kind, f'typeof("{name}") = \'text\'')
+    text = f'typeof("{name}") = \'text\''
+    fits = {"VARCHAR": text, "TEXT": text, "JSON": f'{text} AND is_object("{name}")',
+            "FLOAT": f'typeof("{name}") IN (\'real\', \'integer\') AND "{name}" BETWEEN 0 AND {_LATEST}',
+            "INTEGER": f'typeof("{name}") = \'integer\' AND "{name}" BETWEEN 0 AND {_LARGEST_NUMBER}'
+            }.get(kind, "1")
     nothing = f'"{name}" IS NULL OR "{name}" = \'null\'' if kind == "JSON" else f'"{name}" IS NULL'
     return f"({fits})" if needed else f"({nothing} OR {fits})"
 
