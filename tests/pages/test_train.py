@@ -203,10 +203,10 @@ def test_a_time_limit_is_on_the_card_and_its_end_is_said(visit, store, language)
 
 
 @pytest.mark.parametrize("language", languages())
-@pytest.mark.parametrize("begun", [False, True])
-def test_one_that_came_back_with_a_backup_waits_for_a_person(visit, store, language, begun):
+@pytest.mark.parametrize("epochs", [None, 0, 2])
+def test_one_that_came_back_with_a_backup_waits_for_a_person(visit, store, language, epochs):
     stories.dataset(store)
-    run = stories.running(store, epochs=0) if begun else stories.queued(store)
+    run = stories.queued(store) if epochs is None else stories.running(store, epochs=epochs)
     store.append(run.id, Note(level="warning", message=message(CAME_BACK)))
     store.end(run.id, "stopped")
     app = visit("train", run=run.id, lang=language)
@@ -214,6 +214,7 @@ def test_one_that_came_back_with_a_backup_waits_for_a_person(visit, store, langu
     assert app.warning[0].value.replace("\\", "") == say(CAME_BACK, language)
     for wrong in ("train.thrown_away", "verdict.warming_up"):
         assert say(wrong, language) not in texts(app)
+    assert say("verdict.learning", language, percent="67") not in texts(app), "it does not learn now"
     app.button(key="resume").click().run()
     assert store.job(run.id).state == "queued"
 

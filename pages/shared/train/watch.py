@@ -87,8 +87,8 @@ def _sentence(run: Job, progress: Progress) -> str:
         return t("train.preparing")
     if run.state == "stopped" and not run.result and not _resumable(run):
         return t("train.thrown_away")
-    if not progress.epochs and came_back(backend.store(), run):
-        return ""  # its note says all
+    if came_back(backend.store(), run):
+        return ""  # its note says it, and what it learns stands still
     if run.state == "stopped" and run.result and progress.best and validated(progress):
         return t("train.kept", epoch=progress.best.epoch, percent=f"{100 * progress.best.validation_accuracy:.0f}")
     return told(verdict(progress))
