@@ -84,11 +84,15 @@ class Busy(StudioError):
 
 
 def says_disk_full(error: BaseException | None) -> bool:
-    """Whether this, or what led to it, is a full disk. PyTorch and safetensors say so only in words, or in what they hide."""
+    """Whether this, or what led to it, is a full disk of ours. PyTorch and safetensors say so only in words, or in what they
+    hide. What a database server says of its own disk (it has a `sqlstate`) is not meant."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         words = str(error)
+        if getattr(getattr(error, "orig", error), "sqlstate", None) or (
+                isinstance(error, Unavailable) and error.code == "database_disk_full"):
+            return False
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
         if isinstance(error, Unavailable) and error.code == "disk_full":

@@ -64,7 +64,7 @@ class Home:
         accounts. Raises `ValueError` for a name that no person can have."""
         if person is None:
             return Home(self.shared)
-        if not _PERSON.fullmatch(person):
+        if not is_person(person):
             raise ValueError(f"no name of a person: {person!r}")
         return Home(self.shared / PEOPLE / person, self.shared)
 
@@ -72,7 +72,7 @@ class Home:
         """The homes of all people that have one, in no order. Not the studio's own."""
         folder = self.shared / PEOPLE
         names = [each.name for each in folder.iterdir() if each.is_dir()] if folder.is_dir() else []
-        return (self.of(name) for name in names if _PERSON.fullmatch(name))
+        return (self.of(name) for name in names if is_person(name))
 
     def at(self, *parts: str) -> Path:
         """A path inside, without making anything. Raises `NotFound` for a part that is no plain name: an address somebody typed
@@ -131,6 +131,11 @@ class Home:
     def job(self, job: str) -> Path:
         """A job's log."""
         return self._folder("jobs", job)
+
+
+def is_person(name: object) -> bool:
+    """Whether a person can be called so: what becomes a folder's name has no way out of where it lies."""
+    return isinstance(name, str) and bool(_PERSON.fullmatch(name))
 
 
 @contextmanager

@@ -9,24 +9,30 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from transfer_core.backups import FOLDERS, backup, restore, tables
+from transfer_core.backups import FOLDERS, backup, making, restore, tables
 from transfer_core.backups.shelf import Shelf, inside
 from transfer_core.cli import main
 from transfer_core.datasets.manifest import Image, Manifest
+from transfer_core.doctor import Patient
+from transfer_core.doctor.home import database as database_of
 from transfer_core.errors import BadInput, Busy, NotFound, Unavailable
-from transfer_core.events import Note
-from transfer_core.jobs.run import resumable
+from transfer_core.events import Note, Stopped
+from transfer_core.jobs.run import came_back, resumable
 from transfer_core.paths import Home
 from transfer_core.store import Store
+from transfer_core.store.connecting import sqlite_url
+from transfer_core.store.demos import Demo, hashed
 from transfer_core.store.migrations import MIGRATIONS
 from transfer_core.store.schema import metadata
-from transfer_core.words import message
+from transfer_core.words import message, say
 
 URL = "sqlite:///{}/studio.db"
 
@@ -65,7 +71,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def rows(file: Path) -> dict[str, list]:
-    engine = sa.create_engine(f"sqlite:///{file}")
+    engine = sa.create_engine(sqlite_url(file))
     with engine.connect() as connection:
         return {table.name: sorted(map(repr, connection.execute(sa.select(table)))) for table in metadata.sorted_tables}
 
@@ -88,7 +94,8 @@ def test_what_was_made_comes_back_and_nothing_else(store, tmp_path):
     assert rows(tmp_path / "new" / "studio.db") == rows(home.database)
     assert sorted(file.name for file in (tmp_path / "new").iterdir()) == sorted([*FOLDERS, "studio.db"])
     assert (made.files, made.missing, made.damaged, made.skipped, made.went_on) == (len(files(home.root)), [], [], [], False)
-    assert (told.files, told.bytes, told.interrupted, told.unfinished) == (made.files, made.bytes, [], False)
+    assert (told.files, told.bytes, told.stopped, told.demos_ended, told.unfinished) == (
+        made.files, made.bytes, [], 0, False)
     for file in (home.root / "images").rglob("*"):
         if file.is_file():
             assert (tmp_path / "new" / file.relative_to(home.root)).stat().st_mtime_ns == file.stat().st_mtime_ns
@@ -125,7 +132,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_backups import photo
 from transfer_core.datasets.manifest import Manifest
-from transfer_core.events import Note
+from transfer_core.events import Note, Stopped
 from transfer_core.paths import Home, replacing
 from transfer_core.store import Store
 from transfer_core.words import message
@@ -243,24 +250,56 @@ def test_a_later_backup_that_was_killed_leaves_the_earlier_one(store, tmp_path, 
     assert files(tmp_path / "newer") == files(home.root)
 
 
-def test_jobs_that_ran_can_be_resumed_and_those_that_waited_wait(store, tmp_path):
+def publish(store: Store, demo: str = "d-2_y") -> None:
+    facts = {"classes": ["🎩"], "model": "m"}
+    store.add_demo(Demo(demo, "train-1", "Hats", "", hashed("ts_key"), facts, 1.0, None, 0, 0))
+    (store.home.demo(demo) / "model.onnx").write_bytes(b"answers")
+
+
+def test_nothing_of_a_backup_begins_by_itself(store, tmp_path):
     home = fill(store)
+    publish(store)
     running, waiting, lost = (store.submit("train", {"recipe": {}}, device) for device in ("cpu", "cpu", "cuda:0"))
+    sweep, hers, unwanted, deleted = (store.of(owner).submit(kind, {}, "cpu") for kind, owner in (
+        ("sweep", None), ("explain", "ada"), ("train", None), ("train", None)))
     store.claim(running.id, 1)
     store.claim(lost.id, 2)
+    store.ask_stop(lost.id, "discard")
     (home.run(running.id) / "last.pt").write_bytes(b"checkpoint")
-    backup(home, store.url, tmp_path / "safe")
+    store.ask_stop(unwanted.id)
+    store.delete_job(deleted.id)
+    made = backup(home, store.url, tmp_path / "safe")
     new = Home(tmp_path / "new")
     told = restore(tmp_path / "safe", new, url(new))
-    again = Store(new, url(new))
-    assert set(told.interrupted) == {running.id, lost.id}
-    assert [again.job(job.id).state for job in (running, waiting, lost)] == ["failed", "queued", "failed"]
-    # The one that had no checkpoint yet begins again.
-    assert resumable(again, again.job(running.id)) and resumable(again, again.job(lost.id))
-    _, failed = again.events(running.id)[-1]
-    assert failed.resumable and failed.message.key == "errors.worker_interrupted.text"
-    again.requeue(running.id)
-    assert again.claim(running.id, 3)
+    again = Store(new, url(new)).everyone()
+    stirred = [running, waiting, lost, sweep, hers]
+    assert set(told.stopped) == {job.id for job in stirred} and told.demos_ended == 1
+    assert again.jobs(None, "queued", "running") == []
+    again.delete_job(deleted.id, undo=True)
+    for job in (*stirred, deleted):
+        assert (again.job(job.id).state, again.job(job.id).worker, again.job(job.id).stop) == ("stopped", None, None)
+        assert again.events(job.id) == [(1, Note(level="warning", message=message("jobs.came_back")))]
+    assert again.events(unwanted.id) == [] and not resumable(again, again.job(unwanted.id)), "a person had stopped it"
+    # Also those that had no checkpoint yet: their settings are all they had.
+    assert all(resumable(again, again.job(job.id)) for job in (running, waiting, lost, sweep))
+    assert again.demos() == [] and not (new.root / "demos" / "d-2_y").exists()
+    assert (told.files, told.bytes) == (made.files - 1, made.bytes - len(b"answers"))
+    again.requeue(waiting.id)
+    assert again.claim(waiting.id, 3)
+    again.end(waiting.id, "stopped")
+    again.append(waiting.id, Stopped(kept=False))
+    assert not came_back(again, again.job(waiting.id)), "somebody went on with it"
+
+
+def test_demos_live_on_where_the_operator_says_so(store, tmp_path):
+    fill(store)
+    publish(store)
+    backup(store.home, store.url, tmp_path / "safe")
+    new = Home(tmp_path / "new")
+    told = restore(tmp_path / "safe", new, url(new), keep_demos=True)
+    (demo,) = Store(new, url(new)).demos()
+    assert told.demos_ended == 0 and demo.id == "d-2_y" and demo.opens("ts_key")
+    assert files(new.root) == files(store.home.root)
 
 
 def test_what_the_home_has_lost_is_said(store, tmp_path):
@@ -303,7 +342,8 @@ def test_a_backup_does_not_go_into_the_home_nor_among_other_things(store, tmp_pa
 def test_where_no_studio_is_nothing_is_copied(tmp_path):
     with pytest.raises(NotFound) as refused:
         backup(Home(tmp_path / "none"), URL.format(tmp_path / "none"), tmp_path / "safe")
-    assert refused.value.code == "nothing_to_back_up"
+    assert refused.value.code == "nothing_to_back_up" and str(tmp_path / "none") in refused.value.message()
+    assert list(tmp_path.iterdir()) == [], "neither a home nor a backup was begun"
 
 
 def test_one_backup_at_a_time(store, tmp_path):
@@ -360,6 +400,105 @@ def test_a_restore_that_was_killed_is_begun_anew(store, tmp_path):
     assert not (new / ".restoring").exists()
 
 
+RESTORE = """
+import os, signal, sys
+from pathlib import Path
+from transfer_core.backups import restore, tables
+from transfer_core.paths import Home
+
+def dies(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+safe, home, url, moment = sys.argv[1:]
+copy, rename, renamed = tables.copy_tables, Path.rename, []
+def copied(*arguments):
+    copy(*arguments)
+    dies()
+def later(self, target):
+    renamed.append(target)
+    return rename(self, target) if len(renamed) < 4 else dies()
+if moment == "copied":
+    tables.copy_tables = copied
+elif moment == "renaming":
+    Path.rename = later
+elif moment == "renamed":
+    Path.rmdir = dies
+else:
+    tables.unmark = dies
+restore(Path(safe), Home(Path(home)), url)
+"""
+
+
+def killed_while_it_came_back(safe: Path, home: Path, url: str, moment: str) -> None:
+    done = subprocess.run([sys.executable, "-c", RESTORE, str(safe), str(home), url, moment], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def repeated(safe: Path, new: Home, elsewhere: str, store: Store) -> None:
+    """What a restore that was killed has left can be gone on with, by the same restore and by no other one."""
+    others = {"home": lambda: restore(safe, Home(new.root.parent / "newer"), elsewhere),
+              "demos": lambda: restore(safe, new, elsewhere, keep_demos=True)}
+    before = files(new.root)
+    for other in others.values():
+        with pytest.raises(BadInput) as refused:
+            other()
+        assert refused.value.code == "restore_begun" and str(new.root) in refused.value.message()
+    assert files(new.root) == before
+    told = restore(safe, new, elsewhere)
+    (waiting,) = store.jobs(None, "queued")
+    assert (told.stopped, told.demos_ended) == ([waiting.id], 1)
+    again = Store(new, elsewhere)
+    assert {job.id for job in again.jobs()} == {job.id for job in store.jobs()}
+    assert len(again.events(waiting.id)) == 1, "not stopped twice"
+    again.close()
+    assert files(new.root) == {path: content for path, content in files(store.home.root).items() if "d-2_y" not in path}
+    assert tables.marked(elsewhere) is None and not (new.root / ".restoring").exists()
+    with pytest.raises(BadInput) as refused:
+        restore(safe, new, elsewhere)
+    assert refused.value.code == "home_not_empty"
+
+
+@pytest.mark.parametrize("moment", ["copied", "renaming", "renamed", "unmark"])
+def test_a_restore_into_another_database_that_was_killed_can_be_repeated(store, tmp_path, moment):
+    fill(store)
+    publish(store)
+    store.submit("train", {}, "cpu")
+    backup(store.home, store.url, tmp_path / "safe")
+    elsewhere = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    killed_while_it_came_back(tmp_path / "safe", tmp_path / "new", elsewhere, moment)
+    assert tables.marked(elsewhere)
+    repeated(tmp_path / "safe", Home(tmp_path / "new"), elsewhere, store)
+
+
+def test_a_restore_into_a_server_that_was_killed_can_be_repeated(postgres, store, tmp_path):
+    fill(store)
+    publish(store)
+    store.submit("train", {}, "cpu")
+    backup(store.home, store.url, tmp_path / "safe")
+    server = postgres.database()
+    killed_while_it_came_back(tmp_path / "safe", tmp_path / "new", server, "renaming")
+    repeated(tmp_path / "safe", Home(tmp_path / "new"), server, store)
+
+
+def test_what_a_killed_restore_left_is_not_removed_for_a_database_that_others_filled(store, tmp_path):
+    backup(fill(store), store.url, tmp_path / "safe")
+    other, new = Store(Home(tmp_path / "other"), f"sqlite:///{tmp_path / 'elsewhere.db'}"), tmp_path / "new"
+    other.submit("train", {}, "cpu")
+    (new / ".restoring").mkdir(parents=True)
+    (new / "runs").mkdir()
+    (new / "runs" / "model").write_text("kept")
+    with pytest.raises(BadInput) as refused:
+        restore(tmp_path / "safe", Home(new), other.url)
+    assert refused.value.code == "database_not_empty" and (new / "runs" / "model").read_text() == "kept"
+
+
+def test_the_mark_of_a_restore_is_in_no_backup(store, tmp_path):
+    home = fill(store)
+    tables.copy_tables(sa.create_engine(store.url), sa.create_engine(f"sqlite:///{tmp_path / 'other.db'}"), ("a", "{}"))
+    backup(home, f"sqlite:///{tmp_path / 'other.db'}", tmp_path / "safe")
+    assert back(tmp_path / "safe", tmp_path / "new").database.is_file()
+
+
 # What is broken or hostile
 
 
@@ -410,6 +549,40 @@ def test_no_path_leads_out_of_the_home(safe, tmp_path, path):
 def test_a_list_that_is_none_is_refused(safe, tmp_path, line):
     rewrite(safe, lambda lines: [lines[0] | line if line and isinstance(line, dict) else line, *lines[1:]])
     assert refused(safe, tmp_path) == "backup_damaged"
+
+
+def test_a_line_without_an_end_is_not_read(safe, tmp_path):
+    shelf, head = Shelf(safe), json.loads((safe / "backup.json").read_text())
+    content = shelf.object(head["list"]).read_bytes()
+    for padded in (b" " * 30_000_000 + content, content.rstrip(b"\n") + b" " * 30_000_000):
+        with BytesIO(padded) as source:
+            head["list"], _ = shelf.put(source)
+        (safe / "backup.json").write_text(json.dumps(head))
+        tracemalloc.start()
+        try:
+            assert refused(safe, tmp_path) == "backup_damaged"
+            assert tracemalloc.get_traced_memory()[1] < 10_000_000
+        finally:
+            tracemalloc.stop()
+
+
+def test_no_more_files_are_read_than_there_should_be(safe, tmp_path, monkeypatch):
+    read, real = [], Shelf._entry
+    monkeypatch.setattr(Shelf, "_entry", lambda self, line: read.append(1) or real(self, line))
+    head = json.loads((safe / "backup.json").read_text())
+    (safe / "backup.json").write_text(json.dumps(head | {"files": 3}))
+    assert refused(safe, tmp_path) == "backup_damaged" and len(read) == 6, "three, with and without looking first"
+    for name, number in (("files", -1), ("files", 10 ** 9), ("bytes", 10 ** 400), ("bytes", -1)):
+        (safe / "backup.json").write_text(json.dumps(head | {name: number}))
+        assert refused(safe, tmp_path) == "backup_damaged"
+    assert len(read) == 6
+
+
+def test_no_more_files_are_backed_up_than_can_come_back(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(making, "MOST_FILES", 3)
+    with pytest.raises(BadInput) as told:
+        backup(fill(store), store.url, tmp_path / "safe")
+    assert told.value.code == "backup_too_many"
 
 
 def test_a_path_twice_or_a_file_that_is_a_folder_is_refused(safe, tmp_path):
@@ -479,6 +652,47 @@ def test_a_database_with_more_than_rows_in_it_is_refused(safe, tmp_path, stateme
     assert refused(safe, tmp_path) == "backup_damaged"
 
 
+@pytest.mark.parametrize(("statements", "named"), [
+    ("ALTER TABLE jobs DROP COLUMN worker", "jobs.worker"),
+    ("ALTER TABLE jobs ADD COLUMN 'evil\n<b>' TEXT", "jobs.evil\\n<b>"),
+    ("ALTER TABLE demos ADD COLUMN more AS (views + 1)", "demos.more"),
+    ("ALTER TABLE demos DROP COLUMN answers; ALTER TABLE demos ADD COLUMN answers TEXT NOT NULL DEFAULT 'x'", "demos.answers"),
+    ("DROP TABLE demos", "demos"),
+    ("DROP TABLE migrations; CREATE TABLE migrations (number)", "migrations.number"),
+    ("DELETE FROM migrations WHERE number > 1", "demos"), ("DROP TABLE people", "people")])
+def test_a_database_of_other_columns_is_refused_and_they_are_named(safe, tmp_path, statements, named):
+    if "number)" in statements:
+        statements += "; " + "; ".join(f"INSERT INTO migrations VALUES ({n + 1})" for n in range(len(MIGRATIONS)))
+    with_database(safe, lambda database: [database.execute(statement) for statement in statements.split("; ")])
+    assert refused(safe, tmp_path) == "backup_columns"
+    with pytest.raises(BadInput) as told:
+        restore(safe, Home(tmp_path / "new"), URL.format(tmp_path / "new"))
+    assert named in told.value.values["columns"].split(", ")
+
+
+@pytest.mark.parametrize("statement", [
+    "UPDATE jobs SET created = 'yesterday'", "UPDATE jobs SET created = 9e999", "UPDATE jobs SET pid = 99999999999",
+    "UPDATE jobs SET payload = '[1]'", "UPDATE jobs SET payload = '{'", "UPDATE jobs SET payload = 'null'",
+    "UPDATE jobs SET result = x'00'",
+    "UPDATE jobs SET payload = CAST(x'7bff7d' AS TEXT)", "UPDATE datasets SET name = x'00ff'",
+    "UPDATE events SET job = 'train-nowhere'", "UPDATE versions SET dataset = '../../evil'",
+    "UPDATE versions SET version = 'one'", "UPDATE migrations SET number = 7 WHERE number = 1",
+    "DELETE FROM migrations WHERE number = 1",
+    "UPDATE jobs SET owner = '../../evil'", "UPDATE jobs SET owner = ''",
+    "INSERT INTO people (id, created, active) VALUES ('../evil', 1, 1)"])
+def test_a_database_with_something_else_in_a_column_is_refused(safe, tmp_path, statement):
+    with_database(safe, lambda database: database.execute(statement))
+    assert refused(safe, tmp_path) in ("backup_damaged", "backup_newer" if "number = 7" in statement else "")
+
+
+def test_results_that_are_no_numbers_come_back(store, tmp_path):
+    run = store.submit("train", {}, "cpu")
+    store.end(run.id, "finished", {"loss": float("nan")})
+    backup(store.home, store.url, tmp_path / "safe")
+    new = back(tmp_path / "safe", tmp_path / "new")
+    assert str(Store(new, url(new)).job(run.id).result["loss"]) == "nan"
+
+
 def test_a_newer_schema_or_format_is_refused(safe, tmp_path):
     with_database(safe, lambda database: database.execute("INSERT INTO migrations VALUES (?)", [len(MIGRATIONS) + 1]))
     assert refused(safe, tmp_path) == "backup_newer"
@@ -497,7 +711,7 @@ def test_an_older_schema_is_brought_up_to_date(safe, tmp_path):
 def make_old(database: sqlite3.Connection) -> None:
     """As the first migration left it."""
     for statement in (
-            "DELETE FROM migrations WHERE number > 1", "DROP TABLE demos", "DROP INDEX ix_jobs_kind_created",
+            "DELETE FROM migrations WHERE number > 1", "DROP TABLE people", "DROP TABLE demos", "DROP INDEX ix_jobs_kind_created",
             "DROP INDEX ix_jobs_kind_owner_created", "DROP INDEX ix_jobs_device_ended", "ALTER TABLE jobs DROP COLUMN worker",
             "ALTER TABLE jobs DROP COLUMN owner", "ALTER TABLE datasets DROP COLUMN owner",
             "CREATE INDEX ix_jobs_kind ON jobs (kind)"):
@@ -589,6 +803,46 @@ def test_a_full_disk_is_told_when_it_is_the_database_that_meets_it(store, tmp_pa
 
 
 # Commands
+
+
+def test_the_commands_find_the_database_whatever_the_path_of_the_home(tmp_path, monkeypatch, capfd):
+    old, new = tmp_path / "old? 50%25#", tmp_path / "new? 50%25#"
+    monkeypatch.delenv("TRANSFER_STUDIO_DATABASE_URL", raising=False)
+    monkeypatch.setenv("TRANSFER_STUDIO_HOME", str(old))
+    store = Store(Home(old))
+    fill(store)
+    with pytest.raises(SystemExit) as ended:
+        main(["backup", str(tmp_path / "safe"), "--json"])
+    assert ended.value.code == 0 and json.loads(capfd.readouterr().out)["missing"] == []
+    monkeypatch.setenv("TRANSFER_STUDIO_HOME", str(new))
+    with pytest.raises(SystemExit) as ended:
+        main(["restore", str(tmp_path / "safe")])
+    assert ended.value.code == 0 and rows(new / "studio.db") == rows(old / "studio.db")
+    assert {file.name for file in tmp_path.iterdir()} == {old.name, new.name, "safe"}, "nothing beside them"
+    assert database_of(Patient(Home(new), Store(Home(new)).url)).outcome == "fine"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_answer_counts_what_was_stopped_and_what_was_ended(store, tmp_path, monkeypatch, capfd, language):
+    monkeypatch.setenv("TRANSFER_STUDIO_LANGUAGE", language)
+    jobs = [store.submit("train", {}, "cpu") for _ in range(13)]
+    for name in ("d-1", "d-2"):
+        publish(store, name)
+    backup(store.home, store.url, tmp_path / "safe")
+
+    def told(home: str, *more: str) -> str:
+        monkeypatch.setenv("TRANSFER_STUDIO_HOME", str(tmp_path / home))
+        with pytest.raises(SystemExit) as ended:
+            main(["restore", str(tmp_path / "safe"), *more])
+        assert ended.value.code == 0
+        return capfd.readouterr().out
+
+    answer = json.loads(told("a", "--json"))
+    assert answer["stopped"] == [job.id for job in jobs] and answer["demos_ended"] == 2
+    lines = told("b").splitlines()
+    assert lines[1] == say("cli.restore_stopped", language, count=13, names=", ".join(job.id for job in jobs[:10]) + " …")
+    assert lines[2] == say("cli.restore_demos_ended", language, count=2) and " 2 " in f" {lines[2]} "
+    assert json.loads(told("c", "--json", "--demos"))["demos_ended"] == 0
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -19,6 +19,7 @@ from transfer_core.errors import Unavailable
 from transfer_core.http import health
 from transfer_core.http.metrics import _Work
 from transfer_core.jobs.supervisor import Supervisor
+from transfer_core.store import Store
 from transfer_core.store.schema import jobs
 
 
@@ -65,6 +66,25 @@ def test_the_part_that_fails_is_named_without_secrets(local, store, monkeypatch)
     assert local.get("/livez").json() == {"status": "ok"}
 
 
+def test_that_the_database_went_and_came_back_is_logged_once_each(local, store, monkeypatch, caplog):
+    def broken():
+        raise Unavailable("database_away", address="–", reason="–")
+
+    def logged() -> list[tuple[str, str]]:
+        return [(record.levelname, record.getMessage()) for record in caplog.records if record.name == health.log.name]
+
+    with caplog.at_level(logging.INFO, health.log.name):
+        with monkeypatch.context() as away:
+            away.setattr(store, "ping", broken)
+            for _ in range(3):
+                assert local.get("/healthz").status_code == 503
+                assert local.get("/metrics").status_code == 200
+        assert logged() == [("ERROR", "the database does not answer")]
+        for _ in range(3):
+            assert local.get("/healthz").status_code == 200
+        assert logged()[1:] == [("WARNING", "the database answers again")]
+
+
 def test_a_database_that_hangs_is_noticed_and_asked_once(store, monkeypatch):
     """However often it is asked for: a hanging thread cannot be ended."""
     hanging, asked = threading.Event(), []
@@ -94,6 +114,23 @@ def test_queues_and_what_runs(local, store):
     assert told["transfer_studio_jobs", frozenset({("state", "running"), ("kind", "train")})] == 1
 
 
+def test_without_its_database_the_rest_is_told(local, store, monkeypatch):
+    def broken(*_arguments):
+        raise Unavailable("database_away", address="–", reason="–")
+
+    store.submit("train", {}, "cpu")
+    up, none = "transfer_studio_database_up", frozenset()
+    assert numbers(local)[up, none] == 1
+    for method in ("ping", "waiting"):  # before it is asked, and in the middle of it
+        with monkeypatch.context() as away:
+            away.setattr(Store, method, broken)
+            told = numbers(local)
+        assert told[up, none] == 0 and told["transfer_studio_disk_free_bytes", none] > 0
+        assert not any(name.startswith(("transfer_studio_jobs", "transfer_studio_queue")) for name, _ in told)
+    told = numbers(local)
+    assert told[up, none] == 1 and told["transfer_studio_queue_jobs", frozenset({("device", "cpu")})] == 1
+
+
 def test_what_ended_is_counted_from_the_database_and_never_falls(local, store):
     key = ("transfer_studio_jobs_ended_total", frozenset({("kind", "train"), ("state", "failed")}))
     done = [store.submit("train", {}, "cpu") for _ in range(3)]
@@ -105,7 +142,7 @@ def test_what_ended_is_counted_from_the_database_and_never_falls(local, store):
     assert numbers(local)[key] == 3
 
 
-def test_ten_thousand_jobs_are_counted_quickly(store):
+def test_ten_thousand_jobs_are_counted_quickly(store, monkeypatch):
     with store._write() as connection:
         connection.execute(sa.insert(jobs), [
             {"id": f"train-{n}", "kind": "train" if n % 3 else "import", "state": "finished" if n % 5 else "failed",
@@ -113,8 +150,8 @@ def test_ten_thousand_jobs_are_counted_quickly(store):
     work, read = _Work(store), []
     assert sum(work._counted().values()) == 10_000
     store.observe(lambda operation, seconds: read.append(operation))
-    count = store.job_counts
-    store.job_counts = lambda *states: (asked.append(set(states)), count(*states))[1]
+    count = work._store.job_counts
+    monkeypatch.setattr(work._store, "job_counts", lambda *states: (asked.append(set(states)), count(*states))[1])
     asked: list[set[str]] = []
     assert sum(work._counted().values()) == 10_000 and asked == [set()], "what has ended is not read again"
     store.end("train-1", "failed")

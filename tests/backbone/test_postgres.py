@@ -16,15 +16,16 @@ import sqlalchemy as sa
 from drawn_colours import drawn
 from postgres import ON_BOTH
 
+from transfer_core.backups import tables
 from transfer_core.errors import Unavailable
 from transfer_core.events import Progressed
 from transfer_core.jobs import TASKS, Supervisor, run, run_job, worker
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
-from transfer_core.store import Store, connecting
+from transfer_core.store import Store, connecting, schema
 from transfer_core.store.connecting import Away, parse, shown
 from transfer_core.store.queue import lane
-from transfer_core.words import message
+from transfer_core.words import languages, message
 
 database = ON_BOTH
 
@@ -182,6 +183,52 @@ def test_a_server_that_does_not_write_yet_is_waited_for(store):
 
 
 @ON_A_SERVER
+def test_a_lock_is_not_waited_for_for_ever(store):
+    def limit(of: Store) -> str:
+        with of._read() as connection:
+            return connection.exec_driver_sql("SHOW lock_timeout").scalar()
+
+    job = store.submit("train", {}, "cpu")
+    assert limit(store) == "30s"
+    store.wait_longer(0.05)
+    with store._engine.connect() as rude:
+        rude.execute(sa.select(schema.jobs.c.id).with_for_update())
+        with pytest.raises(Unavailable) as told:
+            store.ask_stop(job.id)
+        assert store.job(job.id).state == "queued", "reading goes on"
+        rude.exec_driver_sql("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(Unavailable) as unread:
+            store.job(job.id)
+    assert told.value.code == unread.value.code == "database_busy" and "postgresql://studio@" in told.value.message()
+    store.ask_stop(job.id)
+    assert store.job(job.id).state == "stopped"
+    store.wait_longer(600)
+    assert limit(store) == "10min"
+    own = Store(store.home, f"{store.url}%20-clock_timeout%3D7s")
+    assert limit(own) == "7s", "what the address says holds"
+    own.close()
+
+
+@ON_A_SERVER
+def test_a_full_disk_of_the_server_is_not_told_as_one_of_ours(store):
+    job = store.submit("train", {}, "cpu")
+    with store._write() as connection:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION"
+            " 'could not extend file \"base/1\": No space left on device' USING ERRCODE = 'disk_full'; END $$")
+        connection.exec_driver_sql("CREATE TRIGGER full_disk BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION full_disk()")
+    with pytest.raises(Unavailable) as told:
+        store.append(job.id, at(1))
+    assert told.value.code == "database_disk_full" and "postgresql://studio@" in told.value.message()
+    assert run.failure(told.value, store, job).message.key == "errors.database_disk_full.text"
+    for language in languages():
+        assert str(store.home.root) not in told.value.message(language) + told.value.hint(language)
+    with pytest.raises(Unavailable) as told, tables.in_words(store.url), store._engine.begin() as connection:
+        connection.exec_driver_sql(f"INSERT INTO events VALUES ('{job.id}', 1, 1.0, 'note', '')")
+    assert told.value.code == "database_disk_full"
+
+
+@ON_A_SERVER
 def test_when_all_connections_are_taken_it_is_said_in_words(store, monkeypatch):
     monkeypatch.setattr(store._engine.pool, "_timeout", 0.01)
     taken = [store._engine.connect() for _ in range(store._engine.pool.size() + store._engine.pool._max_overflow)]
@@ -192,21 +239,22 @@ def test_when_all_connections_are_taken_it_is_said_in_words(store, monkeypatch):
 
 
 def test_a_job_whose_claim_was_not_confirmed_is_the_workers_all_the_same(store, monkeypatch):
-    job, real = store.submit("train", {}, "cpu"), Store.claim
-    ran = []
+    job, write, ran = store.submit("train", {}, "cpu"), Store._write, []
+    claimed = []
 
-    def claim(self, *arguments):
-        claimed = real(self, *arguments)
-        if claimed:
+    @contextmanager
+    def without_an_answer(self):
+        with write(self) as connection:
+            yield connection
+        if len(claimed) < 3 and self.job(job.id).state == "running":
+            claimed.append(1)
             raise Away("database_away", address="–", reason="–")
-        return claimed
 
-    monkeypatch.setattr(Store, "claim", claim)
+    monkeypatch.setattr(Store, "_write", without_an_answer)
     monkeypatch.setattr(run, "AGAIN", 0)
     monkeypatch.setattr(worker.logs, "to_job", lambda *_: None)
     monkeypatch.setattr(worker, "run_job", lambda _store, job, *_, **__: ran.append(job.id) or "finished")
-    assert worker.work(job.id, threading.Event()) == 0 and ran == [job.id]
-    assert worker.work(job.id, threading.Event()) == 3, "asked once: whoever has it already is somebody else"
+    assert worker.work(job.id, threading.Event()) == 0 and ran == [job.id] and len(claimed) == 3
 
 
 @ON_A_SERVER

@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from postgres import ON_BOTH
+from postgres import ON_BOTH, ON_SQLITE
 
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.events import Note, Progressed, Step, from_json
 from transfer_core.paths import Home
+from transfer_core.settings import with_settings
 from transfer_core.store import Demo, Store, schema
 from transfer_core.store.leases import held_by, lease
 from transfer_core.store.versions import new_id
@@ -67,6 +68,24 @@ def test_only_one_of_many_processes_gets_a_job(store):
     assert sorted(won) == sorted(job.id for job in jobs)
 
 
+ODD = ["what?.db", "50%25 #1", "a?mode=ro&uri=true", "me@host:80%", "猫 +"]
+"""Names of folders that mean something else in an address."""
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("name", ODD)
+def test_the_database_lies_in_the_home_whatever_its_path_and_a_worker_finds_it(store, tmp_path, name):
+    ours = Store(Home(tmp_path / name), "")
+    job = ours.submit("train", {})
+    assert {file.name for file in tmp_path.iterdir()} == {"home", name}, "nothing beside it"
+    assert (tmp_path / name / "studio.db").is_file()
+    program = f"from transfer_core.store import Store; print(Store().job({job.id!r}).state)"
+    asked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
+                           env=with_settings(home=str(ours.home.root), database_url=ours.url))
+    assert asked.stdout.strip() == "queued"
+    ours.close()
+
+
 def test_a_device_runs_one_job_and_takes_them_in_order(store):
     first, second = (store.submit("train", {}, "cpu") for _ in range(2))
     assert not store.claim(second.id, 1), "an older one waits"
@@ -77,6 +96,18 @@ def test_a_device_runs_one_job_and_takes_them_in_order(store):
     assert all(store.claim(store.submit("import", {}).id, 4) for _ in range(3)), "imports need no device"
     store.end(first.id, "finished")
     assert store.claim(second.id, 2)
+
+
+def test_who_claims_twice_is_told_so_twice_and_nobody_else_is(store):
+    job = store.submit("train", {}, "cpu")
+    assert store.claim(job.id, 1)
+    claimed = store.job(job.id)
+    assert store.claim(job.id, 1) and store.claim(job.id, lease(1))
+    assert store.job(job.id) == claimed, "nothing begins anew"
+    assert not store.claim(job.id, 2)
+    assert not store.claim(job.id, "far-away.0a1b2c:1:00112233"), "a process of the same number elsewhere"
+    store.end(job.id, "finished", worker=1)
+    assert not store.claim(job.id, 1), "it is over"
 
 
 def test_the_place_in_the_queue(store):

@@ -6,7 +6,9 @@ import pytest
 import stories
 from photos import dataset
 
-from transfer_core.words import languages, say
+from transfer_core.events import Note
+from transfer_core.jobs.run import CAME_BACK
+from transfer_core.words import languages, message, say
 
 FOUND = {"n": 24, "groups": 24, "accuracy": {"value": 0.75, "low": 0.55, "high": 0.88}, "spread": 0.1, "baseline": 0.58,
          "repeats": [0.75], "folds": [{"repeat": 0, "fold": fold, "n": 5, "accuracy": share}
@@ -38,11 +40,14 @@ def test_it_is_offered_begun_once_and_told(visit, store, run, language):
     assert say("folds.spread", language, worst="60", best="100", count=5, spread="10") in texts(app)
 
 
-def test_one_that_failed_goes_on_where_it_was(visit, store, run):
+@pytest.mark.parametrize("state", ["failed", "stopped"])
+def test_one_that_failed_or_came_back_with_a_backup_goes_on_where_it_was(visit, store, run, state):
     app = visit("evaluate", run=run.id)
     app.button(key="folds-start").click().run()
     (job,) = store.jobs("crossvalidate")
-    store.end(job.id, "failed")
+    if state == "stopped":
+        store.append(job.id, Note(message=message(CAME_BACK)))
+    store.end(job.id, state)
     app = visit("evaluate", run=run.id)
     app.button(key="folds-start").click().run()
     (again,) = store.jobs("crossvalidate")

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 import stories
 
 from transfer_core.events import Finished, Note
+from transfer_core.jobs.run import CAME_BACK
 from transfer_core.store.schema import jobs
 from transfer_core.words import languages, message, say
 
@@ -199,6 +200,23 @@ def test_a_time_limit_is_on_the_card_and_its_end_is_said(visit, store, language)
     wanted = say("verdict.out_of_time", language, count=10, epoch=2, epochs=20, percent="67")
     assert wanted in texts(app)
     assert say("train.time_over", language) in {metric.delta for metric in app.metric}
+
+
+@pytest.mark.parametrize("language", languages())
+@pytest.mark.parametrize("epochs", [None, 0, 2])
+def test_one_that_came_back_with_a_backup_waits_for_a_person(visit, store, language, epochs):
+    stories.dataset(store)
+    run = stories.queued(store) if epochs is None else stories.running(store, epochs=epochs)
+    store.append(run.id, Note(level="warning", message=message(CAME_BACK)))
+    store.end(run.id, "stopped")
+    app = visit("train", run=run.id, lang=language)
+    assert not app.exception and keys(app) == {"resume"}
+    assert app.warning[0].value.replace("\\", "") == say(CAME_BACK, language)
+    for wrong in ("train.thrown_away", "verdict.warming_up"):
+        assert say(wrong, language) not in texts(app)
+    assert say("verdict.learning", language, percent="67") not in texts(app), "it does not learn now"
+    app.button(key="resume").click().run()
+    assert store.job(run.id).state == "queued"
 
 
 def test_a_failed_run_without_a_reason_can_be_resumed(visit, store):

@@ -16,9 +16,9 @@ from io import BytesIO
 from pathlib import Path
 
 from transfer_core.backups import tables
-from transfer_core.backups.shelf import FOLDERS, HEAD, MARK, OBJECTS, Entry, Head, Shelf, as_line
+from transfer_core.backups.shelf import FOLDERS, HEAD, MARK, MOST_FILES, OBJECTS, Entry, Head, Shelf, as_line
 from transfer_core.datasets.garbage import holding_images
-from transfer_core.errors import BadInput, Busy, Unavailable
+from transfer_core.errors import BadInput, Busy, NotFound, Unavailable
 from transfer_core.events import Progressed
 from transfer_core.paths import Home, studio_version
 
@@ -57,6 +57,8 @@ def backup(home: Home, url: str, folder: Path, tell: Callable[[Progressed], None
     Raises `BadInput`, `Busy("backup_busy")`, `NotFound("nothing_to_back_up")`, `Unavailable("backup_no_room")`.
     """
     began, folder = time.monotonic(), folder.expanduser().resolve()
+    if not home.root.is_dir():  # a misspelt name: asked for its folders, a home would make them
+        raise NotFound("nothing_to_back_up", folder=str(home.root))
     _check_place(home, folder)
     try:
         with _alone(folder), _images_stay(home), tempfile.TemporaryDirectory(dir=folder, prefix=".database-") as place:
@@ -133,6 +135,8 @@ def _known(shelf: Shelf) -> dict[str, Entry]:
 def _copy_files(home: Home, shelf: Shelf, known: dict[str, Entry], made: Made,
                 tell: Callable[[Progressed], None]) -> dict[str, Entry]:
     found = sorted(_files(home, made))
+    if len(found) > MOST_FILES:
+        raise BadInput("backup_too_many", count=len(found), most=MOST_FILES)
     entries: dict[str, Entry] = {}
     for number, (path, file) in enumerate(found):
         if number % 100 == 0:

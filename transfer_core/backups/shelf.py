@@ -23,12 +23,16 @@ FORMAT = 1
 HEAD, MARK, OBJECTS = "backup.json", "unfinished", "objects"
 CHUNK = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+MOST_FILES = 10_000_000
+"""That a backup holds. Each takes some 500 bytes of memory while it is made or comes back."""
 _LONGEST_PATH, _LARGEST_HEAD = 1000, 1_000_000
+_LONGEST_LINE = 16_384
+"""Bytes of a line of the list: a path that a file system allows, and two hundred for the rest of it."""
 _LATEST, _LARGEST = 1e11, 2 ** 63
 """Seconds that still are a date, and what a file system's numbers stay below."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One file of the home."""
 
@@ -105,7 +109,8 @@ class Shelf:
         kinds = {"created": int | float, "studio": str, "schema": int, "database": str, "list": str, "files": int, "bytes": int,
                  "format": int}
         if not all(isinstance(getattr(head, name), kind) for name, kind in kinds.items()) or not (
-                _SHA256.fullmatch(head.database) and _SHA256.fullmatch(head.list) and 0 <= head.created < _LATEST):
+                _SHA256.fullmatch(head.database) and _SHA256.fullmatch(head.list) and 0 <= head.created < _LATEST
+                and 0 <= head.files <= MOST_FILES and 0 <= head.bytes < _LARGEST):
             raise damaged(self.root, HEAD)
         return head
 
@@ -124,12 +129,23 @@ class Shelf:
         self.mark.unlink(missing_ok=True)
 
     def entries(self, head: Head) -> list[Entry]:
-        """The list of files, each name checked: none can lead out of the home. Raises `BadInput("backup_damaged")`."""
-        return [self._entry(line) for line in self._lines(head)]
+        """The list of files, each name checked: none can lead out of the home. No more are read than the head says there are.
+
+        Raises `BadInput`: `backup_damaged backup_bad_path`.
+        """
+        found: list[Entry] = []
+        for line in self._lines(head):
+            if len(found) == head.files:
+                raise damaged(self.root, HEAD)
+            found.append(self._entry(line))
+        return found
 
     def _lines(self, head: Head) -> Iterator[bytes]:
         with self.checked(head.list, None) as file:
-            yield from file
+            while line := file.readline(_LONGEST_LINE + 1):  # a line without an end would fill the memory
+                if len(line) > _LONGEST_LINE:
+                    raise damaged(self.root, "objects")
+                yield line
 
     def _entry(self, line: bytes) -> Entry:
         try:

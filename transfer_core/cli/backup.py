@@ -14,6 +14,9 @@ from transfer_core.paths import Home
 from transfer_core.settings import settings
 from transfer_core.words import say
 
+NAMED = 10
+"""Jobs that an answer in words names."""
+
 
 @command("backup")
 def backup(folder: Annotated[Path, argument("option_backup")]) -> Answer:
@@ -36,17 +39,21 @@ def backup(folder: Annotated[Path, argument("option_backup")]) -> Answer:
 def restore(
     folder: Annotated[Path, argument("option_restore")],
     check: Annotated[bool, option("--check", words="option_restore_check")] = False,
+    demos: Annotated[bool, option("--demos", words="option_restore_demos")] = False,
 ) -> Answer:
     from transfer_core import backups
 
     home = Home.default()
-    done = backups.restore(folder, home, _url(home), Teller(), check_only=check)
+    done = backups.restore(folder, home, _url(home), Teller(), check_only=check, keep_demos=demos)
     said = language()
     lines = [say("cli.checked_backup" if check else "cli.restored_backup", said, files=done.files, size=size(done.bytes),
                  when=f"{datetime.fromtimestamp(done.created).astimezone():%Y-%m-%d %H:%M}", folder=done.folder,
                  seconds=f"{done.seconds:.1f}")]
-    if done.interrupted:
-        lines.append(say("cli.restore_interrupted", said, count=len(done.interrupted), names=", ".join(done.interrupted)))
+    if done.stopped:
+        names = ", ".join(done.stopped[:NAMED]) + (" …" if len(done.stopped) > NAMED else "")
+        lines.append(say("cli.restore_stopped", said, count=len(done.stopped), names=names))
+    if done.demos_ended:
+        lines.append(say("cli.restore_demos_ended", said, count=done.demos_ended))
     if done.unfinished:
         lines.append(say("cli.restore_unfinished", said))
     return Answer(asdict(done), "\n".join(lines))
@@ -62,4 +69,6 @@ def size(count: int) -> str:
 
 
 def _url(home: Home) -> str:
-    return settings().database_url or f"sqlite:///{home.root / 'studio.db'}"
+    from transfer_core.store.connecting import sqlite_url
+
+    return settings().database_url or sqlite_url(home.root / "studio.db")

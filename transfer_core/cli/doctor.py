@@ -21,13 +21,14 @@ def doctor(
     patience: Annotated[float, typer.Option("--patience", help=say("cli.option_patience", language()), min=1)] = 60,
 ) -> Answer:
     from transfer_core.doctor import Patient, examine
+    from transfer_core.store.connecting import sqlite_url
 
     try:
         now = settings()
     except BadInput:  # a finding, too; the rest is looked at with what is not refused
         now = Settings(**{"home": raw("home")} if raw("home") else {})
     home = Home(now.home.expanduser().resolve())
-    patient = Patient(home, now.database_url or f"sqlite:///{home.root / 'studio.db'}", address, patience)
+    patient = Patient(home, now.database_url or sqlite_url(home.root / "studio.db"), address, patience)
     Teller().say(message("cli.doctor_begins"))
     said = language()
     findings = examine(patient)

@@ -48,8 +48,9 @@ def middleware() -> list[Middleware]:
 
 def routes(store: Store, identify: Identify | None = None) -> list[BaseRoute]:
     """`identify`: who somebody is by their cookies, where the pages know that."""
-    door, places = Door(store, identify), asyncio.Semaphore(AT_ONCE)
+    door, places, database = Door(store, identify), asyncio.Semaphore(AT_ONCE), health.Database(store)
+    watched = [*metrics.routes(store, database), *health.routes(store, database)]
     if only_demos():
-        return [*demos.routes(store), *metrics.routes(store), *health.routes(store)]
+        return [*demos.routes(store), *watched]
     return [*uploads.routes(door), *previews.routes(door, places), *stream.routes(door), *files.routes(door, places),
-            *demos.routes(store), *metrics.routes(store), *health.routes(store)]
+            *demos.routes(store), *watched]

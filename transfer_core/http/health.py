@@ -26,11 +26,41 @@ supervisor: Any = None
 """The one of this web process, while it serves; None where there is none (a studio that shows demos only)."""
 
 
-def routes(store: Store) -> list[BaseRoute]:
-    asked: dict[str, asyncio.Task[bool]] = {}
+class Database:
+    """Whether it answers, for all who ask. It is logged when it goes and when it comes back, not at every look."""
 
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._asked: asyncio.Task[Exception | None] | None = None
+        self._there = True
+
+    async def answers(self) -> bool:
+        # One question at a time: a thread that hangs cannot be ended, and one more every ten seconds would use them up.
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(run_in_threadpool(self._ask))
+        await asyncio.wait([self._asked], timeout=PATIENCE)
+        error = self._asked.result() if self._asked.done() else TimeoutError(f"no answer in {PATIENCE:g} seconds")
+        self._tell(error)
+        return error is None
+
+    def _ask(self) -> Exception | None:
+        try:
+            self._store.ping()
+        except Exception as error:  # noqa: BLE001 — whatever it is, it is no answer
+            return error
+        return None
+
+    def _tell(self, error: Exception | None) -> None:
+        if self._there and error is not None:
+            log.error("the database does not answer", exc_info=error)
+        elif error is None and not self._there:
+            log.warning("the database answers again")
+        self._there = error is None
+
+
+def routes(store: Store, database: Database) -> list[BaseRoute]:
     async def healthz(_request: Request) -> Response:
-        parts = {"database": await _database(store, asked), "disk": await run_in_threadpool(_disk, store)}
+        parts = {"database": await database.answers(), "disk": await run_in_threadpool(_disk, store)}
         if supervisor is not None:
             parts["supervisor"] = supervisor.alive
         well = all(parts.values())
@@ -43,24 +73,6 @@ def routes(store: Store) -> list[BaseRoute]:
 
 async def _livez(_request: Request) -> Response:
     return JSONResponse({"status": "ok"}, headers={"cache-control": "no-store"})
-
-
-async def _database(store: Store, asked: dict[str, asyncio.Task[bool]]) -> bool:
-    # One question at a time: a thread that hangs cannot be ended, and one more every ten seconds would use them up.
-    task = asked.get("database")
-    if task is None or task.done():
-        task = asked["database"] = asyncio.create_task(run_in_threadpool(_answers, store))
-    await asyncio.wait([task], timeout=PATIENCE)
-    return task.done() and task.result()
-
-
-def _answers(store: Store) -> bool:
-    try:
-        store.ping()
-    except Exception:
-        log.exception("the database does not answer")
-        return False
-    return True
 
 
 def _disk(store: Store) -> bool:

@@ -16,17 +16,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from transfer_core import logs
+from transfer_core.errors import Unavailable
 from transfer_core.http.guard import Hosts, is_loopback
+from transfer_core.http.health import Database
 from transfer_core.jobs.tasks import TASKS
 from transfer_core.settings import settings
 from transfer_core.store import ENDED, Store
@@ -140,17 +143,29 @@ def _bytes(folder: Path) -> int:
     return total
 
 
-def routes(store: Store) -> list[BaseRoute]:
-    now = CollectorRegistry()
+def routes(store: Store, database: Database) -> list[BaseRoute]:
+    now, asked = CollectorRegistry(), CollectorRegistry()
     now.register(_Disk(store.home.root))
-    now.register(_Work(store))
+    asked.register(_Work(store))
+    up = Gauge("transfer_studio_database_up", "1 while the database answers; 0: what it counts is left out", registry=now)
     store.observe(lambda operation, seconds: _statements.labels(operation).observe(seconds))
+
+    def told(answers: bool) -> bytes:
+        work = b""
+        if answers:
+            try:
+                work = generate_latest(asked)
+            except (Unavailable, SQLAlchemyError):  # it went in this moment; the next look says so in the log
+                answers = False
+        up.set(answers)
+        return generate_latest(_ours) + generate_latest(now) + work
 
     async def metrics(request: Request) -> Response:
         if not _may_read(request):
             return Response("The numbers are for this machine, or for those with the key (TRANSFER_STUDIO_METRICS_KEY).\n", 403,
                             media_type="text/plain")
-        text = await run_in_threadpool(lambda: generate_latest(_ours) + generate_latest(now))
+        # Asked before: an answer that waits for the database as long as a page may comes too late for whoever collects numbers.
+        text = await run_in_threadpool(told, await database.answers())
         return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
     return [Route("/metrics", metrics, methods=["GET"])]

@@ -30,6 +30,8 @@ BEAT = 2.0
 PATIENCE = 600.0
 """Seconds a worker waits for a database that is locked or away, and for room on a full disk to store its last words: an hour's
 training is not given up for a restart."""
+CAME_BACK = "jobs.came_back"
+"""What a job's note says that was stopped because it came from a backup."""
 AGAIN = 1.0
 """Seconds between two tries to store them."""
 
@@ -127,6 +129,14 @@ def failure(error: Exception, store: Store, job: Job) -> Failed:
                   resumable=resumable(store, job) or (job.kind == "train" and isinstance(error, Unavailable)))
 
 
+def came_back(store: Store, job: Job) -> bool:
+    """Whether it ran or waited when a backup was made, was stopped when that came back, and nobody has gone on with it since."""
+    if job.state != "stopped":
+        return False
+    told = [event for _, event in store.events(job.id, kinds=("note", "started", "stopped", "failed"))]
+    return bool(told) and isinstance(told[-1], Note) and told[-1].message.key == CAME_BACK
+
+
 def resumable(store: Store, job: Job) -> bool:
     """Whether a checkpoint is there to go on from, or none is needed. What was thrown away has an empty result.
 
@@ -137,7 +147,7 @@ def resumable(store: Store, job: Job) -> bool:
     if job.kind in ("sweep", *PARTS) or (job.kind == "train" and (store.home.run(job.id) / "last.pt").is_file()):
         return True
     if job.kind != "train" or job.state != "failed":
-        return False
+        return job.kind == "train" and came_back(store, job)
     failures = store.events(job.id, kinds=("failed",))
     return not failures or failures[-1][1].resumable  # none: whoever was to say so died, too
 

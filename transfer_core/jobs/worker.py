@@ -17,8 +17,7 @@ from contextlib import suppress
 
 from transfer_core import logs
 from transfer_core.jobs.run import PATIENCE, insist, run_job
-from transfer_core.store import Job, Store
-from transfer_core.store.leases import lease
+from transfer_core.store import Store
 
 NICE = 10
 """With a trainer at nice 10 a slider's slowest 5 % answer in 0.25 s instead of 0.40 s; the training hardly notices."""
@@ -55,25 +54,13 @@ def serve(interrupted: threading.Event) -> int:
 def work(job_id: str, interrupted: threading.Event, ready: Callable[[], object] | None = None) -> int:
     """Claim the job and run it. 0: it was ours, however it ended; 3: it was not free, or went on elsewhere."""
     store = Store(patience=PATIENCE).everyone()
-    tried = 0
-
-    def claim() -> bool:
-        nonlocal tried
-        tried += 1
-        # Told twice, because the answer to the first time was lost: it may be ours already.
-        return store.claim(job_id, os.getpid()) or (tried > 1 and _is_ours(store.job(job_id)))
-
-    if not insist(claim):
+    if not insist(lambda: store.claim(job_id, os.getpid())):
         return 3
     job = store.job(job_id)
     store = store.of(job.owner)  # from here on, nothing of anybody else's can be found
     with suppress(OSError):  # a full disk; the job itself will say so
         logs.to_job(store.home.job(job_id) / "log.txt", job)
     return 3 if run_job(store, job, interrupted, ready=ready) == "lost" else 0
-
-
-def _is_ours(job: Job) -> bool:
-    return job.state == "running" and job.worker == lease(os.getpid())
 
 
 def limit_threads() -> None:

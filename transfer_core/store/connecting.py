@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -23,6 +24,12 @@ _LINE = {"connect_timeout": 10, "application_name": "transfer-studio", "keepaliv
 """How psycopg connects, where the address does not say otherwise. A server that fell silent is noticed within a minute."""
 
 
+LOCK_WAIT = 30.0
+"""Seconds to wait for a lock that another program holds, of either database; a worker waits longer (`Store.wait_longer`)."""
+_LOCKED, _FULL = "55P03", "53100"
+"""What a server calls a lock that was waited for too long, and a full disk of its own."""
+
+
 class Away(Unavailable):
     """The database server does not answer, or broke off. It may be back in a moment."""
 
@@ -37,6 +44,11 @@ def parse(address: str) -> URL:
     return url.set(drivername=driver)
 
 
+def sqlite_url(file: Path) -> str:
+    """The address of a SQLite file, as text: signs that mean something in an address (`?`, `%`, `#`) are escaped."""
+    return URL.create("sqlite", database=str(file)).render_as_string(hide_password=False)
+
+
 def shown(url: URL) -> str:
     """An address as people may read it: without password and options."""
     host = url.host or url.query.get("host") or "localhost"
@@ -44,19 +56,24 @@ def shown(url: URL) -> str:
     return f"{url.get_backend_name()}://{user}{host}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
-def open_engine(url: URL) -> Engine:
-    """Connects to nothing yet. Raises `Unavailable` (`database_driver`) where the driver is not installed."""
+def open_engine(url: URL, patience: Callable[[], float] = lambda: LOCK_WAIT) -> Engine:
+    """Connects to nothing yet. Raises `Unavailable` (`database_driver`) where the driver is not installed.
+
+    `patience`: seconds that a server's new connections wait for a lock. (SQLite's has `LOCK_WAIT`, and may be told otherwise.)
+    """
     if url.get_backend_name() == "sqlite":
-        engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args={"check_same_thread": False, "timeout": 30})
+        engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args={"check_same_thread": False, "timeout": LOCK_WAIT})
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin)
         return engine
     try:
-        return sa.create_engine(
+        engine = sa.create_engine(
             url, pool_size=_CONNECTIONS, max_overflow=_MORE, pool_pre_ping=True, pool_recycle=1800,
             connect_args={name: value for name, value in _LINE.items() if name not in url.query})
     except ImportError:
         raise Unavailable("database_driver", driver="psycopg", address=shown(url)) from None
+    sa.event.listen(engine, "connect", lambda connection, _record: _wait_for_locks(connection, patience()))
+    return engine
 
 
 def away(url: URL, error: sa.exc.DBAPIError) -> Away:
@@ -66,6 +83,14 @@ def away(url: URL, error: sa.exc.DBAPIError) -> Away:
         if secret:
             said = said.replace(str(secret), "…")
     return Away("database_away", address=shown(url), reason=said)
+
+
+def refused(url: URL, error: sa.exc.DBAPIError) -> Unavailable | None:
+    """A server that answered, and said why it does not do it now: `database_busy database_disk_full`. None: something else."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state == _FULL:
+        return Unavailable("database_disk_full", address=shown(url))
+    return Unavailable("database_busy", file=shown(url)) if state == _LOCKED else None
 
 
 def persistent(method: Callable[..., T]) -> Callable[..., T]:
@@ -94,6 +119,13 @@ def _begin(connection: Connection) -> None:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # SQLAlchemy's "begin" says BEGIN IMMEDIATE, the driver says nothing
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={int(1000 * LOCK_WAIT)}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _wait_for_locks(connection: Any, seconds: float) -> None:
+    """Without a limit a server waits for ever. One that its owner has set, in the address or for the user, holds."""
+    connection.execute("SELECT set_config('lock_timeout', %s, false) WHERE current_setting('lock_timeout') = '0'",
+                       [f"{int(1000 * seconds)}ms"])
+    connection.commit()

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from transfer_core.errors import Unavailable, says_disk_full
 from transfer_core.paths import Home
 from transfer_core.settings import settings
-from transfer_core.store.connecting import Away, away, lock, open_engine, parse, shown
+from transfer_core.store.connecting import LOCK_WAIT, Away, away, lock, open_engine, parse, refused, shown, sqlite_url
 from transfer_core.store.demos import Demos
 from transfer_core.store.history import History
 from transfer_core.store.jobs import Jobs
@@ -44,27 +44,31 @@ class Store(Datasets, Jobs, History, Demos, Watching):  # and with `Jobs`, `Peop
 
     def __init__(self, home: Home | None = None, url: str | None = None, patience: float = PATIENCE) -> None:
         self.home = home or Home.default()
-        self.url = url = url or settings().database_url or f"sqlite:///{self.home.database}"
+        self.url = url = url or settings().database_url or sqlite_url(self.home.database)
         self._address = parse(url)
         self._shared = self._address.get_backend_name() != "sqlite"
         self._patience = patience
         self._reached = False
         self._lock: AbstractContextManager[object] = nullcontext() if self._shared else threading.RLock()
-        self._engine = open_engine(self._address)
+        self._lock_wait = LOCK_WAIT
+        self._engine = open_engine(self._address, lambda: self._lock_wait)
         with self._write() as connection:
             lock(connection, "migrations")
             migrate(connection)
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with self._lock, _in_words(self.home), self._connect() as connection, connection.begin():
+        with self._lock, self._in_words(), self._connect() as connection, connection.begin():
             yield connection
 
     def wait_longer(self, seconds: float) -> None:
         """Wait so long for another program that writes, instead of half a minute. A worker has nothing better to do."""
-        if not self._shared:
-            with self._read() as connection:
-                connection.exec_driver_sql(f"PRAGMA busy_timeout={int(1000 * seconds)}")
+        self._lock_wait = seconds
+        if self._shared:
+            self._engine.dispose()  # those in use go on as they are; new ones wait longer
+            return
+        with self._read() as connection:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={int(1000 * seconds)}")
 
     def can_be_written(self, job_id: str) -> bool:
         """Whether others could have written lately. A job is not silent while nobody can say anything."""
@@ -79,7 +83,7 @@ class Store(Datasets, Jobs, History, Demos, Watching):  # and with `Jobs`, `Peop
     @contextmanager
     def _read(self) -> Iterator[Connection]:
         # Autocommit: a reader must not take the write lock that "begin" asks for.
-        with self._lock, self._connect(isolation_level="AUTOCOMMIT") as connection:
+        with self._lock, self._in_words(), self._connect(isolation_level="AUTOCOMMIT") as connection:
             yield connection
 
     @contextmanager
@@ -121,17 +125,20 @@ class Store(Datasets, Jobs, History, Demos, Watching):  # and with `Jobs`, `Peop
                     raise
                 time.sleep(_PAUSE)
 
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.OperationalError as error:
+            if self._shared:
+                if told := refused(self._address, error):
+                    raise told from error
+                raise
+            if says_disk_full(error):
+                raise Unavailable("disk_full", folder=str(self.home.root)) from error
+            if "locked" in str(error.orig):
+                raise Unavailable("database_busy", file=self._address.database) from error
+            raise
+
     def close(self) -> None:
         self._engine.dispose()
-
-
-@contextmanager
-def _in_words(home: Home) -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.OperationalError as error:
-        if says_disk_full(error):
-            raise Unavailable("disk_full", folder=str(home.root)) from error
-        if "locked" in str(error.orig):
-            raise Unavailable("database_busy", file=str(home.database)) from error
-        raise

@@ -143,12 +143,15 @@ class Jobs(People):
         with self._read() as connection:
             return _turns(connection, live)
 
+    @persistent
     def claim(self, job_id: str, worker: int | str) -> bool:
         """Make a queued job mine. False when it is not queued, or its lane is taken, or another one is next.
 
         `worker`, here and below: a lease, or the number of a process of this machine. One transaction, and one at a time for
-        every device: two workers that ask at once cannot both get it.
+        every device: two workers that ask at once cannot both get it. Who asks twice, because the answer to the first time was
+        lost, is told True twice.
         """
+        holder = lease(worker)
         with self._write() as connection:
             device = connection.scalar(sa.select(jobs.c.device).where(jobs.c.id == job_id))
             if device is None:
@@ -156,6 +159,8 @@ class Jobs(People):
             if device != IO:
                 lock(connection, f"device {device}")
             row = connection.execute(sa.select(*_COLUMNS).where(jobs.c.id == job_id).with_for_update()).one()
+            if row.state == "running" and row.worker == holder:
+                return True
             if row.state != "queued" or row.stop == "discard":
                 return False
             if device != IO:
@@ -164,7 +169,7 @@ class Jobs(People):
                     jobs.c.state.in_(("queued", "running")), jobs.c.deleted.is_(None)))]
                 if queue.before(_job(row), live, _turns(connection, live)):
                     return False
-            now, holder = time.time(), lease(worker)
+            now = time.time()
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(
                 state="running", started=row.started or now, ended=None, worker=holder, pid=int(holder.split(":")[1]),
                 heartbeat=now, stop=None))

@@ -20,6 +20,7 @@ from transfer_core.drawing.axes import Axes, legend
 from transfer_core.errors import BadRecipe
 from transfer_core.jobs import learning_curve
 from transfer_core.jobs.apart import forecast
+from transfer_core.jobs.run import came_back
 from transfer_core.jobs.tasks import last_check
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job
@@ -76,7 +77,7 @@ def _offer(run: Job, recipe: Recipe, manifest: Manifest) -> None:
 @undisturbed()
 def _start(run: Job) -> None:
     known = _made(run)
-    if known is not None and known.state == "failed":  # what it had reported is not trained again
+    if known is not None and (known.state == "failed" or came_back(backend.store(), known)):  # what it told is not trained again
         backend.store().requeue(known.id)
     elif known is None or not (known.live or known.result):  # two quick clicks call this twice
         payload = {"recipe": run.payload["recipe"], "shares": list(SHARES), "repeats": REPEATS}

@@ -18,6 +18,7 @@ from transfer_core.drawing import figures
 from transfer_core.errors import BadRecipe
 from transfer_core.jobs import crossvalidating
 from transfer_core.jobs.apart import forecast
+from transfer_core.jobs.run import came_back
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job
 
@@ -87,7 +88,7 @@ def _repeats(recipe: Recipe, count: int, classes: int) -> tuple[int, str]:
 @undisturbed()
 def _start(run: Job, repeats: int) -> None:
     known = _made(run)
-    if known is not None and known.state == "failed":  # what it had reported is not trained again
+    if known is not None and (known.state == "failed" or came_back(backend.store(), known)):  # what it told is not trained again
         backend.store().requeue(known.id)
     elif known is None or not (known.live or known.result):  # two quick clicks call this twice
         payload = {"recipe": run.payload["recipe"], "folds": FOLDS, "repeats": repeats}

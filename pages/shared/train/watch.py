@@ -17,7 +17,7 @@ from transfer_core.errors import NotFound
 from transfer_core.events import Failed, Finished
 from transfer_core.jobs import waiting
 from transfer_core.jobs.beside import brought
-from transfer_core.jobs.run import resumable
+from transfer_core.jobs.run import came_back, resumable
 from transfer_core.progress import Progress, validated, verdict
 from transfer_core.recipe import Recipe
 from transfer_core.store import Dataset, Job
@@ -87,6 +87,8 @@ def _sentence(run: Job, progress: Progress) -> str:
         return t("train.preparing")
     if run.state == "stopped" and not run.result and not _resumable(run):
         return t("train.thrown_away")
+    if came_back(backend.store(), run):
+        return ""  # its note says it, and what it learns stands still
     if run.state == "stopped" and run.result and progress.best and validated(progress):
         return t("train.kept", epoch=progress.best.epoch, percent=f"{100 * progress.best.validation_accuracy:.0f}")
     return told(verdict(progress))
