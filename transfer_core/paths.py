@@ -14,7 +14,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 PEOPLE = "people"
-_PERSON = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+PERSON = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 @cache  # asked for at every link of every page; looking costs a tenth of a page's run
@@ -64,7 +64,7 @@ class Home:
         accounts. Raises `ValueError` for a name that no person can have."""
         if person is None:
             return Home(self.shared)
-        if not _PERSON.fullmatch(person):
+        if not PERSON.fullmatch(person):
             raise ValueError(f"no name of a person: {person!r}")
         return Home(self.shared / PEOPLE / person, self.shared)
 
@@ -72,7 +72,7 @@ class Home:
         """The homes of all people that have one, in no order. Not the studio's own."""
         folder = self.shared / PEOPLE
         names = [each.name for each in folder.iterdir() if each.is_dir()] if folder.is_dir() else []
-        return (self.of(name) for name in names if _PERSON.fullmatch(name))
+        return (self.of(name) for name in names if PERSON.fullmatch(name))
 
     def at(self, *parts: str) -> Path:
         """A path inside, without making anything. Raises `NotFound` for a part that is no plain name: an address somebody typed
@@ -83,6 +83,12 @@ class Home:
 
                 raise NotFound("no_file", file=part[:64])
         return self.root.joinpath(*parts)
+
+    def told(self, path: Path) -> str:
+        """A path for people's eyes. In a studio for many they learn what it is called inside, and not where on the server."""
+        if self.studio is None:
+            return str(path)
+        return path.relative_to(self.studio.parent).as_posix() if path.is_relative_to(self.studio.parent) else path.name
 
     def _folder(self, *parts: str) -> Path:
         folder = self.at(*parts)

@@ -13,7 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from transfer_core.backups import tables
-from transfer_core.backups.shelf import CHUNK, FOLDERS, FORMAT, Entry, Head, Shelf
+from transfer_core.backups.shelf import CHUNK, FILES, FORMAT, TOPS, Entry, Head, Shelf
 from transfer_core.errors import BadInput, NotFound, Unavailable
 from transfer_core.events import Progressed
 from transfer_core.jobs.run import failure
@@ -85,9 +85,9 @@ def _check_home(home: Home, url: str, needed: int) -> None:
     if home.root.exists() and not home.root.is_dir():
         raise BadInput("home_not_empty", folder=str(home.root))
     names = _names(home.root) if home.root.is_dir() else set()
-    if STAGE in names and names <= {STAGE, *FOLDERS} and not stage.is_symlink():  # a restore was killed: all is its own
+    if STAGE in names and names <= {STAGE, *TOPS} and not stage.is_symlink():  # a restore was killed: all is its own
         for name in sorted(names, key=lambda name: name == STAGE):
-            shutil.rmtree(home.root / name)
+            shutil.rmtree(home.root / name) if (home.root / name).is_dir() else (home.root / name).unlink()
         names = set()
     if names:
         raise BadInput("home_not_empty", folder=str(home.root))
@@ -154,16 +154,18 @@ def _place(shelf: Shelf, entry: Entry, file: Path) -> None:
             shutil.copyfileobj(source, copy, CHUNK)
     except (FileExistsError, NotADirectoryError):  # a file and a folder of one name: no home had that
         raise BadInput("backup_damaged", folder=str(shelf.root), file="objects") from None
+    if file.name in FILES:
+        file.chmod(0o600)
     os.utime(file, ns=(entry.mtime, entry.mtime))
 
 
 def _end_jobs(home: Home) -> list[str]:
     """Jobs that ran have no worker any more: they have failed, and say whether they can be resumed. (Opening migrates.)"""
-    store = Store(home, f"sqlite:///{home.root / DATABASE}")
+    store = Store(home, f"sqlite:///{home.root / DATABASE}").everyone()
     try:
         running = store.jobs(None, "running")
         for job in running:
-            store.append(job.id, failure(Unavailable("worker_interrupted"), store, job))
+            store.append(job.id, failure(Unavailable("worker_interrupted"), store.of(job.owner), job))
             store.end(job.id, "failed")
         return [job.id for job in running]
     finally:

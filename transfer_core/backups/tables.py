@@ -12,6 +12,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from transfer_core.errors import BadInput, NotFound, says_disk_full
+from transfer_core.paths import PEOPLE, PERSON
 from transfer_core.store.connecting import away, open_engine, parse, shown
 from transfer_core.store.migrations import MIGRATIONS
 from transfer_core.store.schema import applied, metadata
@@ -144,15 +145,29 @@ def examine(file: Path, root: Path) -> None:
                 for (name,) in database.execute(f"SELECT id FROM {table}"):  # noqa: S608 — one of three names
                     if not isinstance(name, str) or not _NAME.fullmatch(name):
                         raise refused
+                for (owner,) in database.execute(f"SELECT DISTINCT {_owner_of(database, table)} FROM {table}"):  # noqa: S608
+                    if owner is not None and not (isinstance(owner, str) and PERSON.fullmatch(owner)):
+                        raise refused
+            for (person,) in database.execute("SELECT id FROM people") if "people" in tables else ():
+                if not isinstance(person, str) or not PERSON.fullmatch(person):
+                    raise refused
     except sqlite3.Error:
         raise refused from None
+
+
+def _owner_of(database: sqlite3.Connection, table: str) -> str:
+    """How to ask for a row's owner: an older schema knows none."""
+    known = {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
+    return "owner" if "owner" in known else "NULL"
 
 
 def named_files(file: Path) -> list[str]:
     """The manifests that the database names, as paths in the home; of datasets that were deleted, too, which can come back."""
     with closing(_reading(file)) as database:
-        rows = database.execute("SELECT dataset, version FROM versions").fetchall()
-    return [f"datasets/{dataset}/v{version}.jsonl" for dataset, version in rows]
+        owner = _owner_of(database, "datasets")
+        rows = database.execute(f"SELECT dataset, version, {owner} FROM versions "  # noqa: S608
+                                "LEFT JOIN datasets ON id = dataset").fetchall()
+    return [f"{f'{PEOPLE}/{owner}/' if owner else ''}datasets/{dataset}/v{version}.jsonl" for dataset, version, owner in rows]
 
 
 def states(file: Path) -> dict[str, str]:

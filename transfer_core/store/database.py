@@ -131,7 +131,7 @@ def _in_words(home: Home) -> Iterator[None]:
         yield
     except sa.exc.OperationalError as error:
         if says_disk_full(error):
-            raise Unavailable("disk_full", folder=str(home.root)) from error
+            raise Unavailable("disk_full", folder=home.told(home.shared)) from error
         if "locked" in str(error.orig):
-            raise Unavailable("database_busy", file=str(home.database)) from error
+            raise Unavailable("database_busy", file=home.told(home.database)) from error
         raise
