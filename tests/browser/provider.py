@@ -32,8 +32,9 @@ class Provider:
 
     async def about(self, _request: Request) -> JSONResponse:
         return JSONResponse({"issuer": self.url, "authorization_endpoint": f"{self.url}/who",
-                             "token_endpoint": f"{self.url}/token", "jwks_uri": f"{self.url}/keys", "response_types_supported": ["code"],
-                             "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256"]})
+                             "token_endpoint": f"{self.url}/token", "jwks_uri": f"{self.url}/keys",
+                             "response_types_supported": ["code"], "subject_types_supported": ["public"],
+                             "id_token_signing_alg_values_supported": ["RS256"]})
 
     async def who(self, request: Request) -> HTMLResponse:
         links = "".join(f'<p><a href="/is?{urlencode({**request.query_params, "name": name})}">{name}</a></p>'
