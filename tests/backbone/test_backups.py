@@ -497,7 +497,7 @@ def test_an_older_schema_is_brought_up_to_date(safe, tmp_path):
 def make_old(database: sqlite3.Connection) -> None:
     """As the first migration left it."""
     for statement in (
-            "DELETE FROM migrations WHERE number > 1", "DROP TABLE demos", "DROP INDEX ix_jobs_kind_created",
+            "DELETE FROM migrations WHERE number > 1", "DROP TABLE demos", "DROP TABLE people", "DROP INDEX ix_jobs_kind_created",
             "DROP INDEX ix_jobs_kind_owner_created", "DROP INDEX ix_jobs_device_ended", "ALTER TABLE jobs DROP COLUMN worker",
             "ALTER TABLE jobs DROP COLUMN owner", "ALTER TABLE datasets DROP COLUMN owner",
             "CREATE INDEX ix_jobs_kind ON jobs (kind)"):

@@ -452,6 +452,18 @@ def test_all_that_is_ones_own_is_really_deleted(store, hers, home):
             assert b"Secret hats" not in content and ADA.encode() not in content, file
 
 
+def test_what_was_deleted_or_renamed_before_is_not_left_in_the_database_either(store, home):
+    ada = store.of(ADA)
+    for number in range(20):
+        ada.add_dataset("Cats of my street", f"x-{number}", message("app.name"), {"classes": {"Cats of my street": 1}})
+        ada.rename_dataset(f"x-{number}", "Hats")
+        ada.delete_dataset(f"x-{number}")
+        ada.forget_dataset(f"x-{number}")
+    people.leave(ada)
+    store.close()
+    assert not any(b"Cats of my street" in file.read_bytes() for file in home.root.glob("studio.db*"))
+
+
 def test_who_leaves_while_something_runs_is_gone_when_that_has_stopped(store, hers):
     ada = store.of(ADA)
     waits, runs = ada.submit("train", {}, "cpu"), ada.submit("explain", {}, "cpu")

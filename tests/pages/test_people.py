@@ -229,15 +229,28 @@ def test_a_push_to_the_hub_finds_the_files_of_who_asked(visit, store, come, monk
 @pytest.mark.parametrize("language", languages())
 def test_the_page_for_who_looks_after_it_opens_for_them_only(visit, store, come, monkeypatch, language):
     store.of(BO).introduce("Bo <b>", "bo@example.org")
-    come(Visitor(ADA, "Ada", "ada@example.org"), "sign-in")
+    come(Visitor(ADA, "Ada", "ada@example.org", True), "sign-in")
     app = visit("admin", lang=language)
     assert not app.exception and has(app, say("admin.closed", language)) and not app.metric and not app.dataframe
     monkeypatch.setenv("TRANSFER_STUDIO_ADMINS", "Ada@Example.org")
     app = visit("admin", lang=language)
     assert not app.exception and has(app, say("admin.people_title", language)) and app.metric
     assert "bo@example.org" in app.dataframe[0].value.to_string()
-    come(Visitor(ADA, "Ada", None), "sign-in")  # an address the provider does not vouch for is none
+    come(Visitor(ADA, "Ada", "ada@example.org"), "sign-in")
     assert has(visit("admin", lang=language), say("admin.closed", language))
+
+
+@pytest.mark.parametrize(("said", "shown", "may"), [
+    ({"email_verified": True}, True, True), ({"email_verified": "true"}, True, True), ({}, True, False),
+    ({"email_verified": False}, False, False), ({"email_verified": "false"}, False, False)])
+def test_an_address_makes_nobody_an_admin_unless_the_provider_says_it_is_theirs(monkeypatch, said, shown, may):
+    """Microsoft's directories, for one, let their owners write any address there, and do not say so."""
+    monkeypatch.setenv("TRANSFER_STUDIO_PEOPLE", "sign-in")
+    monkeypatch.setenv("TRANSFER_STUDIO_ADMINS", "ada@example.org")
+    who = visitors._signed_in({"iss": "https://id.example.org", "sub": "1", "email": "Ada@example.org", **said})
+    assert ((who.email == "Ada@example.org"), visitors.is_admin(who)) == (shown, may)
+    monkeypatch.setenv("TRANSFER_STUDIO_ADMINS", f"ada@example.org,{who.person}")
+    assert visitors.is_admin(who), "the name of a person is the studio's own to give"
 
 
 def test_a_key_opens_it_and_guesses_do_not(visit, store, come, monkeypatch):
@@ -254,7 +267,7 @@ def test_a_key_opens_it_and_guesses_do_not(visit, store, come, monkeypatch):
 def test_whoever_was_chosen_is_deleted_and_nobody_who_took_their_place(visit, store, come, monkeypatch):
     monkeypatch.setenv("TRANSFER_STUDIO_ADMINS", "ada@example.org")
     store.of(BO).introduce("Bo", "bo@example.org")
-    come(Visitor(ADA, "Ada", "ada@example.org"), "sign-in")
+    come(Visitor(ADA, "Ada", "ada@example.org", True), "sign-in")
     app = visit("admin")
     names = [person.id for person in sorted(store.people(), key=lambda person: (-person.created, person.id))]
     place = names.index(BO)

@@ -178,8 +178,6 @@ class People(Scope):
             datasets.c.owner == self.person)
         with self._write() as connection:
             self._alone(connection)
-            if not self._shared:
-                connection.exec_driver_sql("PRAGMA secure_delete=ON")
             connection.execute(sa.delete(events).where(events.c.job.in_(mine)))
             connection.execute(sa.delete(jobs).where(jobs.c.owner == self.person))
             connection.execute(sa.delete(versions).where(versions.c.dataset.in_(sets)))
@@ -188,7 +186,6 @@ class People(Scope):
             connection.execute(sa.delete(people).where(people.c.id == self.person))
         if not self._shared:
             with self._read() as connection:  # the log of changes holds the old pages, too
-                connection.exec_driver_sql("PRAGMA secure_delete=OFF")
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
 
 
