@@ -20,8 +20,11 @@ from transfer_core import http, people
 from transfer_core.activations import Entry, Shelf, Spec
 from transfer_core.backups import backup, restore, tables
 from transfer_core.backups.shelf import inside
+from transfer_core.datasets import editing
 from transfer_core.datasets.garbage import collect_garbage, holding_images
 from transfer_core.datasets.manifest import Image, Manifest
+from transfer_core.datasets.summary import describe
+from transfer_core.demos import publish
 from transfer_core.errors import BadInput, Busy, NotFound
 from transfer_core.events import Exported, Note
 from transfer_core.http.lifespan import _sweep
@@ -390,6 +393,33 @@ def test_photos_have_a_limit(store, monkeypatch):
     people.check_images(store.of(BO), 10)
     people.check_images(store, 1000)
     assert people.usage(ada).images == 7
+
+
+def test_what_is_made_without_a_job_has_the_same_limits_and_is_a_sign_of_life(store, monkeypatch):
+    ada = store.of(ADA)
+    rows = [Image(f"{number:064x}", f"{number}.jpg", "ab"[number % 2], "train", number, 8, 8) for number in range(8)]
+    Manifest("hats-1", 1, tuple(rows)).write(ada.home)
+    ada.add_dataset("Hats", "hats-1", message("app.name"), {"dataset": "hats-1", "version": 1, **describe(rows, {})})
+    editing.delete_images(ada, "hats-1", [f"{number:064x}" for number in range(4)])
+    assert ada.known() is not None
+    ada.add_dataset("Caps", "caps-1", message("app.name"), {"split": {"train": 4}})
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_IMAGES", "8")
+    with pytest.raises(BadInput) as refused:
+        editing.restore_version(ada, "hats-1", 1)
+    assert refused.value.code == "quota_images" and ada.dataset("hats-1").latest.version == 2
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_BYTES", "1")
+    run = ada.enter("train", {"recipe": {"model": "x"}, "name": "Hats"}, "cpu")
+    (ada.home.run(run) / "model.onnx").write_bytes(b"x" * 100)
+    monkeypatch.setattr(quotas, "COUNTED_EVERY", 0.0)
+    for make in (lambda: editing.rename_class(ada, "hats-1", "a", "c"), lambda: publish(ada, ada.job(run))):
+        with pytest.raises(BadInput) as refused:
+            make()
+        assert refused.value.code == "quota_bytes"
+    ada.leave()
+    for make in (lambda: editing.rename_class(ada, "hats-1", "a", "c"), lambda: publish(ada, ada.job(run))):
+        with pytest.raises(Busy):
+            make()
+    assert ada.demos() == []
 
 
 # How long, and the end
