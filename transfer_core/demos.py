@@ -17,6 +17,7 @@ from typing import Any
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.jobs import averages
 from transfer_core.paths import Home
+from transfer_core.people.quotas import check_room
 from transfer_core.settings import settings
 from transfer_core.store import Demo, Job, Store
 from transfer_core.store.demos import hashed
@@ -38,11 +39,13 @@ def publish(store: Store, run: Job, *, title: str = "", description: str = "", e
     """A new demo of a trained run, and its key, which is told this once.
 
     `examples`: so many photos of the test split, of different classes, become public with it. Raises `NotFound` for a run without
-    an ONNX file, `BadInput` for a title or a text that is too long.
+    an ONNX file, `BadInput` for a title or a text that is too long, and for a person whose files are as many as they may be.
     """
     model = store.home.run(run.id) / MODEL
     if not model.is_file():
         raise NotFound("no_trained_model", folder=run.id)
+    store.touch()
+    check_room(store, model.stat().st_size)
     title = checked_text(title, LONGEST_TITLE) or averages.named(store, run)[:LONGEST_TITLE]
     description = checked_text(description, LONGEST_TEXT)
     name, key = secrets.token_urlsafe(9), new_key()

@@ -120,7 +120,7 @@ def shorten(file: Path) -> bool:
 
 def safe(text: str) -> str:
     """A text without keys, tokens and passwords."""
-    for secret in (raw("metrics_key"), os.environ.get("HF_TOKEN", "")):
+    for secret in (*map(raw, ("metrics_key", "secret", "admin_key")), os.environ.get("HF_TOKEN", "")):
         if len(secret) > 3:
             text = text.replace(secret, HIDDEN)
     for pattern, instead in _KEYS:

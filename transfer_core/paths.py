@@ -14,7 +14,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 PEOPLE = "people"
-_PERSON = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+PERSON = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 @cache  # asked for at every link of every page; looking costs a tenth of a page's run
@@ -84,6 +84,12 @@ class Home:
                 raise NotFound("no_file", file=part[:64])
         return self.root.joinpath(*parts)
 
+    def told(self, path: Path) -> str:
+        """A path for people's eyes. In a studio for many they learn what it is called inside, and not where on the server."""
+        if self.studio is None:
+            return str(path)
+        return path.relative_to(self.studio.parent).as_posix() if path.is_relative_to(self.studio.parent) else path.name
+
     def _folder(self, *parts: str) -> Path:
         folder = self.at(*parts)
         folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +141,7 @@ class Home:
 
 def is_person(name: object) -> bool:
     """Whether a person can be called so: what becomes a folder's name has no way out of where it lies."""
-    return isinstance(name, str) and bool(_PERSON.fullmatch(name))
+    return isinstance(name, str) and bool(PERSON.fullmatch(name))
 
 
 @contextmanager

@@ -25,6 +25,8 @@ class Visitor:
     name: str | None = None
     email: str | None = None
     """Only an address the provider has not called unverified."""
+    is_vouched: bool = False
+    """Whether the provider says that the address is theirs. Some let people write any there, and say nothing."""
 
 
 def visitor() -> Visitor | None:
@@ -49,10 +51,12 @@ def identify(cookies: Mapping[str, str]) -> str | None:
 
 
 def is_admin(who: Visitor | None) -> bool:
-    """Whether this visitor looks after the studio: its only person, or one of `TRANSFER_STUDIO_ADMINS`."""
+    """Whether this visitor looks after the studio: its only person, or one of `TRANSFER_STUDIO_ADMINS`, by an address that the
+    provider vouches for, or by the name the studio gives a person."""
     if who is None:
         return False
-    return not is_hosted() or bool(who.email and who.email.lower() in settings().admins)
+    by_mail = who.is_vouched and who.email and who.email.lower() in settings().admins
+    return not is_hosted() or bool(by_mail or who.person in settings().admins)
 
 
 def _signed_in(claims: Mapping[str, object]) -> Visitor | None:
@@ -60,9 +64,10 @@ def _signed_in(claims: Mapping[str, object]) -> Visitor | None:
     if not issuer or not subject:
         return None
     email = claims.get("email")
-    mail = str(email)[:200] if email and claims.get("email_verified", True) in (True, "true") else None
+    said = claims.get("email_verified")
+    mail = str(email)[:200] if email and said in (None, True, "true") else None
     name = str(claims.get("name") or "")[:200] or mail
-    return Visitor(signed_in(str(issuer), str(subject)), name, mail)
+    return Visitor(signed_in(str(issuer), str(subject)), name, mail, said in (True, "true"))
 
 
 def _claims(cookies: Mapping[str, str]) -> Mapping[str, object]:

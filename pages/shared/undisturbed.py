@@ -36,8 +36,21 @@ def undisturbed() -> Iterator[None]:
             yield
     except StudioError as error:
         st.session_state[_REFUSED] = error
+        if _is_of_a_fragment():  # after it, Streamlit would draw that part alone, and the page says it
+            st.rerun()
     finally:
         _acting.reset(acting)
+
+
+def _is_of_a_fragment() -> bool:
+    """Whether this is the callback of a widget inside a fragment. There is no public way to ask; where there is none at all, what
+    was refused is said with the next run of the whole page."""
+    try:
+        from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState
+
+        return bool(ThreadState.get().in_fragment_callback)
+    except (ImportError, AttributeError, RuntimeError):
+        return False
 
 
 def refused() -> StudioError | None:

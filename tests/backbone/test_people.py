@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import threading
 import time
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 
 import pytest
 from starlette.applications import Starlette
@@ -14,13 +17,23 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from transfer_core import http, people
+from transfer_core.activations import Entry, Shelf, Spec
+from transfer_core.backups import backup, restore, tables
+from transfer_core.backups.shelf import inside
+from transfer_core.datasets import editing
+from transfer_core.datasets.garbage import collect_garbage, holding_images
+from transfer_core.datasets.manifest import Image, Manifest
+from transfer_core.datasets.summary import describe
+from transfer_core.demos import publish
 from transfer_core.errors import BadInput, Busy, NotFound
 from transfer_core.events import Exported, Note
+from transfer_core.http.lifespan import _sweep
 from transfer_core.http.people import Door
+from transfer_core.jobs import Supervisor
 from transfer_core.jobs import run as running
 from transfer_core.jobs.tasks import TASKS
 from transfer_core.paths import Home
-from transfer_core.people import quotas
+from transfer_core.people import purging, quotas
 from transfer_core.store import Demo, Store
 from transfer_core.words import message
 
@@ -109,7 +122,8 @@ def test_whoever_opens_a_page_gets_a_name_that_no_script_reads(visit, monkeypatc
     cookie = browser.get("/").headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Secure" not in cookie
     name = browser.cookies[people.COOKIE]
-    assert people.COOKIE not in browser.get("/data").headers.get("set-cookie", ""), "it is known now"
+    again = browser.get("/data").headers["set-cookie"]
+    assert browser.cookies[people.COOKIE] == name and "Max-Age=31536000" in again, "known, and from now on for a year"
     assert visit(cookie="x" * 97).get("/").cookies[people.COOKIE] != name, "one that is not ours is replaced"
     for path in ("/demo", "/api/x", "/livez"):
         assert people.COOKIE not in visit().get(path).headers.get("set-cookie", ""), path
@@ -216,6 +230,8 @@ def test_more_trainings_than_allowed_are_refused_and_followers_are_not(store, mo
         assert (refused.value.code, refused.value.values) == ("too_many_runs", {"limit": 2})
     with pytest.raises(Busy):
         ada.submit("train", {"request": "train-1234"}, "cpu")  # as the home page names its own
+    with pytest.raises(Busy):
+        ada.submit("train", {"request": "import-1234"}, "cpu")  # as the address of a page can say
     ada.submit("crossvalidate", {"request": first.id}, "cpu")
     ada.submit("explain", {}, "cpu")
     bo.submit("train", {}, "cpu")
@@ -223,6 +239,89 @@ def test_more_trainings_than_allowed_are_refused_and_followers_are_not(store, mo
     for job in ada.jobs():
         ada.end(job.id, "finished")
     ada.submit("train", {}, "cpu")
+
+
+def test_of_two_that_are_asked_for_at_once_one_is_refused(store, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_RUNS", "1")
+    both, limited = threading.Barrier(2, timeout=30), Store.limited
+
+    def after_both_have_come(self, *asked):
+        both.wait()
+        return limited(self, *asked)
+
+    monkeypatch.setattr(Store, "limited", after_both_have_come)
+
+    def ask(_number: int) -> str:
+        try:
+            return store.of(ADA).submit("train", {}, "cpu").state
+        except Busy as refused:
+            return refused.code
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(ask, range(2))) == ["queued", "too_many_runs"]
+    assert len(store.of(ADA).jobs()) == 1 and len(store.people()) == 1
+
+
+def test_what_was_stopped_goes_on_only_where_there_is_room_for_one_more(store, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_RUNS", "1")
+    ada = store.of(ADA)
+    stopped = ada.submit("train", {}, "cpu")
+    ada.ask_stop(stopped.id)
+    ada.submit("train", {}, "cpu")
+    with pytest.raises(Busy) as refused:
+        ada.requeue(stopped.id)
+    assert refused.value.code == "too_many_runs" and ada.job(stopped.id).state == "stopped"
+    ada.leave()
+    with pytest.raises(Busy) as refused:
+        ada.requeue(stopped.id)
+    assert refused.value.code == "leaving"
+
+
+def test_what_is_deleted_while_it_runs_still_counts_and_is_told_to_stop(store, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_RUNS", "1")
+    ada = store.of(ADA)
+    runs = ada.submit("train", {}, "cpu")
+    assert ada.claim(runs.id, os.getpid())
+    ada.delete_job(runs.id)
+    assert ada.beat(runs.id, os.getpid()) == "discard"
+    with pytest.raises(Busy):
+        ada.submit("train", {}, "cpu")
+    assert not people.leave(ada), "its worker may still write"
+    ada.end(runs.id, "stopped", {}, os.getpid())
+    assert people.erase(ada) and store.people() == [] and not store.everyone().raw_events(runs.id)
+
+
+def test_what_a_page_asks_for_by_itself_takes_no_place_of_a_training(store, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_RUNS", "1")
+    ada = store.of(ADA)
+    ada.submit("measure", {"models": []}, "cpu")
+    ada.submit("train", {}, "cpu")
+    ada.submit("measure", {"models": []}, "cpu")
+
+
+def test_one_persons_imports_never_take_all_places(store):
+    ada, bo = store.of(ADA), store.of(BO)
+    hers = [ada.submit("import", {"upload": "0" * 32, "name": "x"}) for _ in range(5)]
+    supervisor = Supervisor(store, warm=False)
+    live = lambda: supervisor._store.jobs(None, "queued", "running")  # noqa: E731
+    assert [job.id for job in supervisor._startable(live())] == [hers[0].id]
+    his = bo.submit("import", {"upload": "0" * 32, "name": "x"})
+    assert {job.id for job in supervisor._startable(live())} == {hers[0].id, his.id}, "the queue takes turns"
+    mine = [store.submit("import", {"name": "x"}) for _ in range(2)]
+    bo.ask_stop(his.id)
+    for job in hers:
+        ada.ask_stop(job.id)
+    assert [job.id for job in supervisor._startable(live())] == [job.id for job in mine], "alone, one has the machine to oneself"
+
+
+def test_what_went_wrong_says_nothing_of_where_things_lie_on_the_server(store, home):
+    ada = store.of(ADA)
+    job = ada.submit("train", {}, "cpu")
+    for error in (RuntimeError("x"), OSError(errno.ENOSPC, "full")):
+        told = running.failure(error, ada, job)
+        assert str(home.root.parent) not in told.model_dump_json()
+    assert running.failure(RuntimeError("x"), ada, job).message.values["log"].endswith(f"people/{ADA}/jobs/{job.id}/log.txt")
+    assert str(home.root) in running.failure(RuntimeError("x"), store, job).model_dump_json(), "one's own machine"
 
 
 def test_nobody_fills_the_queue_with_short_jobs(store):
@@ -296,6 +395,33 @@ def test_photos_have_a_limit(store, monkeypatch):
     assert people.usage(ada).images == 7
 
 
+def test_what_is_made_without_a_job_has_the_same_limits_and_is_a_sign_of_life(store, monkeypatch):
+    ada = store.of(ADA)
+    rows = [Image(f"{number:064x}", f"{number}.jpg", "ab"[number % 2], "train", number, 8, 8) for number in range(8)]
+    Manifest("hats-1", 1, tuple(rows)).write(ada.home)
+    ada.add_dataset("Hats", "hats-1", message("app.name"), {"dataset": "hats-1", "version": 1, **describe(rows, {})})
+    editing.delete_images(ada, "hats-1", [f"{number:064x}" for number in range(4)])
+    assert ada.known() is not None
+    ada.add_dataset("Caps", "caps-1", message("app.name"), {"split": {"train": 4}})
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_IMAGES", "8")
+    with pytest.raises(BadInput) as refused:
+        editing.restore_version(ada, "hats-1", 1)
+    assert refused.value.code == "quota_images" and ada.dataset("hats-1").latest.version == 2
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_BYTES", "1")
+    run = ada.enter("train", {"recipe": {"model": "x"}, "name": "Hats"}, "cpu")
+    (ada.home.run(run) / "model.onnx").write_bytes(b"x" * 100)
+    monkeypatch.setattr(quotas, "COUNTED_EVERY", 0.0)
+    for make in (lambda: editing.rename_class(ada, "hats-1", "a", "c"), lambda: publish(ada, ada.job(run))):
+        with pytest.raises(BadInput) as refused:
+            make()
+        assert refused.value.code == "quota_bytes"
+    ada.leave()
+    for make in (lambda: editing.rename_class(ada, "hats-1", "a", "c"), lambda: publish(ada, ada.job(run))):
+        with pytest.raises(Busy):
+            make()
+    assert ada.demos() == []
+
+
 # How long, and the end
 
 
@@ -311,6 +437,16 @@ def test_work_is_kept_so_long_after_something_was_made(store, monkeypatch):
     assert people.ends(None) is None
     monkeypatch.delenv("TRANSFER_STUDIO_KEEP_DAYS")
     assert people.ends(person) is None and not people.is_warned(person, 1e12)
+
+
+def test_who_comes_back_at_the_last_moment_keeps_everything(store, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_KEEP_DAYS", "1")
+    ada = store.of(ADA)
+    ada.submit("train", {}, "cpu")
+    before = [replace(person, active=person.active - 10.0) for person in store.people()]
+    people.keep(ada)
+    monkeypatch.setattr(Store, "people", lambda _self: before)  # what the janitor had read by then
+    assert people.expired(store, before[0].active + 2 * 86_400) == [] and ada.known().leaving is None
 
 
 def test_the_button_keeps_it_for_the_whole_time_again(store, monkeypatch):
@@ -344,6 +480,18 @@ def test_all_that_is_ones_own_is_really_deleted(store, hers, home):
         if file.is_file():
             content = file.read_bytes()
             assert b"Secret hats" not in content and ADA.encode() not in content, file
+
+
+def test_what_was_deleted_or_renamed_before_is_not_left_in_the_database_either(store, home):
+    ada = store.of(ADA)
+    for number in range(20):
+        ada.add_dataset("Cats of my street", f"x-{number}", message("app.name"), {"classes": {"Cats of my street": 1}})
+        ada.rename_dataset(f"x-{number}", "Hats")
+        ada.delete_dataset(f"x-{number}")
+        ada.forget_dataset(f"x-{number}")
+    people.leave(ada)
+    store.close()
+    assert not any(b"Cats of my street" in file.read_bytes() for file in home.root.glob("studio.db*"))
 
 
 def test_who_leaves_while_something_runs_is_gone_when_that_has_stopped(store, hers):
@@ -399,6 +547,98 @@ def test_whoever_looks_after_the_studio_sees_numbers_and_no_names_of_photos(stor
     rows = {row.person: row for row in overview.rows(store)}
     assert (rows[ADA].images, rows[ADA].live, rows[BO].email) == (3, 0, "bo@example.org")
     assert rows[ADA].bytes > 0 and "Secret" not in json.dumps([row.to_dict() for row in rows.values()])
+
+
+# Backups
+
+
+def test_a_backup_holds_everybodys_work_and_what_their_names_are_signed_with(store, hers, home, tmp_path_factory, monkeypatch):
+    monkeypatch.delenv("TRANSFER_STUDIO_SECRET")
+    signed = people.Secret.of(home).sign(ADA)
+    ada = store.of(ADA)
+    for folder in (ada.home.cache, ada.home.uploads):
+        (folder / "left out").write_bytes(b"x")
+    Manifest("hats-1", 1, (Image(SHA, "a.jpg", "hat", "train", 0, 8, 8),)).write(ada.home)
+    folder, again = tmp_path_factory.mktemp("backup"), Home(tmp_path_factory.mktemp("again"))
+    made = backup(home, f"sqlite:///{home.database}", folder)
+    assert made.missing == [] and made.skipped == []
+    restore(folder, again, f"sqlite:///{again.root / 'studio.db'}")
+    assert people.Secret.of(again).sign(ADA) == signed and (again.root / "secret").stat().st_mode & 0o077 == 0
+    back = Store(again).of(ADA)
+    try:
+        assert (back.home.run(hers.id) / "model.zip").read_bytes() == b"ada's own model"
+        assert back.home.image(SHA).read_bytes() == b"ada's own picture" and back.job(hers.id).state == "finished"
+        assert not (back.home.root / "cache").exists() and not (back.home.root / "uploads").exists()
+    finally:
+        back.close()
+
+
+@pytest.mark.parametrize("path", ["people/../secret", "people/Ada/runs/x", f"people/{ADA}/cache/x", f"people/{ADA}/x",
+                                  f"people/{ADA}/people/{BO}/runs/x", f"people/{ADA}/secret", "secret/x",
+                                  "people/secret", "studio.db"])
+def test_a_backup_puts_nothing_where_no_person_keeps_anything(path):
+    assert not inside(path)
+
+
+def test_a_backup_with_the_name_of_a_person_nobody_can_have_is_refused(store, hers, home, tmp_path):
+    with store._write() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET owner = '../../etc'")
+    store.close()
+    with pytest.raises(BadInput) as refused:
+        tables.examine(home.database, tmp_path)
+    assert refused.value.code == "backup_damaged"
+
+
+def test_no_photo_of_anybody_goes_while_a_backup_is_made(store, home):
+    ada = store.of(ADA)
+    ada.home.image(SHA).write_bytes(b"in no dataset")
+    later = time.time() + 10 * 86_400
+    with holding_images(home):
+        assert collect_garbage(ada.home, later) == []
+    assert collect_garbage(ada.home, later) == [SHA]
+
+
+# What is tidied
+
+
+def stored(home: Home, name: str, size: int, used: float) -> Entry:
+    entry = Shelf(home).entry(Spec(prefix=name, engine="e", preprocessing={}, view={}, shapes=((1,),), dtype="float32"))
+    (entry.folder / "spec.json").write_text(json.dumps(asdict(entry.spec)))
+    (entry.folder / "rows").write_bytes(b"x" * size)
+    os.utime(entry.folder / "spec.json", (used, used))
+    return entry
+
+
+def test_the_caches_of_all_together_stay_within_one_budget_the_oldest_first(store, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_CACHE_BYTES", "25000")
+    homes = [store.of(person).home for person in (ADA, BO)]
+    old, new = stored(homes[0], "old", 10_000, 1000.0), stored(homes[0], "new", 10_000, 3000.0)
+    between = stored(homes[1], "between", 10_000, 2000.0)
+    _sweep(store)
+    assert not old.folder.exists() and new.folder.exists() and between.folder.exists()
+    _sweep(store)
+    assert new.folder.exists() and between.folder.exists()
+
+
+def test_what_goes_wrong_in_one_home_keeps_nobody_elses_from_being_tidied(store, monkeypatch):
+    ada, bo = store.of(ADA), store.of(BO)
+    for person in (ada, bo):
+        person.touch()
+        person.add_dataset("Hats", f"hats-{person.person[0]}", message("app.name"), {})
+        person.delete_dataset(f"hats-{person.person[0]}")
+    monkeypatch.setattr(purging, "KEPT", -10.0)
+    monkeypatch.setattr(Store, "deleted_datasets", lambda self, before, whole=Store.deleted_datasets: (
+        whole(self, before) if self.person == ADA else 1 / 0))
+    _sweep(store)
+    assert len(ada.deleted_datasets(time.time() + 1)) == 0
+
+
+def test_tidying_makes_no_folder_of_somebody_who_left_and_removes_empty_ones(store, home):
+    ada, bo = store.of(ADA), store.of(BO)
+    assert ada.home.uploads.is_dir() and ada.home.run("train-1").is_dir(), "as a page that was drawn meanwhile would"
+    (bo.home.weights / "ab").write_bytes(b"of somebody this database does not know")
+    _sweep(store)
+    assert not ada.home.root.exists() and (bo.home.weights / "ab").is_file()
 
 
 # A studio for strangers to try

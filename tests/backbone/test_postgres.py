@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, pairwise
 
@@ -17,7 +18,7 @@ from drawn_colours import drawn
 from postgres import ON_BOTH
 
 from transfer_core.backups import tables
-from transfer_core.errors import Unavailable
+from transfer_core.errors import Busy, Unavailable
 from transfer_core.events import Progressed
 from transfer_core.jobs import TASKS, Supervisor, run, run_job, worker
 from transfer_core.paths import Home
@@ -117,6 +118,35 @@ def test_what_was_stored_although_nobody_heard_of_it_is_not_stored_twice(store, 
     assert store.append(job.id, at(1), at(2)) == 2
     assert store.append(job.id, at(3)) == 3
     assert [event.done for _, event in store.events(job.id)] == [1, 2, 3]
+
+
+def test_of_two_first_wishes_at_once_one_person_comes_and_one_wish_is_granted(store, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_RUNS", "1")
+    known, limited = Store.known, Store.limited
+    unknown, counted = threading.Barrier(2, timeout=60), threading.Barrier(2, timeout=60)
+
+    def looked(self):
+        found = known(self)
+        if found is None:
+            unknown.wait()  # both have seen that there is nobody of this name yet
+        return found
+
+    def asked(self, *wish):
+        counted.wait()  # both are about to be counted
+        return limited(self, *wish)
+
+    monkeypatch.setattr(Store, "known", looked)
+    monkeypatch.setattr(Store, "limited", asked)
+
+    def ask(_number: int) -> str:
+        try:
+            return store.of("a" * 32).submit("train", {}, "cpu").state
+        except Busy as refused:
+            return refused.code
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(ask, range(2))) == ["queued", "too_many_runs"]
+    assert len(store.people()) == 1 and len(store.of("a" * 32).jobs()) == 1
 
 
 @ON_A_SERVER

@@ -66,7 +66,7 @@ def begun(store: Store, kind: str, payload: dict, device: str = "cpu") -> Job:
     job, now = f"{kind}-{secrets.token_hex(5)}", time.time()
     with store._write() as connection:
         connection.execute(sa.insert(jobs).values(id=job, kind=kind, state="running", device=device, payload=payload, created=now,
-                                                  started=now, pid=os.getpid(), heartbeat=now))
+                                                  started=now, pid=os.getpid(), heartbeat=now, owner=store.person))
     return store.job(job)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain
 
 from transfer_core.activations.shelf import Shelf
 from transfer_core.settings import settings
@@ -12,12 +15,32 @@ _SHARE = 0.25
 _MOST = 20_000_000_000
 
 
-def budget(shelf: Shelf) -> int:
-    """Bytes all entries together may take."""
+def budget(*shelves: Shelf) -> int:
+    """Bytes all entries of these shelves, on one disk, may take together."""
     told = settings().cache_bytes
     if told is not None:
         return told
-    return int(min(_MOST, _SHARE * (shutil.disk_usage(shelf.folder).free + shelf.bytes)))
+    return int(min(_MOST, _SHARE * (shutil.disk_usage(shelves[0].folder).free + sum(shelf.bytes for shelf in shelves))))
+
+
+def keep_within(shelves: Sequence[Shelf]) -> int:
+    """Of the entries of all these shelves, remove those not used longest until they fit the budget of one; returns the bytes
+    freed. Each home has a shelf, and `make_room` looks at its own: those of n people would take n times as much.
+
+    Exported prefixes go first, as there. What somebody is writing stays.
+    """
+    if not shelves:
+        return 0
+    over = sum(shelf.bytes for shelf in shelves) - budget(*shelves)
+    oldest = sorted(((entry.used, shelf, entry.key) for shelf in shelves for entry in shelf), key=lambda found: found[0])
+    ways = chain((partial(shelf.remove_exported, prefix) for shelf in shelves for prefix in shelf.exported()),
+                 (partial(shelf.remove, key) for _, shelf, key in oldest))
+    freed = 0
+    for remove in ways:
+        if freed >= over:
+            break
+        freed += remove()
+    return freed
 
 
 def make_room(shelf: Shelf, wanted: int, keep: frozenset[str] = frozenset()) -> bool:

@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 
 from transfer_core.backups import tables
-from transfer_core.backups.shelf import FOLDERS, HEAD, MARK, MOST_FILES, OBJECTS, Entry, Head, Shelf, as_line
+from transfer_core.backups.shelf import FILES, FOLDERS, HEAD, MARK, MOST_FILES, OBJECTS, Entry, Head, Shelf, as_line
 from transfer_core.datasets.garbage import holding_images
 from transfer_core.errors import BadInput, Busy, NotFound, Unavailable
 from transfer_core.events import Progressed
@@ -150,8 +150,8 @@ def _copy_files(home: Home, shelf: Shelf, known: dict[str, Entry], made: Made,
 def _files(home: Home, made: Made) -> Iterator[tuple[str, Path]]:
     """(path in the home, file). A folder of the home may itself be a link to a larger disk; links inside are not followed."""
     made.skipped = []
-    for top in FOLDERS:
-        for place, folders, files in os.walk(home.root / top):
+    for top in (each.root / folder for each in (home, *home.people()) for folder in FOLDERS):
+        for place, folders, files in os.walk(top):
             inside = Path(place).relative_to(home.root).as_posix()
             made.skipped += [f"{inside}/{name}" for name in folders if (Path(place) / name).is_symlink()]
             for name in files:
@@ -163,6 +163,9 @@ def _files(home: Home, made: Made) -> Iterator[tuple[str, Path]]:
                         yield f"{inside}/{name}", file
                     else:
                         made.skipped.append(f"{inside}/{name}")
+    for file in (home.root / name for name in FILES):
+        if file.is_file() and not file.is_symlink():
+            yield file.name, file
 
 
 def _copy(path: str, file: Path, shelf: Shelf, known: Entry | None, made: Made) -> Entry:
@@ -175,7 +178,7 @@ def _copy(path: str, file: Path, shelf: Shelf, known: Entry | None, made: Made) 
         sha256, size = shelf.put(source, facts.st_size)
     made.copied += 1
     made.copied_bytes += size
-    if path.startswith("images/") and _SHA256.fullmatch(file.name) and sha256 != file.name and path not in made.damaged:
+    if file.parent.parent.name == "images" and _SHA256.fullmatch(file.name) and sha256 != file.name and path not in made.damaged:
         made.damaged.append(path)
     return Entry(path, sha256, size, facts.st_mtime_ns, facts.st_ctime_ns)
 
@@ -198,7 +201,7 @@ def _missing(shelf: Shelf, database: Path, entries: dict[str, Entry]) -> list[st
             continue
         with shelf.object(entries[manifest].sha256).open("rb") as lines:
             for sha256 in {found.decode() for line in lines for found in _NAMED.findall(line)}:
-                image = f"images/{sha256[:2]}/{sha256}"
+                image = f"{manifest.split('datasets/')[0]}images/{sha256[:2]}/{sha256}"
                 if image not in entries:
                     missing.add(image)
     return sorted(missing)

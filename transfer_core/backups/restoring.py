@@ -21,7 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from transfer_core.backups import tables
-from transfer_core.backups.shelf import CHUNK, FOLDERS, FORMAT, Entry, Head, Shelf
+from transfer_core.backups.shelf import CHUNK, FILES, FORMAT, TOPS, Entry, Head, Shelf
 from transfer_core.errors import BadInput, NotFound, Unavailable
 from transfer_core.events import Note, Progressed, to_json
 from transfer_core.jobs.run import CAME_BACK
@@ -135,7 +135,7 @@ class _Restoring:
         if root.exists() and not root.is_dir():
             raise BadInput("home_not_empty", folder=str(root))
         names = _names(root) if root.is_dir() else set()
-        ours = STAGE in names and names <= {STAGE, *FOLDERS} and not stage.is_symlink()  # a restore was killed: all is its own
+        ours = STAGE in names and names <= {STAGE, *TOPS} and not stage.is_symlink()  # a restore was killed: all is its own
         if mark is not None and mark[0] != self.begun:
             raise BadInput("restore_begun", folder=json.loads(mark[0])[2])
         # The stage is removed when all is in its place; of ended demos there is nothing.
@@ -147,13 +147,13 @@ class _Restoring:
         return done
 
     def _tops(self) -> set[str]:
-        return {entry.path.split("/")[0] for entry in self.entries} - {"demos"}
+        return {entry.path.split("/")[0] for entry in self.entries if "demos" not in entry.path.split("/")[:3]}
 
     def _make_room(self) -> None:
         root = self.home.root
         root.mkdir(parents=True, exist_ok=True)
-        for name in sorted(_names(root) & {STAGE, *FOLDERS}, key=lambda name: name == STAGE):  # of one that was killed
-            shutil.rmtree(root / name)
+        for name in sorted(_names(root) & {STAGE, *TOPS}, key=lambda name: name == STAGE):  # of one that was killed
+            shutil.rmtree(root / name) if (root / name).is_dir() else (root / name).unlink()
         if shutil.disk_usage(root).free < sum(entry.bytes for entry in self.entries):
             raise Unavailable("backup_no_room", folder=str(root))
 
@@ -213,6 +213,8 @@ def _place(shelf: Shelf, entry: Entry, file: Path) -> None:
             shutil.copyfileobj(source, copy, CHUNK)
     except (FileExistsError, NotADirectoryError):  # a file and a folder of one name: no home had that
         raise BadInput("backup_damaged", folder=str(shelf.root), file="objects") from None
+    if file.name in FILES:
+        file.chmod(0o600)
     os.utime(file, ns=(entry.mtime, entry.mtime))
 
 

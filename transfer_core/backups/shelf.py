@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from transfer_core.errors import BadInput
-from transfer_core.paths import write_json
+from transfer_core.paths import PEOPLE, PERSON, write_json
 
 FOLDERS = ("datasets", "images", "thumbnails", "weights", "runs", "demos", "jobs")
 """Of the home. Not the cache, which can be computed again, nor uploads, which are about to be imported."""
+FILES = ("secret",)
+"""Of the home: what the names of people without accounts are signed with. Without it nobody comes back to what is theirs."""
+TOPS = frozenset((*FOLDERS, *FILES, PEOPLE))
+"""All that a backup puts into a home. `people` holds homes of their own, of which the same folders are kept."""
 FORMAT = 1
 HEAD, MARK, OBJECTS = "backup.json", "unfinished", "objects"
 CHUNK = 1 << 20
@@ -184,7 +188,8 @@ class Shelf:
 def inside(path: str) -> bool:
     """Whether a path of the list is a plain one, in a folder that backups hold."""
     parts = path.split("/")
-    return (len(parts) > 1 and parts[0] in FOLDERS and len(path) <= _LONGEST_PATH and "\\" not in path
+    own = parts[2:] if parts[0] == PEOPLE and len(parts) > 2 and PERSON.fullmatch(parts[1]) else parts
+    return ((path in FILES or (len(own) > 1 and own[0] in FOLDERS)) and len(path) <= _LONGEST_PATH and "\\" not in path
             and all(part not in ("", ".", "..") and len(part.encode("utf-8", "replace")) < 256 for part in parts)
             and all(sign.isprintable() for sign in path))
 

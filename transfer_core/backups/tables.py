@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from transfer_core.errors import BadInput, NotFound, says_disk_full
-from transfer_core.paths import is_person
+from transfer_core.paths import PEOPLE, is_person
 from transfer_core.store.connecting import away, open_engine, parse, refused, shown, sqlite_url
 from transfer_core.store.migrations import MIGRATIONS
 from transfer_core.store.schema import applied, metadata
@@ -265,11 +265,19 @@ def _is_object(text: str) -> bool:
     return isinstance(json.loads(text), dict)
 
 
+def _owner_of(database: sqlite3.Connection, table: str) -> str:
+    """How to ask for a row's owner: an older schema knows none."""
+    known = {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
+    return "owner" if "owner" in known else "NULL"
+
+
 def named_files(file: Path) -> list[str]:
     """The manifests that the database names, as paths in the home; of datasets that were deleted, too, which can come back."""
     with closing(_reading(file)) as database:
-        rows = database.execute("SELECT dataset, version FROM versions").fetchall()
-    return [f"datasets/{dataset}/v{version}.jsonl" for dataset, version in rows]
+        owner = _owner_of(database, "datasets")
+        rows = database.execute(f"SELECT dataset, version, {owner} FROM versions "  # noqa: S608
+                                "LEFT JOIN datasets ON id = dataset").fetchall()
+    return [f"{f'{PEOPLE}/{owner}/' if owner else ''}datasets/{dataset}/v{version}.jsonl" for dataset, version, owner in rows]
 
 
 def states(file: Path) -> dict[str, str]:

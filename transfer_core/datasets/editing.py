@@ -19,6 +19,7 @@ from transfer_core.datasets.names import clean
 from transfer_core.datasets.split import Item, one_side
 from transfer_core.datasets.summary import conflicts_of, describe
 from transfer_core.errors import BadInput, Busy, NotFound
+from transfer_core.people.quotas import check_images, check_room
 from transfer_core.store import Store, Version
 from transfer_core.words import Message, message
 
@@ -144,11 +145,16 @@ def _commit(store: Store, base: Version, before: Sequence[Image], after: Sequenc
 def _write(store: Store, base: Version, images: Sequence[Image], change: Message, taken_from: int | None = None) -> Version:
     """The version after `base`, made of the images of that version (or another one, `taken_from`); `base` when nothing changes.
 
-    Raises `Busy` when there is one already: somebody else edited the same dataset meanwhile.
+    Raises `Busy` when there is one already: somebody else edited the same dataset meanwhile. And what `people.quotas` raises.
     """
     dataset_id, number = base.dataset, base.version + 1
-    if tuple(images) == Manifest.read(store.home, dataset_id, base.version).images:
+    before = Manifest.read(store.home, dataset_id, base.version).images
+    if tuple(images) == before:
         return base  # the second of two quick clicks
+    store.touch()
+    check_room(store)  # every version has a list of its own
+    if len(images) > len(before):  # an older version comes back, whose photos were taken out to make room
+        check_images(store, len(images) - len(before))
     found = {name: base.summary[name] for name in _FOUND if name in base.summary}
     summary = {"dataset": dataset_id, "version": number, **describe(images, found)}
     manifest = Manifest.of_images(dataset_id, number, images)

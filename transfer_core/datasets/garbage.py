@@ -34,9 +34,11 @@ def collect_garbage(home: Home, now: float | None = None) -> list[str]:
 
     Manifests on disk decide, not the database: with another database (a lost one, one from a backup) no photo may go.
     """
-    with _lock_file(home).open("a") as lock:
+    with _lock_file(home).open("a") as lock, _lock_file(home.of(None)).open("a") as shared:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if home.studio is not None:  # a backup holds the studio's: one lock for the photos of all people
+                fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return []
         limit = (now or time.time()) - KEPT

@@ -136,7 +136,7 @@ class Desk:
         folder = self.store.home.root / "asked"
         folder.mkdir(exist_ok=True)
         if shutil.disk_usage(folder).free < RESERVE:
-            raise Unavailable("disk_full", folder=str(self.store.home.root))
+            raise Unavailable("disk_full", folder=self.store.home.root.name)  # strangers need not know where
         old = time.time() - LEFTOVER
         for left in folder.iterdir():
             with suppress(OSError):

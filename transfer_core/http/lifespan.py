@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from itertools import count
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
 from transfer_core import logs
+from transfer_core.activations import Shelf, keep_within
 from transfer_core.datasets.garbage import collect_garbage
 from transfer_core.demos import only_demos
 from transfer_core.http import health, shutdown
 from transfer_core.http.uploads import sweep
 from transfer_core.jobs.supervisor import Supervisor
 from transfer_core.paths import Home
-from transfer_core.people import erase, expired, is_hosted, purge
+from transfer_core.people import erase, expired, is_hosted, leaving, purge
 from transfer_core.store import Store
 
 log = logging.getLogger(__name__)
@@ -57,8 +59,7 @@ async def _see_off(store: Store) -> None:
     """Delete what belongs to people who leave, and to those who did not come back."""
     while True:
         try:
-            for leaving in await run_in_threadpool(expired, store):
-                await run_in_threadpool(erase, leaving)
+            await run_in_threadpool(lambda: _each(erase, expired(store)))
         except Exception:
             log.exception("could not delete what belongs to people who left")
         await asyncio.sleep(LEAVING_EVERY)
@@ -77,18 +78,27 @@ async def _keep_tidy(store: Store) -> None:
 
 def _homes(store: Store) -> Iterator[Home]:
     yield store.home.of(None)
-    yield from store.home.people()
+    yield from (home for home in store.home.people() if home.root.is_dir())  # still: people leave meanwhile
+
+
+def _each(what: Callable[[Any], object], found: Iterable[Any]) -> None:
+    """One after the other; what goes wrong with one person's things must not keep those of others."""
+    for each in found:
+        try:
+            what(each)
+        except Exception:
+            log.exception("could not tidy one of the homes")
 
 
 def _collect(store: Store) -> None:
-    for home in _homes(store):
-        collect_garbage(home)
+    _each(collect_garbage, _homes(store))
 
 
 def _sweep(store: Store) -> None:
     needed = (job.payload.get("upload") for job in store.everyone().jobs(None, "queued", "running"))
     busy = frozenset(filter(None, needed))
-    for home in _homes(store):
-        sweep(home, busy=busy)
-    for person in store.people():
-        purge(store.of(person.id))
+    _each(partial(sweep, busy=busy), _homes(store))
+    _each(lambda person: purge(store.of(person.id)), store.people())
+    if is_hosted():
+        keep_within([Shelf(home) for home in _homes(store) if (home.root / "cache").is_dir()])
+        leaving.sweep(store)

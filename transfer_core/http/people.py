@@ -64,10 +64,12 @@ class Welcome:
         known = anonymous(cookie_parser(Headers(scope=scope).get("cookie", "")).get(COOKIE, ""), secret)
 
         async def welcomed(message: Message) -> None:
-            if message["type"] == "http.response.start" and known is None:
+            if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 if headers.get("content-type", "").startswith("text/html"):
-                    headers.append("set-cookie", new_cookie(secret, secure=is_secure(scope), framed=_framed()))
+                    # To those we know, too: a year from now, and not from when they first came.
+                    cookie = new_cookie(secret, secure=is_secure(scope), framed=_framed(), person=known)
+                    headers.append("set-cookie", cookie)
                     headers["cache-control"] = "no-store"  # one name for one person
             await send(message)
 

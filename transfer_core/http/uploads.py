@@ -11,6 +11,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -151,7 +152,7 @@ class Desk:
             raise BadInput("upload_too_big", gigabytes=f"{self.limits.bytes / GB:g}")
         store = self.door.store(request)
         if shutil.disk_usage(upload.folder).free - more < RESERVE:
-            raise Unavailable("disk_full", folder=str(store.home.shared))
+            raise Unavailable("disk_full", folder=store.home.told(store.home.shared))
         await run_in_threadpool(check_room, store, more)  # what has arrived lies on the disk, and is counted there
 
 
@@ -169,10 +170,12 @@ def sweep(home: Home, now: float | None = None, busy: frozenset[str] = frozenset
     """Remove uploads in which nothing has happened for a day, unless a job still needs them; returns their ids."""
     limit = (now or time.time()) - KEPT
     removed = []
-    for folder in home.uploads.iterdir():
-        if folder.name not in busy and folder.stat().st_mtime < limit:
-            shutil.rmtree(folder, ignore_errors=True)
-            removed.append(folder.name)
+    uploads = home.at("uploads")  # and not `home.uploads`: nothing is to be made for somebody who has just left
+    for folder in uploads.iterdir() if uploads.is_dir() else ():
+        with suppress(FileNotFoundError):  # imported meanwhile
+            if folder.name not in busy and folder.stat().st_mtime < limit:
+                shutil.rmtree(folder, ignore_errors=True)
+                removed.append(folder.name)
     for picture in (home.root / "jobs").glob("*/heat-*.webp"):  # whatever was tried is gone after a day, and what was drawn of it
         if picture.stat().st_mtime < limit:
             picture.unlink(missing_ok=True)

@@ -34,6 +34,8 @@ CAME_BACK = "jobs.came_back"
 """What a job's note says that was stopped because it came from a backup."""
 AGAIN = 1.0
 """Seconds between two tries to store them."""
+MEASURED = 10.0
+"""Minutes for what comes before and after a training: storing, measuring, exporting."""
 
 
 def run_job(store: Store, job: Job, interrupted: threading.Event | None = None,
@@ -118,9 +120,9 @@ def insist(write: Callable[[], Any]) -> Any:
 def failure(error: Exception, store: Store, job: Job) -> Failed:
     """What a person is told of an error: what happened, what to do, and whether the job can be resumed."""
     if says_disk_full(error):
-        error = Unavailable("disk_full", folder=str(store.home.root))
+        error = Unavailable("disk_full", folder=store.home.told(store.home.shared))
     if not isinstance(error, StudioError):
-        error = StudioError("unexpected", kind=type(error).__name__, log=str(store.home.job(job.id) / "log.txt"))
+        error = StudioError("unexpected", kind=type(error).__name__, log=store.home.told(store.home.job(job.id) / "log.txt"))
     hint = f"errors.{error.code}.hint"
     values = {name: value if isinstance(value, str | int | float | bool | None) else str(value)
               for name, value in error.values.items()}
@@ -228,8 +230,8 @@ class Reporter:
 
 def _deadline(store: Store, job: Job) -> float:
     """When a person's job has had the time one may take (`quota_minutes`). A training knows its end by its settings, and cools
-    down before it."""
+    down before it; this is for one whose settings know of no end (a sweep's that goes on, say), or that cannot keep to it."""
     most = settings().quota_minutes
-    if store.person is None or most is None or job.kind == "train" or job.device == IO or is_short(job.kind):
+    if store.person is None or most is None or job.device == IO or is_short(job.kind):
         return float("inf")
-    return time.monotonic() + 60 * most
+    return time.monotonic() + 60 * (2 * most + MEASURED if job.kind == "train" else most)

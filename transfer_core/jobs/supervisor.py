@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 from transfer_core import logs
@@ -24,7 +25,7 @@ from transfer_core.settings import settings, with_settings
 from transfer_core.store import Job, Store
 from transfer_core.store.jobs import SILENT_AFTER
 from transfer_core.store.leases import held_by, is_here
-from transfer_core.store.queue import IO, is_short
+from transfer_core.store.queue import IO, in_order, is_short
 from transfer_core.words import message
 
 log = logging.getLogger(__name__)
@@ -101,9 +102,11 @@ class Supervisor:
     def _startable(self, live: list[Job]) -> list[Job]:
         """The next job of every free lane, and imports up to `IO_WORKERS`; none that has its worker already."""
         chosen = [job for job in self._store.startable(live) if job.id not in self._workers and not self._is_too_much(job, live)]
-        imports = sum(job.device == IO and (job.state == "running" or job.id in self._workers) for job in live)
-        waiting = [job for job in live if job.device == IO and job.state == "queued" and job.id not in self._workers]
-        chosen += sorted(waiting, key=lambda job: job.created)[:max(0, IO_WORKERS - imports)]
+        imports = [job for job in live if job.device == IO and (job.state == "running" or job.id in self._workers)]
+        waiting = sorted((job for job in live if job.device == IO and job.state == "queued" and job.id not in self._workers),
+                         key=lambda job: job.created)
+        turns = in_order(waiting, {}, {job.owner for job in imports})
+        chosen += _one_place_left(turns, imports)[:max(0, IO_WORKERS - len(imports))]
         return sorted(chosen, key=lambda job: job.created)
 
     @staticmethod
@@ -241,6 +244,16 @@ def _name(job_id: str, process: subprocess.Popen[bytes]) -> bool:
     except OSError:
         return False
     return True
+
+
+def _one_place_left(waiting: list[Job], running: list[Job]) -> list[Job]:
+    """Of the imports that wait, those that leave a place to others: one person's own never take them all."""
+    counts, found = Counter(job.owner for job in running), []
+    for job in waiting:
+        if job.owner is None or counts[job.owner] < IO_WORKERS - 1:
+            counts[job.owner] += 1
+            found.append(job)
+    return found
 
 
 def _start(argument: str, store: Store) -> subprocess.Popen[bytes]:

@@ -57,10 +57,10 @@ def anonymous(cookie: str, secret: Secret) -> str | None:
     return person if hmac.compare_digest(secret.sign(person), signature) else None
 
 
-def new_cookie(secret: Secret, *, secure: bool, framed: bool = False) -> str:
-    """A `Set-Cookie` for somebody new. `framed`: other sites may show the studio inside theirs, which takes a cookie of its own
-    for each of them (CHIPS); browsers want such ones over https only."""
-    person = secrets.token_hex(_NAME // 2)
+def new_cookie(secret: Secret, *, secure: bool, framed: bool = False, person: str | None = None) -> str:
+    """A `Set-Cookie` for somebody new, or for `person`, who is then known a year longer. `framed`: other sites may show the
+    studio inside theirs, which takes a cookie of its own for each of them (CHIPS); browsers want such ones over https only."""
+    person = person or secrets.token_hex(_NAME // 2)
     where = "SameSite=None; Partitioned" if framed and secure else "SameSite=Lax"
     only = "; Secure" if secure else ""
     return f"{COOKIE}={person}.{secret.sign(person)}; Path=/; HttpOnly; {where}; Max-Age={YEAR}{only}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Iterator
 
+from transfer_core.paths import Home
 from transfer_core.people.keeping import ends
 from transfer_core.store import Store
 
@@ -29,7 +31,7 @@ def erase(store: Store) -> bool:
     """
     for job in store.jobs(None, "queued", "running"):
         store.ask_stop(job.id, "discard")
-    if store.jobs(None, "queued", "running"):
+    if store.has_live():
         return False
     shutil.rmtree(store.home.root, ignore_errors=True)
     if store.home.root.exists():
@@ -40,13 +42,30 @@ def erase(store: Store) -> bool:
     return True
 
 
+def sweep(store: Store) -> int:
+    """Remove empty homes of people there are none of (any more); returns how many. A page that was drawn while all of it was
+    deleted may have made folders. One that holds anything stays: with another database, everybody is unknown."""
+    known, gone = {person.id for person in store.people()}, 0
+    for home in store.home.people():
+        if home.root.name not in known and not any(_sizes(home)):
+            shutil.rmtree(home.root, ignore_errors=True)
+            gone += 1
+    return gone
+
+
+def _sizes(home: Home) -> Iterator[int]:
+    return (file.lstat().st_size for file in home.root.rglob("*") if not file.is_dir())
+
+
 def expired(store: Store, now: float | None = None) -> list[Store]:
     """The stores of people whose time is over, and of those who left and are not gone yet. Their deletion has begun."""
     now, found = time.time() if now is None else now, []
     for person in store.people():
         end, theirs = ends(person), store.of(person.id)
         if person.leaving is None and end is not None and end < now:
-            theirs.leave()
+            theirs.leave(unless_after=person.active)  # who has just come back stays
+            if (known := theirs.known()) is None or known.leaving is None:
+                continue
         elif person.leaving is None:
             continue
         found.append(theirs)

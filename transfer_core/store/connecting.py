@@ -119,7 +119,9 @@ def _begin(connection: Connection) -> None:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # SQLAlchemy's "begin" says BEGIN IMMEDIATE, the driver says nothing
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={int(1000 * LOCK_WAIT)}"):
+    # What is deleted is overwritten: else names of what somebody deleted long ago lie in the file when all of theirs is erased.
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={int(1000 * LOCK_WAIT)}",
+                   "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -135,9 +136,9 @@ class Store(Datasets, Jobs, History, Demos, Watching):  # and with `Jobs`, `Peop
                     raise told from error
                 raise
             if says_disk_full(error):
-                raise Unavailable("disk_full", folder=str(self.home.root)) from error
+                raise Unavailable("disk_full", folder=self.home.told(self.home.shared)) from error
             if "locked" in str(error.orig):
-                raise Unavailable("database_busy", file=self._address.database) from error
+                raise Unavailable("database_busy", file=self.home.told(Path(self._address.database or ""))) from error
             raise
 
     def close(self) -> None:

@@ -70,12 +70,14 @@ class Jobs(People):
     """
 
     def submit(self, kind: str, payload: dict[str, Any], device: str = IO) -> Job:
-        """Put a job of this store's person in its device's queue, behind that person's other ones. Raises what
-        `admit` raises."""
-        self.admit(kind, payload, device)
+        """Put a job of this store's person in its device's queue, behind that person's other ones. Raises what `admit` and
+        `check_trial` raise."""
+        self.check_trial(kind, payload)
+        self.touch()
         payload = self.limited(kind, payload)
         job_id = f"{kind}-{secrets.token_hex(5)}"
         with self._write() as connection:
+            self.admit(connection, kind, device, payload.get("request"))
             connection.execute(sa.insert(jobs).values(
                 id=job_id, kind=kind, state="queued", device=device, payload=payload, created=time.time(), owner=self.person))
         return self.job(job_id)
@@ -237,8 +239,13 @@ class Jobs(People):
 
     @persistent
     def requeue(self, job_id: str) -> None:
-        """Put a stopped or failed job back in its queue, to go on from its last checkpoint."""
+        """Put a stopped or failed job back in its queue, to go on from its last checkpoint. Raises `Busy` as `submit` does."""
+        self.touch()
         with self._write() as connection:
+            it = connection.execute(sa.select(jobs.c.kind, jobs.c.device, jobs.c.state).where(self._it(job_id))).first()
+            if it is None or it.state not in ("stopped", "failed"):
+                return
+            self.admit(connection, it.kind, it.device)
             connection.execute(sa.update(jobs).where(self._it(job_id), jobs.c.state.in_(("stopped", "failed"))).values(
                 state="queued", ended=None, pid=None, worker=None, heartbeat=None, stop=None))
 
@@ -252,8 +259,16 @@ class Jobs(People):
 
     @persistent
     def delete_job(self, job_id: str, undo: bool = False) -> None:
+        """Hide a job (or show it again). One that runs is stopped: nobody could see any more that it does. One that waits waits
+        on when it is shown again; where people have quotas it does not, since another one may have its place by then."""
+        it = self._it(job_id)
         with self._write() as connection:
-            connection.execute(sa.update(jobs).where(self._it(job_id)).values(deleted=None if undo else time.time()))
+            if not undo:
+                connection.execute(sa.update(jobs).where(it, jobs.c.state == "running").values(stop="discard"))
+                connection.execute(sa.update(jobs).where(
+                    it, jobs.c.state == "queued", jobs.c.owner.is_not(None)).values(
+                        state="stopped", stop="discard", ended=time.time()))
+            connection.execute(sa.update(jobs).where(it).values(deleted=None if undo else time.time()))
 
     def _it(self, job_id: str) -> sa.ColumnElement[bool]:
         return sa.and_(jobs.c.id == job_id, self.mine(jobs))

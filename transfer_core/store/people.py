@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from transfer_core.errors import BadInput, Busy
 from transfer_core.settings import settings
-from transfer_core.store.connecting import persistent
-from transfer_core.store.queue import IO, is_short
+from transfer_core.store.connecting import lock, persistent
+from transfer_core.store.queue import IO, LAST, is_short
 from transfer_core.store.schema import datasets, demos, events, jobs, people, versions
 from transfer_core.store.scope import Scope
 
@@ -20,7 +20,9 @@ EVERY = 60.0
 _BROUGHT = ("understand", "import_project", "describe_weights")
 """Kinds of jobs that begin with what somebody brought along."""
 MOST_SHORT = 20
-"""Short jobs and imports that one person may have waiting or running."""
+"""Short jobs, imports and what pages ask for by themselves, that one person may have waiting or running."""
+GONE = 60.0
+"""Seconds without a heartbeat after which a job that was deleted while it ran is over: nobody looks after it any more."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,6 @@ class Person:
     """When this person last made something, or asked that all be kept. Seconds since 1970."""
     leaving: float | None
     """Since when all that is theirs is to be deleted."""
-
-
-def _follows(kind: str, payload: dict[str, Any]) -> bool:
-    """Whether it came along with a job that was asked for: the training with an import, the cross-validation with a training."""
-    return str(payload.get("request", "")).startswith("import-" if kind == "train" else "train-")
 
 
 def _check_trial(kind: str, payload: dict[str, Any]) -> None:
@@ -74,10 +71,9 @@ class People(Scope):
         known = self.known()
         if self.person is None or (known is not None and (known.name, known.email) == (name, email)):
             return
-        now, values = time.time(), {"name": name, "email": email}
         with self._write() as connection:
-            if not connection.execute(sa.update(people).where(people.c.id == self.person).values(**values)).rowcount:
-                connection.execute(sa.insert(people).values(id=self.person, created=now, active=now, **values))
+            self._alone(connection)
+            self._enter(connection, name=name, email=email)
 
     @persistent
     def touch(self, every: float = EVERY) -> None:
@@ -90,27 +86,59 @@ class People(Scope):
         if known is not None and now - known.active < every:
             return
         with self._write() as connection:
-            if not connection.execute(sa.update(people).where(people.c.id == self.person).values(active=now)).rowcount:
-                connection.execute(sa.insert(people).values(id=self.person, created=now, active=now))
+            self._alone(connection)
+            row = connection.execute(sa.select(people.c.leaving).where(people.c.id == self.person)).first()
+            if row is not None and row.leaving is not None:
+                raise Busy("leaving")
+            self._enter(connection, active=now)
 
-    def admit(self, kind: str, payload: dict[str, Any], device: str) -> None:
-        """Whether this person may ask for one more job. What came along with another one is asked for by nobody.
+    def check_trial(self, kind: str, payload: dict[str, Any]) -> None:
+        """In a studio for strangers to try, raises `BadInput`: `trial_photos`, `trial_model`."""
+        if self.person is not None and settings().mode == "trial":
+            _check_trial(kind, payload)
 
-        Raises `Busy`: `too_many_runs`, `too_many_jobs`, `leaving`; in a studio for strangers to try `BadInput`: `trial_photos`,
-        `trial_model`.
+    def _alone(self, connection: sa.Connection) -> None:
+        """Until the end of this transaction, no other one admits, introduces or deletes this person."""
+        lock(connection, f"person {self.person}")
+
+    def _enter(self, connection: sa.Connection, **values: Any) -> None:
+        """Write down of this person what is new, or that there is one. Only after `_alone`: two would enter the same one."""
+        if not connection.execute(sa.update(people).where(people.c.id == self.person).values(**values)).rowcount:
+            now = time.time()
+            connection.execute(sa.insert(people).values(**{"id": self.person, "created": now, "active": now, **values}))
+
+    def admit(self, connection: sa.Connection, kind: str, device: str, request: object = None) -> None:
+        """Whether this person may have one more job waiting, asked in the transaction that enters it: of two that are asked for
+        at once, the second is counted after the first. `request`: what it came along with. Call `touch` before.
+
+        Raises `Busy`: `too_many_runs`, `too_many_jobs`, `leaving`.
         """
         if self.person is None:
             return
-        self.touch()
-        if settings().mode == "trial":
-            _check_trial(kind, payload)
-        if _follows(kind, payload):
-            return
-        short = device == IO or is_short(kind)
-        live = [kind for kind, where in self._live_kinds() if (where == IO or is_short(kind)) == short]
+        self._alone(connection)
+        known = connection.execute(sa.select(people.c.leaving).where(people.c.id == self.person)).first()
+        if known is None or known.leaving is not None:
+            raise Busy("leaving")
+        live = connection.execute(sa.select(jobs.c.id, jobs.c.kind, jobs.c.device).where(self._live)).all()
+        if _follows(kind, request) and any(job.id == request for job in live):
+            return  # nobody asked for it by itself
+        short = _is_small(kind, device)
         most = MOST_SHORT if short else settings().quota_runs
-        if most is not None and len(live) >= most:
+        if most is not None and sum(_is_small(job.kind, job.device) == short for job in live) >= most:
             raise Busy("too_many_jobs" if short else "too_many_runs", limit=most)
+
+    @property
+    def _live(self) -> sa.ColumnElement[bool]:
+        """A condition on jobs: this person's that wait or run, those too that were deleted while they ran."""
+        lately = sa.and_(jobs.c.state == "running", jobs.c.heartbeat > time.time() - GONE)
+        return sa.and_(jobs.c.owner == self.person, jobs.c.state.in_(("queued", "running")),
+                       sa.or_(jobs.c.deleted.is_(None), lately))
+
+    @persistent
+    def has_live(self) -> bool:
+        """Whether anything of this person's waits or runs, even what was deleted meanwhile."""
+        with self._read() as connection:
+            return connection.execute(sa.select(jobs.c.id).where(self._live).limit(1)).first() is not None
 
     def limited(self, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
         """A training's payload with the time a person's run may take: it ends with the best model by then."""
@@ -118,12 +146,6 @@ class People(Scope):
         if self.person is None or most is None or kind != "train" or not recipe or "mixture" in payload or "soup" in payload:
             return payload
         return {**payload, "recipe": {**recipe, "minutes": min(recipe.get("minutes") or most, most)}}
-
-    def _live_kinds(self) -> list[tuple[str, str]]:
-        query = sa.select(jobs.c.kind, jobs.c.device).where(
-            jobs.c.state.in_(("queued", "running")), jobs.c.deleted.is_(None), jobs.c.owner == self.person)
-        with self._read() as connection:
-            return [(row.kind, row.device) for row in connection.execute(query)]
 
     # What was deleted
 
@@ -156,10 +178,13 @@ class People(Scope):
     # Leaving
 
     @persistent
-    def leave(self) -> None:
-        """From now on nothing is added to what this person has, and it may be deleted."""
+    def leave(self, unless_after: float | None = None) -> None:
+        """From now on nothing is added to what this person has, and it may be deleted. `unless_after`: not of somebody who has
+        made something, or asked that all be kept, after that moment."""
+        it = sa.and_(people.c.id == self.person, people.c.leaving.is_(None))
         with self._write() as connection:
-            connection.execute(sa.update(people).where(people.c.id == self.person, people.c.leaving.is_(None))
+            self._alone(connection)
+            connection.execute(sa.update(people).where(it if unless_after is None else it & (people.c.active <= unless_after))
                                .values(leaving=time.time()))
 
     @persistent
@@ -170,8 +195,7 @@ class People(Scope):
         mine, sets = sa.select(jobs.c.id).where(jobs.c.owner == self.person), sa.select(datasets.c.id).where(
             datasets.c.owner == self.person)
         with self._write() as connection:
-            if not self._shared:
-                connection.exec_driver_sql("PRAGMA secure_delete=ON")
+            self._alone(connection)
             connection.execute(sa.delete(events).where(events.c.job.in_(mine)))
             connection.execute(sa.delete(jobs).where(jobs.c.owner == self.person))
             connection.execute(sa.delete(versions).where(versions.c.dataset.in_(sets)))
@@ -180,5 +204,14 @@ class People(Scope):
             connection.execute(sa.delete(people).where(people.c.id == self.person))
         if not self._shared:
             with self._read() as connection:  # the log of changes holds the old pages, too
-                connection.exec_driver_sql("PRAGMA secure_delete=OFF")
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
+
+
+def _follows(kind: str, request: object) -> bool:
+    """Whether it came along with a job that was asked for: the training with an import, the cross-validation with a training.
+    (The address of a page can name any such request: see `admit`, which wants that job to be there.)"""
+    return str(request or "").startswith("import-" if kind == "train" else "train-")
+
+
+def _is_small(kind: str, device: str) -> bool:
+    return device == IO or kind in LAST or is_short(kind)

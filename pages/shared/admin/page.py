@@ -6,6 +6,8 @@ import hmac
 import os
 import shutil
 import time
+from hashlib import sha256
+from typing import Any
 
 import streamlit as st
 
@@ -88,10 +90,20 @@ def _queue() -> None:
              t("admin.since"): gate.date(place.job.started or place.job.created),
              t("admin.done"): "–" if place.share is None else f"{100 * place.share:.0f} %",
              t("admin.starts"): "–" if place.starts_in is None else duration(place.starts_in)} for place in places]
-    chosen = st.dataframe(rows, hide_index=True, key="admin-queue", on_select="rerun", selection_mode="multi-row")
-    jobs = [places[number].job.id for number in chosen["selection"]["rows"] if number < len(places)]
+    jobs = _chosen("admin-queue", rows, [place.job.id for place in places])
     st.button(t("admin.stop", count=len(jobs)), icon=":material/stop_circle:", key="admin-stop", disabled=not jobs,
               on_click=_stop, args=(jobs,))
+
+
+def _chosen(key: str, rows: list[dict[str, Any]], names: list[str]) -> list[str]:
+    """A table in which rows are chosen; gives the `names` of those. What is chosen is known by its number: where the rows are
+    others by now, it is another table, in which nothing is chosen. (Else somebody who comes first gets the fate of the next.)"""
+    chosen = st.dataframe(rows, hide_index=True, key=_named(key, names), on_select="rerun", selection_mode="multi-row")
+    return [names[number] for number in chosen["selection"]["rows"] if number < len(names)]
+
+
+def _named(key: str, names: list[str]) -> str:
+    return f"{key}-{sha256(' '.join(names).encode()).hexdigest()[:12]}"
 
 
 @undisturbed()
@@ -102,7 +114,7 @@ def _stop(jobs: list[str]) -> None:
 
 def _people() -> None:
     st.subheader(t("admin.people_title"))
-    rows = overview.rows(backend.everyone())
+    rows = sorted(overview.rows(backend.everyone()), key=lambda row: (-row.created, row.person))  # who is active changes places
     if not rows:
         st.write(t("admin.people_none"))
         return
@@ -110,9 +122,8 @@ def _people() -> None:
               t("admin.active"): gate.date(row.active), t("admin.ends"): gate.date(row.ends) if row.ends else "–",
               t("admin.images"): row.images, t("admin.gigabytes"): round(row.bytes / GB, 2), t("admin.live"): row.live,
               t("admin.leaving"): row.leaving} for row in rows]
-    chosen = st.dataframe(table, hide_index=True, key="admin-people", on_select="rerun", selection_mode="multi-row")
-    gone = [rows[number].person for number in chosen["selection"]["rows"] if number < len(rows)]
-    sure = st.checkbox(t("admin.delete_sure"), key="admin-sure", disabled=not gone)
+    gone = _chosen("admin-people", table, [row.person for row in rows])
+    sure = st.checkbox(t("admin.delete_sure"), key=_named("admin-sure", gone), disabled=not gone)
     st.button(t("admin.delete", count=len(gone)), icon=":material/delete_forever:", key="admin-delete", on_click=_delete,
               args=(gone,), disabled=not (gone and sure))
 

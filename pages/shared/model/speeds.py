@@ -29,7 +29,11 @@ def offer(models: list[str]) -> None:
     """
     known, jobs = measured(), backend.store().jobs(KIND)
     if not known and all(job.state == "finished" for job in jobs):  # if there were any, they gave way to a training
-        jobs = [_submit([DEFAULT_MODEL])]
+        try:
+            jobs = [_ask([DEFAULT_MODEL])]
+        except StudioError as error:  # nobody asked for it: no reason to show an error instead of the page
+            st.caption(f":material/speed: {told(error)}")
+            return
     if live := [job for job in jobs if job.live]:
         _watch(live[0].id)
     elif missing := [name for name in models if name not in known]:
@@ -39,7 +43,11 @@ def offer(models: list[str]) -> None:
 
 
 @undisturbed()
-def _submit(models: list[str]) -> Job:
+def _submit(models: list[str]) -> None:
+    _ask(models)
+
+
+def _ask(models: list[str]) -> Job:
     return backend.store().submit(KIND, {"models": models}, backend.device())
 
 

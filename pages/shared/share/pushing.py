@@ -16,7 +16,7 @@ from pages.shared.undisturbed import undisturbed
 from transfer_core import hub
 from transfer_core.errors import StudioError, Unavailable
 from transfer_core.progress import Progress, fold
-from transfer_core.store import Job
+from transfer_core.store import Job, Store
 from transfer_core.words import Message
 
 log = logging.getLogger(__name__)
@@ -90,12 +90,13 @@ def _begin(run: Job) -> None:
         push.stage, push.refused = "over", [Message(key="hub.both")]
         return
     wanted = ["zip", *([SPACE] if said.get("hub-space") else [])]
-    threading.Thread(target=_work, args=(push, run, wanted, token, bool(said.get("hub-private", True))), daemon=True).start()
+    private, store = bool(said.get("hub-private", True)), backend.store()  # here: the thread has no browser whose cookie says who
+    threading.Thread(target=_work, args=(push, store, run, wanted, token, private), daemon=True).start()
 
 
-def _work(push: Push, run: Job, wanted: list[str], token: str, private: bool) -> None:
+def _work(push: Push, store: Store, run: Job, wanted: list[str], token: str, private: bool) -> None:
     try:
-        files = {kind: _file(run, kind) for kind in wanted}
+        files = {kind: _file(store, run, kind) for kind in wanted}
         push.stage = "pushing"
         for kind, address in hub.push(files, push.repository, token, private=private):
             push.addresses[kind] = address
@@ -108,9 +109,8 @@ def _work(push: Push, run: Job, wanted: list[str], token: str, private: bool) ->
         push.stage = "over"
 
 
-def _file(run: Job, kind: str) -> Path:
+def _file(store: Store, run: Job, kind: str) -> Path:
     """What was exported, after asking for it and waiting where it was not. Raises `Unavailable`."""
-    store = backend.store()
     for again in (True, False):
         made = fold(Progress(), (event for _, event in store.events(run.id))).exported.get(kind)  # of the present weights
         if made:

@@ -35,6 +35,11 @@ def show() -> None:
 
 
 @undisturbed()
+def _resume(sweep: str) -> None:
+    backend.store().requeue(sweep)
+
+
+@undisturbed()
 def _delete(sweep: str) -> None:
     backend.store().delete_job(sweep)
     discard_points(backend.store(), sweep)
@@ -75,8 +80,7 @@ def _look(job_id: str, was_live: bool, setting: str) -> None:
             st.button(t("train.stop"), icon=":material/stop:", key="sweep-stop", on_click=backend.store().ask_stop,
                       args=(job.id, "keep"))
         if not job.live and job.state in ("stopped", "failed"):
-            st.button(t("train.resume"), icon=":material/resume:", key="sweep-resume", on_click=backend.store().requeue,
-                      args=(job.id,))
+            st.button(t("train.resume"), icon=":material/resume:", key="sweep-resume", on_click=_resume, args=(job.id,))
     if job.live and progress.stage and progress.stage.total:
         st.progress(min(1.0, progress.stage.done / progress.stage.total), t("stages.sweep"))
     if isinstance(progress.ended, Failed):

@@ -13,6 +13,7 @@ from pages.shared.text import plain, t, told
 from pages.shared.train import card
 from pages.shared.train.again import again
 from pages.shared.train.follow import follow
+from pages.shared.undisturbed import undisturbed
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed, Finished
 from transfer_core.jobs import waiting
@@ -187,7 +188,7 @@ def _actions(run: Job, progress: Progress) -> None:
         if st.button(t("train.to_evaluate"), type="primary", icon=":material/fact_check:", key="to-evaluate"):
             navigation.go("evaluate", run=run.id)
     if not run.live and _resumable(run):
-        st.button(t("train.resume"), icon=":material/resume:", key="resume", on_click=backend.store().requeue, args=(run.id,),
+        st.button(t("train.resume"), icon=":material/resume:", key="resume", on_click=_resume, args=(run.id,),
                   type="secondary" if run.result else "primary")
 
 
@@ -198,6 +199,11 @@ def _failure(run: Job, progress: Progress) -> None:
             ended = Failed(message=message("errors.worker_died.text"), hint=message("errors.worker_died.hint"))
         hint = plain(told(ended.hint)) if ended.hint else ""
         st.error(f"{plain(told(ended.message))}\n\n{hint}", icon=":material/error:")
+
+
+@undisturbed()
+def _resume(run: str) -> None:
+    backend.store().requeue(run)
 
 
 def _resumable(run: Job) -> bool:
