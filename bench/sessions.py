@@ -94,13 +94,9 @@ class Crowd:
 
 def told(crowd: Crowd) -> dict[str, object]:
     every = [1000 * each for seconds in crowd.seconds.values() for each in seconds]
-    return {"page_ms": with_p95(every), "by_page": {page or "home": with_p95([1000 * each for each in seconds])
+    return {"page_ms": summed(every), "by_page": {page or "home": summed([1000 * each for each in seconds])
                                                     for page, seconds in crowd.seconds.items() if seconds},
             "sessions": crowd.people, "broken": crowd.broken}
-
-
-def with_p95(times: list[float]) -> dict[str, float]:
-    return summed(times) | {"p95": round(sorted(times)[int(0.95 * len(times))])} if times else {}
 
 
 def main() -> None:
@@ -120,8 +116,8 @@ def main() -> None:
 
             def slider(crowd: Crowd | None = None) -> dict[str, object]:
                 times = answers(page, url, dataset, asked.presses)
-                return {"slider_ms": times["price"], "memory_mb": resident(pid), "load": round(os.getloadavg()[0], 1),
-                        **({} if crowd is None else told(crowd))}
+                return {"slider_ms": times["price"], "answer_ms": times["answer"], "memory_mb": resident(pid),
+                        "load": round(os.getloadavg()[0], 1), **({} if crowd is None else told(crowd))}
 
             page.goto(f"{url}/model?dataset={dataset}")
             page.locator(".st-key-ladder .slider").wait_for()

@@ -116,7 +116,7 @@ def answers(page: Page, url: str, dataset: str, presses: int) -> dict[str, dict[
 def summed(times: Sequence[float]) -> dict[str, float]:
     ordered = sorted(times)
     return {"median": round(statistics.median(times)), "p90": round(ordered[int(0.9 * len(ordered))]),
-            "worst": round(ordered[-1]), "n": len(times)}
+            "p95": round(ordered[int(0.95 * len(ordered))]), "worst": round(ordered[-1]), "n": len(times)}
 
 
 def main() -> None:
