@@ -46,7 +46,7 @@ def test_a_visitor_of_two_servers_sees_one_studio(replicas, page, tmp_path):
         assert drawn.nth(number).evaluate("each => each.naturalWidth") > 0
     assert all(count > 2 for count in proxy.served.values()), proxy.served
 
-    run = first.run_of(dataset, epochs=400, freeze=0, batch_size=64)
+    run = first.run_of(dataset, epochs=1000, freeze=0, image_size=160, batch_size=4)  # does not end while a test looks at it
     page.goto(f"{proxy.url}/train?run={run.id}")
     epoch = "() => document.querySelector('.live-plot')?.data?.[1]?.x.length ?? 0"
     page.wait_for_function(f"{epoch.removeprefix('() => ')} >= 2", timeout=180_000)
