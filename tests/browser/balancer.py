@@ -40,7 +40,7 @@ class Balancer:
 
     @staticmethod
     async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        with suppress(OSError, asyncio.CancelledError):
             while data := await reader.read(65_536):
                 writer.write(data)
                 await writer.drain()

@@ -53,6 +53,9 @@ def test_a_visitor_of_two_servers_sees_one_studio(replicas, page, tmp_path):
     first.stop()
     seen = page.evaluate(epoch)
     page.wait_for_function(f"seen => ({epoch})() > seen + 1", arg=seen, timeout=180_000)
+    # A click is lost while the page finds its way to the other server, and the browser alone knows when it has.
+    expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-connection-state", "CONNECTED")
+    page.reload()
     page.locator(".st-key-stop button").click()
     page.locator(".st-key-stop-keep button").click()
     expect(page.locator(".st-key-run-state")).to_contain_text(say("runs.state_stopped"), timeout=180_000)
