@@ -78,6 +78,11 @@ def _numbers() -> None:
             st.metric(t(f"admin.{name}"), figure, border=True, width="content")
 
 
+def _waits(place: waiting.Place) -> bool:
+    """Whether it has not begun, and when it will is known."""
+    return place.job.state == "queued" and place.starts_in is not None
+
+
 def _queue() -> None:
     st.subheader(t("admin.queue_title"))
     places = waiting.places(backend.everyone())
@@ -89,7 +94,7 @@ def _queue() -> None:
              t("admin.device"): place.job.device, t("admin.whose"): names.get(place.job.owner, "–"),
              t("admin.since"): gate.date(place.job.started or place.job.created),
              t("admin.done"): "–" if place.share is None else f"{100 * place.share:.0f} %",
-             t("admin.starts"): duration(place.starts_in) if place.starts_in and place.job.state == "queued" else "–"} for place in places]
+             t("admin.starts"): duration(place.starts_in) if _waits(place) else "–"} for place in places]
     jobs = _chosen("admin-queue", rows, [place.job.id for place in places])
     st.button(t("admin.stop", count=len(jobs)), icon=":material/stop_circle:", key="admin-stop", disabled=not jobs,
               on_click=_stop, args=(jobs,))
