@@ -90,6 +90,8 @@ class Settings(BaseModel):
     metrics_key: SecretStr | None = _field(None, "key")
     web_runtime: Path | None = _field(None, "folder")
     frame_ancestors: str | None = _field(None, "directive", pattern=_ONE_LINE)
+    ray_address: str | None = _field(None, "cluster", pattern=r"^(auto|(ray://)?[^\s/:@]+:\d+)$")
+    ray_cpus: int = _field(4, "count", "cores", gt=0)
     log: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = _field("text", "log")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] | None = _field(None, "level")
 

@@ -175,9 +175,10 @@ def last_check(store: Store, dataset: str, version: int | None = None) -> Job | 
 
 def is_waited_for(job: Job, store: Store) -> bool:
     """Whether a person waits for its lane of its device. Two jobs that came along with trainings do not wait for each other: they
-    would give way in turns, and neither would ever end."""
-    return any(lane(other) == lane(job) and other.kind not in LAST and not came_along(other)
-               for other in store.jobs(None, "queued"))
+    would give way in turns, and neither would ever end. Nor does anybody wait where there is room for one more."""
+    same = [other for other in store.jobs(None, "queued", "running") if lane(other) == lane(job)]
+    full = sum(other.state == "running" for other in same) >= store.room(job.device)
+    return full and any(other.state == "queued" and other.kind not in LAST and not came_along(other) for other in same)
 
 
 def came_along(job: Job) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from transfer_core.cluster.state import room
 from transfer_core.errors import NotFound
 from transfer_core.events import Event, from_json, to_json
 from transfer_core.store import queue
@@ -126,11 +127,15 @@ class Jobs:
         if job.state != "queued" or job.device == IO:
             return 0
         live = self.jobs(None, "queued", "running")
-        return len(queue.before(job, live, self.turns(live)))
+        return queue.ahead(len(queue.before(job, live, self.turns(live))), self.room(job.device))
 
     def startable(self, live: list[Job]) -> list[Job]:
         """The next job of every lane that is free, of these that are queued or run."""
-        return queue.startable(live, self.turns(live))
+        return queue.startable(live, self.turns(live), self.room)
+
+    def room(self, device: str) -> int:
+        """How many jobs of one lane of a device may run at once: one, or on a cluster as many as it has room for."""
+        return room(self.home, device)
 
     @persistent
     def turns(self, live: list[Job]) -> queue.Turns:
@@ -141,7 +146,7 @@ class Jobs:
             return _turns(connection, live)
 
     def claim(self, job_id: str, worker: int | str) -> bool:
-        """Make a queued job mine. False when it is not queued, or its lane is taken, or another one is next.
+        """Make a queued job mine. False when it is not queued, or its lane is full, or others are next.
 
         `worker`, here and below: a lease, or the number of a process of this machine. One transaction, and one at a time for
         every device: two workers that ask at once cannot both get it.
@@ -159,7 +164,7 @@ class Jobs:
                 # Those of all devices: were it asked for one, SQLite would look at all jobs that ever ended on it.
                 live = [_job(each) for each in connection.execute(sa.select(*_COLUMNS).where(
                     jobs.c.state.in_(("queued", "running")), jobs.c.deleted.is_(None)))]
-                if queue.before(_job(row), live, _turns(connection, live)):
+                if len(queue.before(_job(row), live, _turns(connection, live))) >= self.room(device):
                     return False
             now, holder = time.time(), lease(worker)
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(
