@@ -50,6 +50,11 @@ class RayCluster:
     def add(self, cpus: int = 1) -> None:
         self._start("--address", self.address, "--num-cpus", str(cpus))
 
+    def have(self, count: int) -> None:
+        """So many nodes beside the head: one may have been lost."""
+        for _ in range(count + 1 - len(self.nodes)):
+            self.add()
+
     def kill_the_node_of(self, pid: int) -> None:
         """With everything on it, as when its power fails."""
         node = next(node for node in self.nodes if any(child.pid == pid for child in node.children(recursive=True)))

@@ -311,8 +311,6 @@ def test_the_queue_says_what_the_cluster_has_room_for(store, known):
 def ray():
     made = RayCluster()
     try:
-        made.add()
-        made.add()
         yield made
     finally:
         made.remove()
@@ -338,6 +336,7 @@ def told(store, job: str) -> list[dict]:
 def test_a_lost_node_costs_no_result(store, ray, colours, monkeypatch, tmp_path):
     """`transfer-studio worker --ray`, two trainings at once; the node of one dies, and it goes on elsewhere. Both end as here."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    ray.have(2)
     jobs = [store.submit("train", {"recipe": colours.but(seed=seed).model_dump(mode="json")}, "cpu") for seed in (1, 2)]
     said = (tmp_path / "said").open("w+")
     studio = run("worker", "--ray", ray.address, "--json", env=os.environ | ray.environment, stderr=said)
@@ -385,6 +384,7 @@ def test_the_doctor_asks_the_cluster(store, ray, monkeypatch):
     from transfer_core.doctor import Patient
     from transfer_core.doctor.cluster import cluster as examined
 
+    ray.have(1)
     patient = Patient(store.home, store.url)
     assert (examined(patient).state, examined(patient).outcome) == ("ok", "none")
     for name, value in ray.environment.items():
@@ -393,3 +393,43 @@ def test_the_doctor_asks_the_cluster(store, ray, monkeypatch):
     found = examined(patient)
     assert (found.state, found.outcome) == ("ok", "fine"), found.found("en")
     assert ray.address in found.found("en") and "{" not in found.found("zh")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["crossvalidate", "sweep"])
+def test_trainings_of_one_job_run_at_the_same_time_and_find_the_same(store, ray, colours, monkeypatch, tmp_path, kind):
+    """As many nodes as there are: one part within the job's own process, the others as tasks of their own."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    ray.have(2)
+    recipe = colours.but(epochs=20, regularizer="l2_sp").model_dump(mode="json")
+    more = {"folds": 3, "repeats": 1} if kind == "crossvalidate" else {"values": [0.1, 1.0, 10.0], "seeds": 1}
+    job = store.submit(kind, {"recipe": recipe, **more}, "cpu")
+    most: set[str] = set()
+    with (tmp_path / "said").open("w") as said:
+        studio = run("worker", "--ray", ray.address, "--json", env=os.environ | ray.environment, stderr=said)
+        try:
+            end = time.monotonic() + 500
+            while store.job(job.id).live:
+                assert time.monotonic() < end and studio.poll() is None, (tmp_path / "said").read_text()
+                at_once = {part.worker for part in store.jobs("part", "running")}
+                most = max(most, at_once, key=len)
+                time.sleep(0.05)
+            studio.send_signal(signal.SIGTERM)
+            assert studio.wait(60) == 0
+        finally:
+            studio.kill()
+            studio.wait()
+            studio.stdout.close()
+    assert len(most) == 2, "on both nodes"
+    found = store.job(job.id)
+    assert found.state == "finished" and store.jobs("part") == []
+    here = store.submit(kind, job.payload, "cpu")
+    assert store.claim(here.id, os.getpid())
+    assert run_job(store, here) == "finished"
+    ours = store.job(here.id).result
+    if kind == "sweep":
+        for result in (ours, found.result):
+            result["recommended"]["run"] = None
+            for point in result["points"]:
+                point["run"] = None
+    assert found.result == ours

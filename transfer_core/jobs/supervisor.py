@@ -152,9 +152,10 @@ class Supervisor:
             del self._workers[job_id]
             if job is None:
                 continue
-            if job.state == "running" and worker.holds(job):
-                self._bury(self._store.job(job_id), code)
-            elif job.state == "queued" and code not in (0, 3):
+            for each in live.values():
+                if each.state == "running" and worker.holds(each):  # its job, or a part of that which it worked at itself
+                    self._bury(self._store.job(each.id), code)
+            if job.state == "queued" and code not in (0, 3):
                 with logs.about(**logs.ids(job)):
                     log.warning("a worker died with %s before it claimed %s", code, job_id)
                 if self.cluster is not None:

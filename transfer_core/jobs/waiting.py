@@ -68,7 +68,7 @@ def _free(before: list[float], room: int) -> float:
 
 def _ahead(store: Store, live: list[Job]) -> dict[str, int]:
     """How many jobs of its lane come before each, from one look at the queue: for hundreds, one look each takes minutes."""
-    running = Counter(lane(job) for job in live if job.state == "running" and job.device != IO)
+    running = Counter(map(lane, queue.running(live)))
     queued = lanes(live, store.turns(live))
     before = {job.id: place for jobs in queued.values() for place, job in enumerate(jobs)}
     return {job.id: running[lane(job)] + before.get(job.id, 0) if job.state == "queued" and job.device != IO else 0

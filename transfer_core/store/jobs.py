@@ -145,10 +145,11 @@ class Jobs:
         with self._read() as connection:
             return _turns(connection, live)
 
-    def claim(self, job_id: str, worker: int | str) -> bool:
+    def claim(self, job_id: str, worker: int | str, within: str | None = None) -> bool:
         """Make a queued job mine. False when it is not queued, or its lane is full, or others are next.
 
-        `worker`, here and below: a lease, or the number of a process of this machine. One transaction, and one at a time for
+        `worker`, here and below: a lease, or the number of a process of this machine. `within`: a running job of that worker, in
+        whose place this one is worked at, as a part of it. One transaction, and one at a time for
         every device: two workers that ask at once cannot both get it.
         """
         with self._write() as connection:
@@ -163,7 +164,7 @@ class Jobs:
             if device != IO:
                 # Those of all devices: were it asked for one, SQLite would look at all jobs that ever ended on it.
                 live = [_job(each) for each in connection.execute(sa.select(*_COLUMNS).where(
-                    jobs.c.state.in_(("queued", "running")), jobs.c.deleted.is_(None)))]
+                    jobs.c.state.in_(("queued", "running")), jobs.c.deleted.is_(None), jobs.c.id != (within or "")))]
                 if len(queue.before(_job(row), live, _turns(connection, live))) >= self.room(device):
                     return False
             now, holder = time.time(), lease(worker)

@@ -77,18 +77,23 @@ def in_order(jobs: Iterable[Job], turns: Mapping[str | None, float], now: Iterab
     return ordered
 
 
+def running(live: Iterable[Job]) -> list[Job]:
+    """Those that take up a place in their lane. A process takes one, also where it works at a part of its own job."""
+    found = {(lane(job), job.worker or job.id): job for job in live if job.state == "running" and job.device != IO}
+    return list(found.values())
+
+
 def lanes(live: Iterable[Job], turns: Turns) -> dict[Lane, list[Job]]:
     """The queued jobs of every lane, in order."""
     live = list(live)
-    running: dict[Line, list[str | None]] = defaultdict(list)
-    for job in live:
-        if job.state == "running" and job.device != IO:
-            running[line_of(job.device, job.kind)].append(job.owner)
+    now: dict[Line, list[str | None]] = defaultdict(list)
+    for job in running(live):
+        now[line_of(job.device, job.kind)].append(job.owner)
     lines = waiting(live)
     found: dict[Lane, list[Job]] = defaultdict(list)
     for each in sorted(lines, key=lambda each: each.last):
         known = {owner: ended for (where, owner), ended in turns.items() if where == each}
-        found[each.lane] += in_order(lines[each], known, running[each])
+        found[each.lane] += in_order(lines[each], known, now[each])
     return found
 
 
@@ -97,10 +102,10 @@ def before(job: Job, live: Iterable[Job], turns: Turns) -> list[Job]:
     live = list(live)
     if all(job.id != other.id for other in live):
         live.append(job)
-    running = [other for other in live if other.state == "running" and other.id != job.id and lane(other) == lane(job)]
+    taken = [other for other in running(live) if other.id != job.id and lane(other) == lane(job)]
     queued = lanes(live, turns)[lane(job)]
     place = next((place for place, other in enumerate(queued) if other.id == job.id), 0)
-    return running + queued[:place]
+    return taken + queued[:place]
 
 
 def ahead(before: int, room: int) -> int:
@@ -115,5 +120,5 @@ def alone(_device: str) -> int:
 def startable(live: Iterable[Job], turns: Turns, room: Callable[[str], int] = alone) -> list[Job]:
     """The next jobs of every lane, as many as it has room for beside those that run. `room`: of the lanes of a device."""
     live = list(live)
-    taken = Counter(lane(job) for job in live if job.state == "running")
+    taken = Counter(map(lane, running(live)))
     return [job for where, queued in lanes(live, turns).items() for job in queued[:max(0, room(where.device) - taken[where])]]
