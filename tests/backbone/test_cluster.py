@@ -253,6 +253,18 @@ def test_while_the_cluster_takes_nothing_jobs_wait_and_people_are_told(store, dr
     assert said["state"] == state and said["message"] == trouble(store.home).say("en")
 
 
+def test_a_cluster_that_says_nothing_is_away_until_it_does(store, driver, monkeypatch, tmp_path):
+    """Ray goes on trying for minutes where nobody listens."""
+    go = tmp_path / "go"
+    supervisor = driver(f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.02)\n{NODES}")
+    monkeypatch.setattr(module, "SILENT", 0.2)
+    until(supervisor, lambda: cluster(store.home).state == "away")
+    monkeypatch.setattr(module, "SILENT", 60.0)
+    go.touch()
+    until(supervisor, lambda: cluster(store.home).state == "ready")
+    assert trouble(store.home) is None
+
+
 def test_a_driver_that_ends_leaves_its_jobs_to_their_heartbeats(store, driver):
     supervisor = driver(NODES, "raise SystemExit(1)")
     job = store.submit("train", {}, "cpu")

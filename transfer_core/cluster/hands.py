@@ -25,6 +25,9 @@ from transfer_core.words import Message, message
 log = logging.getLogger(__name__)
 PAUSE = 10.0
 """Seconds until a cluster that did not answer is asked again, or that could not start a job is given one again."""
+SILENT = 45.0
+"""Seconds without a word from the driver after which the cluster counts as away: Ray itself goes on trying for minutes. It says
+something every 15 s while all is well."""
 OWN = ("metrics_key", "mode", "allowed_hosts", "public_url", "frame_ancestors", "home", "database_url", "warm")
 """Settings of the web server, and those a task is told by other means."""
 GONE = 3
@@ -53,7 +56,7 @@ class Hands:
         self._news: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._handed: dict[str, Handed] = {}
         self._again = float("-inf")
-        self._calm = float("-inf")
+        self._calm = self._heard = float("-inf")
         self._died = ""
 
     @property
@@ -71,6 +74,8 @@ class Hands:
                 self._hear(self._news.get_nowait())
         if self._process is not None and self._process.poll() is not None:
             self._lost(self._process.returncode)
+        elif self._process is not None and time.monotonic() - self._heard > SILENT and self._known.state != "away":
+            self._away(f"> {SILENT:g} s")
         if self._process is None and time.monotonic() > self._again:
             self._start()
 
@@ -96,6 +101,7 @@ class Hands:
                 self._process.stdin.close()
 
     def _start(self) -> None:
+        self._heard = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "transfer_core.cluster.driver"], start_new_session=True, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, env=with_settings(home=str(self._store.home.root), database_url=self._store.url))
@@ -108,6 +114,7 @@ class Hands:
                     self._news.put(json.loads(line))
 
     def _hear(self, news: dict[str, Any]) -> None:
+        self._heard = time.monotonic()
         if "nodes" in news:
             self._tell(self._known.of((Node(**node) for node in news["nodes"]), settings().ray_cpus))
         elif "away" in news:
