@@ -28,7 +28,8 @@ PAUSE = 10.0
 SILENT = 45.0
 """Seconds without a word from the driver after which the cluster counts as away: Ray itself goes on trying for minutes. It says
 something every 15 s while all is well."""
-OWN = ("metrics_key", "secret", "admins", "admin_key", "mode", "allowed_hosts", "public_url", "frame_ancestors", "home", "database_url", "warm")
+OWN = ("metrics_key", "secret", "admins", "admin_key", "mode", "allowed_hosts", "public_url", "frame_ancestors", "home",
+       "database_url", "warm")
 """Settings of the web server, and those a task is told by other means."""
 GONE = 3
 """How a task counts of which nobody will say anything more: the job's heartbeat tells whether it lives."""

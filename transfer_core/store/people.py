@@ -20,7 +20,7 @@ EVERY = 60.0
 _BROUGHT = ("understand", "import_project", "describe_weights")
 """Kinds of jobs that begin with what somebody brought along."""
 PART = "part"
-"""Kind of a job that another one has put into the queue, a training of a sweep, say. It takes a turn of that person's, no place."""
+"""Kind of a job that another one has put into the queue, a training of a sweep, say: a turn of that person's, and no place."""
 MOST_SHORT = 20
 """Short jobs, imports and what pages ask for by themselves, that one person may have waiting or running."""
 GONE = 60.0
