@@ -102,6 +102,8 @@ class Settings(BaseModel):
     quota_runs: int | None = _field(None, "count", "trainings", gt=0)
     quota_minutes: float | None = _field(None, "number", "minutes", gt=0, allow_inf_nan=False)
     keep_days: float | None = _field(None, "number", "days", gt=0, allow_inf_nan=False)
+    ray_address: str | None = _field(None, "cluster", pattern=r"^(auto|(ray://)?[^\s/:@]+:\d+)$")
+    ray_cpus: int = _field(4, "count", "cores", gt=0)
     log: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = _field("text", "log")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] | None = _field(None, "level")
 

@@ -7,6 +7,7 @@ import streamlit as st
 from pages.shared import backend
 from pages.shared.text import plain, t, told
 from pages.shared.train.follow import follow
+from transfer_core.cluster.state import trouble
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed
 from transfer_core.store import Job
@@ -15,7 +16,9 @@ from transfer_core.store import Job
 def bar(job: Job) -> None:
     """What a job does at this moment, and how much of it is done."""
     stage, ahead = follow(job.id).stage, backend.store().ahead(job)
-    text = t("train.queued", count=ahead) if ahead else t(f"stages.{stage.stage}") if stage else t("train.starting")
+    wrong = trouble(backend.store().home, job.device) if job.state == "queued" else None
+    text = (plain(told(wrong)) if wrong else t("train.queued", count=ahead) if ahead else
+            t(f"stages.{stage.stage}") if stage else t("train.starting"))
     st.progress(min(1.0, stage.done / stage.total) if stage and stage.total else 0.0, text)
 
 

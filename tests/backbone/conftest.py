@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from transfer_core import http
+from transfer_core.jobs import TASKS
 from transfer_core.paths import Home
 from transfer_core.store import Store
 
@@ -35,6 +36,13 @@ def store(database, tmp_path, monkeypatch) -> Iterator[Store]:
     store = Store(Home(tmp_path / "home"))
     yield store
     store.close()
+
+
+@pytest.fixture
+def tasks(monkeypatch):
+    """The registry of tasks, to be changed by this test alone: afterwards it holds what it held, in the same order."""
+    monkeypatch.setattr(TASKS, "_choices", dict(TASKS._choices))
+    return TASKS
 
 
 @pytest.fixture

@@ -24,14 +24,14 @@ from transfer_core.cli import main
 from transfer_core.cli.settings import NAMES, read
 from transfer_core.errors import BadInput, BadRecipe
 from transfer_core.events import Epoch, Evaluated, Exported, Finished, Losses, Progressed, Started, Stopped
-from transfer_core.jobs import TASKS, StopAsked, run_job
+from transfer_core.jobs import StopAsked, run_job
 from transfer_core.jobs import run as running
 from transfer_core.jobs import supervisor as supervising
 from transfer_core.recipe import Recipe
 from transfer_core.source_losses import SOURCE_LOSSES
 from transfer_core.words import message
 
-COMMANDS = ("backup", "restore", "settings", "doctor", "cache", "check", "crossvalidate", "app", "import", "datasets",
+COMMANDS = ("backup", "restore", "settings", "doctor", "cache", "check", "crossvalidate", "app", "worker", "import", "datasets",
             "guess", "models", "train", "resume", "runs", "queue", "show", "stop", "learning-curve", "sweep", "blend",
             "soup", "evaluate", "compare", "predict", "explain", "background", "nearest", "map", "export", "report",
             "import-project", "publish", "unpublish", "demos", "push",
@@ -66,14 +66,12 @@ def run(store, capfd, monkeypatch):
 
 
 @pytest.fixture
-def task(monkeypatch):
-    monkeypatch.setattr(TASKS, "_choices", dict(TASKS._choices))
-
+def task(tasks):
     def register(kind):
         def replace(function):
-            del TASKS._choices[kind]
+            del tasks._choices[kind]
             function.__doc__ = "For a test."
-            return TASKS.add(kind, torch=False)(function)
+            return tasks.add(kind, torch=False)(function)
 
         return replace
 
@@ -576,7 +574,7 @@ def test_the_token_of_a_push_comes_from_the_environment_and_is_not_told(run, sto
 
 def test_the_queue_says_who_stands_where_and_when_it_starts(run, store, dataset):
     assert run("queue").answer.strip() == "Nothing runs and nothing waits."
-    assert run("queue", "--json").answer == {"queue": []}
+    assert run("queue", "--json").answer == {"queue": [], "cluster": None}
     payload = {"recipe": Recipe(dataset=dataset).model_dump()}
     first, second = (store.submit("train", payload, "cpu") for _ in range(2))
     store.claim(first.id, 1)

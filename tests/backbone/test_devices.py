@@ -41,23 +41,23 @@ def test_accelerators_come_first_and_the_cpu_is_always_there(machine, monkeypatc
     machine(printed, status)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert module.devices.__wrapped__() == found
+    assert module.devices_here.__wrapped__() == found
 
 
 def test_without_a_driver_or_a_torch_for_it_there_is_only_the_cpu(machine, monkeypatch):
     machine(TWO)
     monkeypatch.setattr(module, "_torch_knows_cuda", lambda: False)
-    assert module.devices.__wrapped__() == ("cpu",)
+    assert module.devices_here.__wrapped__() == ("cpu",)
     monkeypatch.undo()
     monkeypatch.setattr(module.shutil, "which", lambda _: None)
     monkeypatch.setattr(module.platform, "system", lambda: "Linux")
-    assert module.devices.__wrapped__() == ("cpu",)
+    assert module.devices_here.__wrapped__() == ("cpu",)
 
 
 def test_an_apple_chip(monkeypatch):
     monkeypatch.setattr(module.platform, "system", lambda: "Darwin")
     monkeypatch.setattr(module.platform, "machine", lambda: "arm64")
-    assert module.devices.__wrapped__() == ("mps", "cpu")
+    assert module.devices_here.__wrapped__() == ("mps", "cpu")
 
 
 def test_as_many_threads_as_cores_and_they_sleep_while_they_wait(monkeypatch):

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from transfer_core import logs
 from transfer_core.http import middleware
-from transfer_core.jobs import TASKS, run_job
+from transfer_core.jobs import run_job
 from transfer_core.settings import with_settings
 
 log = logging.getLogger("transfer_core.test")
@@ -183,10 +183,8 @@ def test_a_jobs_log_is_json_with_its_ids_from_the_worker(store, tmp_path):
     assert all(each["job"] == job.id for each in told)
 
 
-def test_a_job_in_this_process_leaves_its_traceback_in_its_log(store, monkeypatch):
-    monkeypatch.setattr(TASKS, "_choices", dict(TASKS._choices))
-
-    @TASKS.add("broken", torch=False)
+def test_a_job_in_this_process_leaves_its_traceback_in_its_log(store, tasks):
+    @tasks.add("broken", torch=False)
     def broken(job, store):
         """For a test."""
         yield from ()

@@ -31,7 +31,6 @@ from transfer_core.http.lifespan import _sweep
 from transfer_core.http.people import Door
 from transfer_core.jobs import Supervisor
 from transfer_core.jobs import run as running
-from transfer_core.jobs.tasks import TASKS
 from transfer_core.paths import Home
 from transfer_core.people import purging, quotas
 from transfer_core.store import Demo, Store
@@ -341,7 +340,7 @@ def test_a_training_gets_the_time_one_may_take(store, monkeypatch):
     assert store.submit("train", {"recipe": {"minutes": None}}, "cpu").payload["recipe"]["minutes"] is None
 
 
-def test_other_jobs_are_stopped_when_their_time_is_up(store, monkeypatch):
+def test_other_jobs_are_stopped_when_their_time_is_up(store, tasks, monkeypatch):
     monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_MINUTES", "0.0001")
     monkeypatch.setattr(running, "FLUSH", 0.01)
     monkeypatch.setattr(running, "BEAT", 0.0)
@@ -354,7 +353,7 @@ def test_other_jobs_are_stopped_when_their_time_is_up(store, monkeypatch):
         except running.StopAsked as asked:
             return {"kept": asked.args[0]}
 
-    monkeypatch.setitem(TASKS._choices, "sweep", replace(TASKS["sweep"], function=endless))
+    monkeypatch.setitem(tasks._choices, "sweep", replace(tasks["sweep"], function=endless))
     ada = store.of(ADA)
     job = ada.submit("sweep", {}, "cpu")
     ada.claim(job.id, os.getpid())

@@ -20,7 +20,7 @@ from postgres import ON_BOTH
 from transfer_core.backups import tables
 from transfer_core.errors import Busy, Unavailable
 from transfer_core.events import Progressed
-from transfer_core.jobs import TASKS, Supervisor, run, run_job, worker
+from transfer_core.jobs import Supervisor, run, run_job, worker
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.store import Store, connecting, schema
@@ -166,7 +166,7 @@ def test_threads_do_not_wait_for_each_other(store):
 
 
 @ON_A_SERVER
-def test_a_run_goes_on_when_the_server_is_started_again(postgres, store, monkeypatch):
+def test_a_run_goes_on_when_the_server_is_started_again(postgres, store, tasks):
     """No event is lost, none comes twice, and the work does not stand still meanwhile."""
     begun, restarted = threading.Event(), threading.Event()
 
@@ -180,8 +180,8 @@ def test_a_run_goes_on_when_the_server_is_started_again(postgres, store, monkeyp
         yield at(500)
         assert store.job(job.id).state == "running"
 
-    monkeypatch.delitem(TASKS._choices, "train")
-    TASKS.add("train", short=False)(work)
+    del tasks._choices["train"]
+    tasks.add("train", short=False)(work)
     job = store.submit("train", {}, "cpu")
     store.claim(job.id, os.getpid())
     ended = []

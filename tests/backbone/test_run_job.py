@@ -12,7 +12,7 @@ from postgres import ON_BOTH
 
 from transfer_core.errors import BadInput, Unavailable
 from transfer_core.events import Failed, Finished, Note, Progressed, Stopped
-from transfer_core.jobs import TASKS, StopAsked, run_job
+from transfer_core.jobs import StopAsked, run_job
 from transfer_core.jobs import run as running
 from transfer_core.words import message
 
@@ -20,15 +20,14 @@ database = ON_BOTH
 
 
 @pytest.fixture
-def task(monkeypatch):
+def task(tasks, monkeypatch):
     """Registers a generator function as the task of kind `test`."""
-    monkeypatch.setattr(TASKS, "_choices", dict(TASKS._choices))
     monkeypatch.setattr(running, "FLUSH", 0.005)
     monkeypatch.setattr(running, "BEAT", 0.01)
 
     def register(function):
         function.__doc__ = "For a test."
-        return TASKS.add("test", torch=False)(function)
+        return tasks.add("test", torch=False)(function)
 
     return register
 

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from types import FrameType
 
 from transfer_core.cli.tell import Teller
+from transfer_core.cluster.state import trouble
 from transfer_core.errors import NotFound, StudioError
 from transfer_core.events import Failed
 from transfer_core.jobs import Supervisor, run_job
 from transfer_core.jobs.worker import limit_threads
+from transfer_core.settings import settings
 from transfer_core.store import Job, Store
 from transfer_core.words import Message, message
 
@@ -47,14 +49,15 @@ def requeued(store: Store, name: str, kind: str) -> Job:
 
 
 def run_here(store: Store, job: Job) -> Job:
-    """Run a queued job in this process when its device is free, else wait for it; returns the ended job.
+    """Run a queued job in this process when its device is free, else wait for it; returns the ended job. Where jobs are handed
+    to a cluster, this one is, too.
 
     Ctrl-C stops it and keeps the best so far; a second one leaves at once. Raises `JobFailedError`.
     """
     tell = Teller()
     with _stops(store, job, tell):
         limit_threads()
-        if store.claim(job.id, os.getpid()):
+        if not settings().ray_address and store.claim(job.id, os.getpid()):
             run_job(store, store.job(job.id), watch=tell)
         else:
             _follow(store, job.id, tell)
@@ -70,10 +73,14 @@ def _follow(store: Store, job_id: str, tell: Teller) -> None:
     supervisor = Supervisor(store, warm=False)
     supervisor.start()
     seen = len(store.raw_events(job_id))
-    ahead = None
+    ahead = wrong = None
     try:
         while True:
             job = store.job(job_id)
+            if job.state == "queued" and (reason := trouble(store.home, job.device)) != wrong:
+                wrong = reason
+                if wrong:
+                    tell.say(wrong)
             if (place := store.ahead(job)) != ahead and place > 0:
                 ahead = place
                 tell.say(message("cli.waiting", count=ahead))

@@ -10,6 +10,7 @@ from transfer_core.cli.answer import Answer, language, table
 from transfer_core.cli.command import argument, command, option
 from transfer_core.cli.foreground import run_here
 from transfer_core.cli.settings import read, with_settings
+from transfer_core.cluster.state import cluster, trouble
 from transfer_core.errors import BadInput, NotFound, StudioError
 from transfer_core.jobs import devices
 from transfer_core.jobs.beside import brought
@@ -170,7 +171,14 @@ def queue() -> Answer:
               "progress": None if row["progress"] is None else f"{100 * row['progress']:.0f} %",
               "starts_in": None if row["starts_in"] is None else say("cli.seconds", language(), count=round(row["starts_in"]))}
              for row in rows]
-    return Answer({"queue": rows}, table(shown) if shown else say("cli.nothing_waits", language()))
+    known = cluster(store.home)
+    text = [table(shown) if shown else say("cli.nothing_waits", language())]
+    if known is not None:
+        text.append(say("cli.cluster", language(), address=known.address, nodes=len(known.nodes), cpu=known.room.get("cpu", 0),
+                        cuda=known.room.get("cuda", 0)))
+        text += sorted({reason.say(language()) for device in ("io", *(row["device"] for row in rows))
+                        if (reason := trouble(store.home, device))})
+    return Answer({"queue": rows, "cluster": known and known.told()}, "\n".join(text))
 
 
 @command("runs")

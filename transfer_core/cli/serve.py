@@ -1,15 +1,22 @@
-"""`app`: open the studio in the browser."""
+"""`app`: open the studio in the browser. `worker`: look after its queue without one."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from typing import Annotated
 
-from transfer_core.cli.answer import Answer
+from transfer_core.cli.answer import Answer, language
 from transfer_core.cli.command import command, option
+from transfer_core.cli.tell import Teller
 from transfer_core.paths import studio
-from transfer_core.settings import set_unless_given
+from transfer_core.settings import PREFIX, check, set_unless_given
+from transfer_core.words import message, say
+
+EVERY = 0.5
+"""Seconds between two looks at what is wrong with the cluster."""
 
 
 @command("app")
@@ -31,3 +38,31 @@ def app_(
     os.execv(sys.executable, [  # noqa: S606
         sys.executable, "-m", "streamlit", "run", str(studio() / "app.py"), "--server.port", str(port),
         "--server.address", host, "--server.headless", str(not browser).lower(), "--server.showEmailPrompt", "false", *names])
+
+
+@command("worker")
+def worker(ray: Annotated[str | None, option("--ray", words="option_ray", metavar="ADDRESS")] = None) -> Answer:
+    if ray:
+        os.environ[f"{PREFIX}RAY_ADDRESS"] = ray
+        check()
+    from transfer_core.cluster.state import trouble
+    from transfer_core.jobs import Supervisor
+    from transfer_core.store import Store
+
+    store, tell, ended = Store(), Teller(), threading.Event()
+    supervisor = Supervisor(store)
+    before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    tell.say(message("cli.worker_begins", folder=str(store.home.root)))
+    supervisor.start()
+    told = None
+    try:
+        while not ended.wait(EVERY):
+            if (wrong := trouble(store.home)) != told:
+                told = wrong
+                if wrong:
+                    tell.say(wrong)
+    finally:
+        supervisor.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return Answer({"handed_out": supervisor.count}, say("cli.worker_ended", language(), count=supervisor.count))

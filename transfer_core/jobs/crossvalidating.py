@@ -6,7 +6,8 @@ With few photos a single split is a matter of luck: which 40 of 250 are the test
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -17,6 +18,7 @@ from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.errors import BadRecipe
 from transfer_core.events import Event, Folded
 from transfer_core.jobs.apart import check_unseen, thrown_away_if_asked, train_apart
+from transfer_core.jobs.spreading import clear, spread, spreads
 from transfer_core.measured import predictions, predictions_file
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job, Store
@@ -42,7 +44,8 @@ def of_recipe(store: Store, recipe: dict[str, Any]) -> list[Job]:
 
 def crossvalidate(job: Job, store: Store) -> Generator[Event, None, dict[str, Any]]:
     """Train `payload["recipe"]` `folds` × `repeats` times. Folds keep the share of every class, and no group of like images lies
-    in two of them. What an interrupted one has reported is not trained again. Returns what `summary` says.
+    in two of them. What an interrupted one has reported is not trained again. Where there is room for several jobs at once, the
+    trainings are jobs of their own (see `spreading`); the numbers are the same. Returns what `summary` says.
 
     Raises `BadRecipe`: `too_few_to_fold` where a class has fewer groups of like images than there are folds, `folds_seen` where
     the model begins with another run, or learns a second dataset, which may have seen what is to be unseen.
@@ -55,18 +58,34 @@ def crossvalidate(job: Job, store: Store) -> Generator[Event, None, dict[str, An
     done = {Turn(event.repeat, event.fold) for _, event in store.events(job.id, kinds=("folded",))}
     turns = [Turn(repeat, fold) for repeat in range(repeats) for fold in range(folds)]
     out = store.home.job(job.id)
+    left = [turn for turn in turns if turn not in done or not predictions_file(out / turn.name, "test").is_file()]
     with thrown_away_if_asked(job, store):
-        for number, turn in enumerate(turns):
-            if turn in done and predictions_file(out / turn.name, "test").is_file():
-                continue
-            divided = replace(manifest, images=tuple(division(images, folds, turn, recipe.seed)))
-            seeded = recipe.but(seed=(recipe.seed + turn.repeat) % 2**31)
-            yield from train_apart(job, store, seeded, divided, "test", out / turn.name, "folding", (number, len(turns)))
-            rows = predictions(out / turn.name, "test")
-            right = sum(row["predicted"] == row["label"] for row in rows)
-            yield Folded(repeat=turn.repeat, fold=turn.fold, n=len(rows), correct=right, accuracy=right / len(rows))
+        if spreads(job, store):
+            yield from spread(job, store, [asdict(turn) for turn in left], "folding", (len(turns) - len(left), len(turns)),
+                              lambda part, _: [_folded(out, Turn(**part))])
+        else:
+            for turn in left:
+                yield from fold(job, job, store, turn, (turns.index(turn), len(turns)))
+                yield _folded(out, turn)
+    clear(store, job.id)
     return summary(manifest.classes, {turn: predictions(out / turn.name, "test") for turn in turns},
                    len({image.group for image in images}))
+
+
+def fold(job: Job, whole: Job, store: Store, turn: Turn, place: tuple[int, int] = (0, 1)) -> Generator[Event, None, None]:
+    """Train one turn of a cross-validation, and keep its answers in the folder of that. `job`: who works at it."""
+    recipe = Recipe(**whole.payload["recipe"])
+    manifest = Manifest.read(store.home, recipe.dataset, recipe.version)
+    images = [image for image in manifest.images if image.split != "left_out"]
+    divided = replace(manifest, images=tuple(division(images, whole.payload["folds"], turn, recipe.seed)))
+    seeded = recipe.but(seed=(recipe.seed + turn.repeat) % 2**31)
+    yield from train_apart(job, store, seeded, divided, "test", store.home.job(whole.id) / turn.name, "folding", place)
+
+
+def _folded(out: Path, turn: Turn) -> Folded:
+    rows = predictions(out / turn.name, "test")
+    right = sum(row["predicted"] == row["label"] for row in rows)
+    return Folded(repeat=turn.repeat, fold=turn.fold, n=len(rows), correct=right, accuracy=right / len(rows))
 
 
 def check(images: list[Image], folds: int) -> None:

@@ -10,10 +10,20 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from transfer_core.cluster.state import cluster
+from transfer_core.paths import Home
+
+
+def devices() -> tuple[str, ...]:
+    """Accelerators first, the CPU always last: `("cuda:0", "cpu")`. In torch's own names. Those of the cluster, where jobs are
+    handed to one, else this machine's."""
+    known = cluster(Home.default())
+    return devices_here() if known is None else known.devices
+
 
 @cache
-def devices() -> tuple[str, ...]:
-    """Accelerators first, the CPU always last: `("cuda:0", "cpu")`. In torch's own names; looked up once a process."""
+def devices_here() -> tuple[str, ...]:
+    """Looked up once a process."""
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         return ("mps", "cpu")
     return (*(f"cuda:{index}" for index in range(_nvidia_gpus())), "cpu")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from transfer_core.events import Stopped
-from transfer_core.jobs import apart
+from transfer_core.jobs import apart, spreading
 from transfer_core.store import Job, Store
 
 
@@ -34,7 +34,9 @@ def discard(store: Store, job: Job) -> None:
     """Remove what a run left on disk, and say so. Its state is already "stopped": nobody writes there now."""
     if job.kind == "train":
         shutil.rmtree(store.home.run(job.id), ignore_errors=True)
-    elif job.kind == "sweep":
+    elif job.kind in ("sweep", "crossvalidate"):
+        spreading.dismiss(store, job.id)
+    if job.kind == "sweep":
         discard_points(store, job.id)
     elif job.kind in apart.PARTS:
         apart.throw_away(store.home, job)

@@ -16,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from transfer_core import logs
+from transfer_core.cluster.hands import Handed, Hands
 from transfer_core.errors import Unavailable
 from transfer_core.events import Epoch, Folded, Note, Sampled, Swept
 from transfer_core.jobs.discard import discard, discard_queued
@@ -46,11 +47,14 @@ CALM = 20.0
 class Supervisor:
     def __init__(self, store: Store, warm: bool | None = None) -> None:
         self._store = store.everyone()
-        self._warm_wanted = settings().warm if warm is None else warm
+        self.cluster = Hands(self._store) if settings().ray_address else None
+        self._warm_wanted = self.cluster is None and (settings().warm if warm is None else warm)
         self._warm: subprocess.Popen[bytes] | None = None
         self._workers: dict[str, Worker] = {}
         self._suspects: dict[str, tuple[float | None, float]] = {}
         self._handed_out = float("-inf")
+        self.count = 0
+        """Jobs handed out; one whose worker died before it began counts again."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
 
@@ -66,6 +70,8 @@ class Supervisor:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
+        if self.cluster is not None:
+            self.cluster.stop()
         for worker in self._workers.values():
             worker.dismiss()
         if self._warm is not None:
@@ -91,6 +97,8 @@ class Supervisor:
     def look(self) -> None:
         """One round: collect ended workers, start what may start, look after silent jobs, keep one worker warm."""
         live = [job for job in self._store.jobs(None, "queued", "running") if not discard_queued(self._store.of(job.owner), job)]
+        if self.cluster is not None:
+            self.cluster.look()
         self._collect({job.id: job for job in live})
         for job in self._startable(live):
             self._hand_out(job)
@@ -101,12 +109,15 @@ class Supervisor:
 
     def _startable(self, live: list[Job]) -> list[Job]:
         """The next job of every free lane, and imports up to `IO_WORKERS`; none that has its worker already."""
+        if self.cluster is not None and not self.cluster.ready:
+            return []
         chosen = [job for job in self._store.startable(live) if job.id not in self._workers and not self._is_too_much(job, live)]
         imports = [job for job in live if job.device == IO and (job.state == "running" or job.id in self._workers)]
         waiting = sorted((job for job in live if job.device == IO and job.state == "queued" and job.id not in self._workers),
                          key=lambda job: job.created)
-        turns = in_order(waiting, {}, {job.owner for job in imports})
-        chosen += _one_place_left(turns, imports)[:max(0, IO_WORKERS - len(imports))]
+        turns = in_order(waiting, {}, [job.owner for job in imports])
+        most = IO_WORKERS if self.cluster is None else IO_WORKERS * self.cluster.machines
+        chosen += _one_place_left(turns, imports, most)[:max(0, most - len(imports))]
         return sorted(chosen, key=lambda job: job.created)
 
     @staticmethod
@@ -117,6 +128,10 @@ class Supervisor:
         return is_short(job.kind) and any(is_here(other.worker) for other in long) and free_memory() < SHORT_MEMORY
 
     def _hand_out(self, job: Job, attempt: int = 1) -> None:
+        self.count += 1
+        if self.cluster is not None:
+            self._workers[job.id] = Worker(self.cluster.give(job), attempt)
+            return
         facts = TASKS[job.kind].facts if job.kind in TASKS else {}
         warm, stays = None, self._warm_wanted and facts.get("stays", False)
         if facts.get("torch"):
@@ -140,12 +155,15 @@ class Supervisor:
             del self._workers[job_id]
             if job is None:
                 continue
-            if job.state == "running" and held_by(job.worker, worker.process.pid):
-                self._bury(self._store.job(job_id), code)
-            elif job.state == "queued" and code not in (0, 3):
+            for each in live.values():
+                if each.state == "running" and worker.holds(each):  # its job, or a part of that which it worked at itself
+                    self._bury(self._store.job(each.id), code)
+            if job.state == "queued" and code not in (0, 3):
                 with logs.about(**logs.ids(job)):
                     log.warning("a worker died with %s before it claimed %s", code, job_id)
-                if worker.attempt < ATTEMPTS:
+                if self.cluster is not None:
+                    self.cluster.did_not_start()
+                elif worker.attempt < ATTEMPTS:
                     self._hand_out(job, worker.attempt + 1)
                 elif self._store.claim(job_id, os.getpid()):
                     self._store.append(job_id, failure(Unavailable("worker_did_not_start"), self._store.of(job.owner), job))
@@ -223,10 +241,15 @@ class Supervisor:
 
 @dataclass
 class Worker:
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Handed
     attempt: int
     stays: bool = False
     """Whether it waits for another job when this one has ended."""
+
+    def holds(self, job: Job) -> bool:
+        if isinstance(self.process, Handed):
+            return self.process.holds(job.worker)
+        return held_by(job.worker, self.process.pid)
 
     def dismiss(self) -> None:
         """Let it go when its job has ended."""
@@ -246,11 +269,11 @@ def _name(job_id: str, process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def _one_place_left(waiting: list[Job], running: list[Job]) -> list[Job]:
+def _one_place_left(waiting: list[Job], running: list[Job], most: int = IO_WORKERS) -> list[Job]:
     """Of the imports that wait, those that leave a place to others: one person's own never take them all."""
     counts, found = Counter(job.owner for job in running), []
     for job in waiting:
-        if job.owner is None or counts[job.owner] < IO_WORKERS - 1:
+        if job.owner is None or counts[job.owner] < most - 1:
             counts[job.owner] += 1
             found.append(job)
     return found

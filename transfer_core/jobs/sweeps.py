@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from transfer_core.errors import BadRecipe, TrainingFailed
 from transfer_core.events import Epoch, Event, Note, Progressed, Step, Swept
 from transfer_core.jobs.discard import throw_away
+from transfer_core.jobs.spreading import clear, parts_of, spread, spreads
 from transfer_core.metrics import wilson
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job, Store
@@ -23,6 +24,7 @@ EVERY = 1.0
 def sweep(job: Job, store: Store) -> Generator[Event, None, dict | None]:
     """Train `payload["recipe"]` with each of `payload["values"]`, once for each seed; what is hopeless gets no further seeds.
 
+    Where there is room for several jobs at once, the trainings of one turn are jobs of their own (see `spreading`).
     What an interrupted sweep has reported is not trained again. When stopped, what is there is judged, or all is thrown away.
     """
     from transfer_core.datasets.manifest import Manifest
@@ -30,8 +32,9 @@ def sweep(job: Job, store: Store) -> Generator[Event, None, dict | None]:
 
     recipe, values, seeds = Recipe(**job.payload["recipe"]), job.payload["values"], job.payload["seeds"]
     points = [event for _, event in store.events(job.id, kinds=("swept",))]
+    parts, known = {part.id for part in parts_of(store, job.id)}, {point.run for point in points}
     for run in store.jobs("train"):
-        if run.payload.get("sweep") == job.id and run.id not in {point.run for point in points}:
+        if run.payload.get("sweep") == job.id and run.id not in known and run.payload.get("part") not in parts:
             throw_away(store, run.id)  # its worker died with this job's before
     if not Manifest.read(store.home, recipe.dataset, recipe.version).of("validation"):
         raise BadRecipe("sweep_unmeasured")
@@ -39,15 +42,25 @@ def sweep(job: Job, store: Store) -> Generator[Event, None, dict | None]:
     try:
         for turn in range(seeds):
             left = [value for value in values if value not in out]
-            for value in left:
-                if any((point.value, point.turn) == (value, turn) for point in points):
-                    continue
-                before = len(values) + len(left) * (turn - 1) if turn else 0
-                done = (before + left.index(value), len(values) + len(left) * (seeds - 1))
-                point = yield from _one(job, store, recipe, value, turn, done)
-                if point:
-                    points.append(point)
-                    yield point
+            before, whole = len(values) + len(left) * (turn - 1) if turn else 0, len(values) + len(left) * (seeds - 1)
+            new = [value for value in left if not any((point.value, point.turn) == (value, turn) for point in points)]
+            if spreads(job, store):
+                def told(_part: dict, child: Job) -> Iterator[Event]:
+                    notes = [event for _, event in store.events(child.id, kinds=("note",))]
+                    yield from (note for note in notes if note.message.key != "jobs.went_on")
+                    if child.result:
+                        points.append(Swept(**child.result))
+                        yield points[-1]
+
+                yield from spread(job, store, [{"value": value, "turn": turn} for value in new], "sweep",
+                                  (before + len(left) - len(new), whole), told)
+                points.sort(key=lambda point: (point.turn, point.value))  # as one after another finds them
+            else:
+                for value in new:
+                    point = yield from _one(job, store, recipe, value, turn, (before + left.index(value), whole))
+                    if point:
+                        points.append(point)
+                        yield point
             # By what was known then: once out is out, also where an interrupted sweep goes on.
             gone = hopeless([point for point in points if point.turn <= turn and point.value not in out])
             out |= gone
@@ -58,6 +71,7 @@ def sweep(job: Job, store: Store) -> Generator[Event, None, dict | None]:
             for point in points:
                 throw_away(store, point.run)
             raise
+    clear(store, job.id)
     return answer(points)
 
 
@@ -75,8 +89,17 @@ def answer(points: list[Swept]) -> dict:
     return {"points": rows, "recommended": chosen, "split": "validation"}
 
 
-def _one(job: Job, store: Store, base: Recipe, value: float, turn: int,
-         done: tuple[int, int]) -> Generator[Event, None, Swept | None]:
+def point(job: Job, whole: Job, store: Store) -> Generator[Event, None, dict | None]:
+    """One training of a sweep, as a job of its own; returns its `Swept` as plain data."""
+    for run in store.jobs("train"):
+        if run.payload.get("part") == job.id:
+            throw_away(store, run.id)  # its worker died before
+    found = yield from _one(whole, store, Recipe(**whole.payload["recipe"]), **job.payload["part"], done=(0, 1), part=job)
+    return found and found.model_dump(exclude={"type"})
+
+
+def _one(job: Job, store: Store, base: Recipe, value: float, turn: int, done: tuple[int, int],
+         part: Job | None = None) -> Generator[Event, None, Swept | None]:
     """One training, under its own name in the store. None, and a note, when it failed by itself (its loss exploded, say)."""
     from transfer_core.datasets.manifest import Manifest
     from transfer_core.training.fit import fit
@@ -84,7 +107,7 @@ def _one(job: Job, store: Store, base: Recipe, value: float, turn: int,
     recipe = base.but(**{setting_of(base): value, "seed": (base.seed + turn) % 2**31})
     manifest = Manifest.read(store.home, recipe.dataset, recipe.version)
     said, best, spoken = 0.0, None, 0.0
-    with _run(job, store, recipe) as (run, tell):
+    with _run(job, store, recipe, part) as (run, tell):
         try:
             with closing(fit(recipe, manifest, store.home, store.home.run(run), device=job.device)) as events:
                 for event in events:
@@ -115,10 +138,10 @@ def _one(job: Job, store: Store, base: Recipe, value: float, turn: int,
 
 
 @contextmanager
-def _run(job: Job, store: Store, recipe: Recipe) -> Iterator[tuple[str, Callable[[Event], None]]]:
+def _run(job: Job, store: Store, recipe: Recipe, part: Job | None) -> Iterator[tuple[str, Callable[[Event], None]]]:
     """A row of its own for one training of the sweep. It ends as stopped: to go on with it is to measure and export it."""
     payload = {"recipe": recipe.model_dump(mode="json"), "sweep": job.id} | (
-        {"name": job.payload["name"]} if job.payload.get("name") else {})
+        {"name": job.payload["name"]} if job.payload.get("name") else {}) | ({"part": part.id} if part else {})
     run = store.enter("train", payload, job.device)
     waiting: list[Event] = []
 

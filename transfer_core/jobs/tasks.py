@@ -26,7 +26,7 @@ from transfer_core.progress import Progress, fold
 from transfer_core.recipe import Recipe
 from transfer_core.registry import Registry
 from transfer_core.store import Job, Store
-from transfer_core.store.queue import LAST, lane
+from transfer_core.store.queue import LAST, lane, running
 from transfer_core.store.versions import new_id
 
 Work = Generator[Event, None, dict[str, Any] | None]
@@ -174,9 +174,10 @@ def last_check(store: Store, dataset: str, version: int | None = None) -> Job | 
 
 def is_waited_for(job: Job, store: Store) -> bool:
     """Whether a person waits for its lane of its device. Two jobs that came along with trainings do not wait for each other: they
-    would give way in turns, and neither would ever end."""
-    return any(lane(other) == lane(job) and other.kind not in LAST and not came_along(other)
-               for other in store.everyone().jobs(None, "queued"))
+    would give way in turns, and neither would ever end. Nor does anybody wait where there is room for one more."""
+    same = [other for other in store.everyone().jobs(None, "queued", "running") if lane(other) == lane(job)]
+    full = len(running(same)) >= store.room(job.device)
+    return full and any(other.state == "queued" and other.kind not in LAST and not came_along(other) for other in same)
 
 
 def came_along(job: Job) -> bool:
@@ -243,6 +244,18 @@ def learning_curve(job: Job, store: Store) -> Work:
     from transfer_core.jobs.learning_curve import learning_curve
 
     return (yield from learning_curve(job, store))
+
+
+@TASKS.add("part", torch=True, short=False)
+def part(job: Job, store: Store) -> Work:
+    """One training of a sweep or a cross-validation, where several run at the same time."""
+    from transfer_core.jobs import crossvalidating, sweeps
+
+    whole = store.job(job.payload["of"])
+    if whole.kind == "sweep":
+        return (yield from sweeps.point(job, whole, store))
+    yield from crossvalidating.fold(job, whole, store, crossvalidating.Turn(**job.payload["part"]))
+    return {}
 
 
 @TASKS.add("blend", torch=True, stays=True, short=False)

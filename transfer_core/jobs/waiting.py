@@ -6,6 +6,7 @@ where it has not begun. What nobody knows stays unknown: a wrong number is worse
 
 from __future__ import annotations
 
+import heapq
 import json
 import time
 from collections import Counter
@@ -18,7 +19,7 @@ from transfer_core.estimate import estimate
 from transfer_core.jobs.tasks import came_along
 from transfer_core.recipe import Recipe
 from transfer_core.speeds import speeds
-from transfer_core.store import Job, Store
+from transfer_core.store import Job, Store, queue
 from transfer_core.store.queue import IO, lane, lanes
 
 ENDING = 12.0
@@ -52,14 +53,23 @@ def places(store: Store, now: float | None = None) -> list[Place]:
         before = [_holds_up(each.job, job, needs) for each in found if lane(each.job) == lane(job)][:ahead[job.id]]
         # Fewer than `ahead` says: the queue has changed in between. And imports wait for one of several places.
         known = len(before) == ahead[job.id] and None not in before and job.device != IO
-        starts_in = 0.0 if job.state == "running" else sum(before) if known else None
-        found.append(Place(job, ahead[job.id], _share(store, job), starts_in))
+        room = store.room(job.device)
+        starts_in = 0.0 if job.state == "running" else _free(before, room) if known and room else None
+        found.append(Place(job, queue.ahead(ahead[job.id], room), _share(store, job), starts_in))
     return found
 
 
+def _free(before: list[float], room: int) -> float:
+    """Seconds until one of so many places is free, when each takes the next job as soon as it can."""
+    places = [0.0] * room
+    for need in before:
+        heapq.heapreplace(places, places[0] + need)
+    return places[0]
+
+
 def _ahead(store: Store, live: list[Job]) -> dict[str, int]:
-    """What `Store.ahead` says of each, from one look at the queue: with hundreds of jobs, a look for each takes minutes."""
-    running = Counter(lane(job) for job in live if job.state == "running" and job.device != IO)
+    """How many jobs of its lane come before each, from one look at the queue: for hundreds, one look each takes minutes."""
+    running = Counter(map(lane, queue.running(live)))
     queued = lanes(live, store.turns(live))
     before = {job.id: place for jobs in queued.values() for place, job in enumerate(jobs)}
     return {job.id: running[lane(job)] + before.get(job.id, 0) if job.state == "queued" and job.device != IO else 0

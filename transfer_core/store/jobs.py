@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from transfer_core.cluster.state import room
 from transfer_core.errors import NotFound
 from transfer_core.store import queue
 from transfer_core.store.connecting import lock, persistent
@@ -131,11 +132,15 @@ class Jobs(People):
         if job.state != "queued" or job.device == IO:
             return 0
         live = self.everyone().jobs(None, "queued", "running")  # all wait in one line
-        return len(queue.before(job, live, self.turns(live)))
+        return queue.ahead(len(queue.before(job, live, self.turns(live))), self.room(job.device))
 
     def startable(self, live: list[Job]) -> list[Job]:
         """The next job of every lane that is free, of these that are queued or run."""
-        return queue.startable(live, self.turns(live))
+        return queue.startable(live, self.turns(live), self.room)
+
+    def room(self, device: str) -> int:
+        """How many jobs of one lane of a device may run at once: one, or on a cluster as many as it has room for."""
+        return room(self.home, device)
 
     @persistent
     def turns(self, live: list[Job]) -> queue.Turns:
@@ -146,12 +151,12 @@ class Jobs(People):
             return _turns(connection, live)
 
     @persistent
-    def claim(self, job_id: str, worker: int | str) -> bool:
-        """Make a queued job mine. False when it is not queued, or its lane is taken, or another one is next.
+    def claim(self, job_id: str, worker: int | str, within: str | None = None) -> bool:
+        """Make a queued job mine. False when it is not queued, or its lane is full, or others are next.
 
-        `worker`, here and below: a lease, or the number of a process of this machine. One transaction, and one at a time for
-        every device: two workers that ask at once cannot both get it. Who asks twice, because the answer to the first time was
-        lost, is told True twice.
+        `worker`, here and below: a lease, or the number of a process of this machine. `within`: a running job of that worker, in
+        whose place this one is worked at, as a part of it. One transaction, and one at a time for every device: two workers that
+        ask at once cannot both get it. Who asks twice, because the answer to the first time was lost, is told True twice.
         """
         holder = lease(worker)
         with self._write() as connection:
@@ -168,8 +173,8 @@ class Jobs(People):
             if device != IO:
                 # Those of all devices: were it asked for one, SQLite would look at all jobs that ever ended on it.
                 live = [_job(each) for each in connection.execute(sa.select(*_COLUMNS).where(
-                    jobs.c.state.in_(("queued", "running")), jobs.c.deleted.is_(None)))]
-                if queue.before(_job(row), live, _turns(connection, live)):
+                    jobs.c.state.in_(("queued", "running")), jobs.c.deleted.is_(None), jobs.c.id != (within or "")))]
+                if len(queue.before(_job(row), live, _turns(connection, live))) >= self.room(device):
                     return False
             now = time.time()
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(

@@ -19,6 +19,8 @@ EVERY = 60.0
 """Seconds within which two signs of life are one."""
 _BROUGHT = ("understand", "import_project", "describe_weights")
 """Kinds of jobs that begin with what somebody brought along."""
+PART = "part"
+"""Kind of a job that another one has put into the queue, a training of a sweep, say: a turn of that person's, and no place."""
 MOST_SHORT = 20
 """Short jobs, imports and what pages ask for by themselves, that one person may have waiting or running."""
 GONE = 60.0
@@ -120,11 +122,11 @@ class People(Scope):
         if known is None or known.leaving is not None:
             raise Busy("leaving")
         live = connection.execute(sa.select(jobs.c.id, jobs.c.kind, jobs.c.device).where(self._live)).all()
-        if _follows(kind, request) and any(job.id == request for job in live):
+        if kind == PART or (_follows(kind, request) and any(job.id == request for job in live)):
             return  # nobody asked for it by itself
         short = _is_small(kind, device)
         most = MOST_SHORT if short else settings().quota_runs
-        if most is not None and sum(_is_small(job.kind, job.device) == short for job in live) >= most:
+        if most is not None and sum(_is_small(job.kind, job.device) == short and job.kind != PART for job in live) >= most:
             raise Busy("too_many_jobs" if short else "too_many_runs", limit=most)
 
     @property

@@ -1,13 +1,14 @@
 """Who is next. One pure order for everybody who asks: `Store.claim`, `Store.ahead` and the supervisor.
 
-Every device has two lanes, each of which runs one job at a time: a long one for trainings, and a short one for what a person at a
-page waits for. A lane goes from owner to owner, and whoever had a turn last comes last; the jobs of one owner keep their order.
+Every device has two lanes, each of which runs one job at a time (on a cluster, as many as it has room for): a long one for
+trainings, and a short one for what a person at a page waits for. A lane goes from owner to owner, and whoever had a turn last
+comes last; the jobs of one owner keep their order.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -59,34 +60,40 @@ def waiting(live: Iterable[Job]) -> dict[Line, list[Job]]:
     return lines
 
 
-def in_order(jobs: Iterable[Job], turns: Mapping[str | None, float], now: Collection[str | None] = ()) -> list[Job]:
-    """Jobs of one line, oldest first, in the order in which they get their turns. `now`: the owners of those that run."""
+def in_order(jobs: Iterable[Job], turns: Mapping[str | None, float], now: Iterable[str | None] = ()) -> list[Job]:
+    """Jobs of one line, oldest first, in the order in which they get their turns. `now`: the owner of each that runs."""
     mine: dict[str | None, list[Job]] = defaultdict(list)
     for job in jobs:
         mine[job.owner].append(job)
-    taken = {owner: (0.0, turns.get(owner, float("-inf"))) for owner in mine} | dict.fromkeys(now, (1.0, 0.0))
+    taken = {owner: (0, turns.get(owner, float("-inf"))) for owner in mine}
+    taken |= {owner: (count, 0.0) for owner, count in Counter(now).items()}
     ordered: list[Job] = []
     while mine:
         owner = min(mine, key=lambda owner: (taken[owner], mine[owner][0].created, mine[owner][0].id))
         ordered.append(mine[owner].pop(0))
-        taken[owner] = (1.0, float(len(ordered)))
+        taken[owner] = (taken[owner][0] + 1, float(len(ordered)))
         if not mine[owner]:
             del mine[owner]
     return ordered
 
 
+def running(live: Iterable[Job]) -> list[Job]:
+    """Those that take up a place in their lane. A process takes one, also where it works at a part of its own job."""
+    found = {(lane(job), job.worker or job.id): job for job in live if job.state == "running" and job.device != IO}
+    return list(found.values())
+
+
 def lanes(live: Iterable[Job], turns: Turns) -> dict[Lane, list[Job]]:
     """The queued jobs of every lane, in order."""
     live = list(live)
-    running: dict[Line, set[str | None]] = defaultdict(set)
-    for job in live:
-        if job.state == "running" and job.device != IO:
-            running[line_of(job.device, job.kind)].add(job.owner)
+    now: dict[Line, list[str | None]] = defaultdict(list)
+    for job in running(live):
+        now[line_of(job.device, job.kind)].append(job.owner)
     lines = waiting(live)
     found: dict[Lane, list[Job]] = defaultdict(list)
     for each in sorted(lines, key=lambda each: each.last):
         known = {owner: ended for (where, owner), ended in turns.items() if where == each}
-        found[each.lane] += in_order(lines[each], known, running[each])
+        found[each.lane] += in_order(lines[each], known, now[each])
     return found
 
 
@@ -95,14 +102,23 @@ def before(job: Job, live: Iterable[Job], turns: Turns) -> list[Job]:
     live = list(live)
     if all(job.id != other.id for other in live):
         live.append(job)
-    running = [other for other in live if other.state == "running" and other.id != job.id and lane(other) == lane(job)]
+    taken = [other for other in running(live) if other.id != job.id and lane(other) == lane(job)]
     queued = lanes(live, turns)[lane(job)]
     place = next((place for place, other in enumerate(queued) if other.id == job.id), 0)
-    return running + queued[:place]
+    return taken + queued[:place]
 
 
-def startable(live: Iterable[Job], turns: Turns) -> list[Job]:
-    """The next job of every lane in which none runs."""
+def ahead(before: int, room: int) -> int:
+    """How many of so many jobs before one must end until it may start: all, but where there is room for several, not the last."""
+    return max(0, before + 1 - max(1, room))
+
+
+def alone(_device: str) -> int:
+    return 1
+
+
+def startable(live: Iterable[Job], turns: Turns, room: Callable[[str], int] = alone) -> list[Job]:
+    """The next jobs of every lane, as many as it has room for beside those that run. `room`: of the lanes of a device."""
     live = list(live)
-    taken = {lane(job) for job in live if job.state == "running"}
-    return [queued[0] for where, queued in lanes(live, turns).items() if queued and where not in taken]
+    taken = Counter(map(lane, running(live)))
+    return [job for where, queued in lanes(live, turns).items() for job in queued[:max(0, room(where.device) - taken[where])]]

@@ -14,6 +14,7 @@ from pages.shared.train import card
 from pages.shared.train.again import again
 from pages.shared.train.follow import follow
 from pages.shared.undisturbed import undisturbed
+from transfer_core.cluster.state import trouble
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed, Finished
 from transfer_core.jobs import waiting
@@ -97,6 +98,8 @@ def _sentence(run: Job, progress: Progress) -> str:
 
 def _waits(run: Job) -> str:
     """Its place in the queue, and when it is likely to start."""
+    if wrong := trouble(backend.store().home, run.device):
+        return plain(told(wrong))
     place = waiting.place(backend.store(), run)
     if place is None or not place.ahead:
         return t("train.starting")
