@@ -63,6 +63,15 @@ class Server:
             connection.exec_driver_sql(f"CREATE SCHEMA {name}")
         return f"{address}&options=-csearch_path%3D{name}"
 
+    def encoded(self, encoding: str) -> str:
+        """The address of a new database of that encoding. (That of `database` is UTF8.)"""
+        name = f"studio{next(self._numbers)}"
+        address = f"postgresql+psycopg://studio@/{{}}?host={self.folder}"
+        engine = sa.create_engine(address.format("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0")
+        return address.format(name)
+
     @property
     def _options(self) -> str:
         return f"{_QUICK} -c listen_addresses='' -c unix_socket_directories='{self.folder}'"

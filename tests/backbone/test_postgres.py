@@ -322,6 +322,23 @@ def test_a_training_whose_supervisor_and_worker_meet_in_the_database(store):
 # What is said
 
 
+def test_a_database_without_an_encoding_keeps_every_name(postgres, tmp_path):
+    store = Store(Home(tmp_path), postgres.encoded("SQL_ASCII"))
+    store.add_dataset("猫 🐈 Ł", "cats-1", message("cli.imported"), {"classes": {"猫": 1}, "split": {"train": 1}})
+    found = store.datasets()[0]
+    store.close()
+    assert found.name == "猫 🐈 Ł" and found.latest.summary["classes"] == {"猫": 1}
+
+
+def test_a_database_that_would_lose_names_is_refused_before_anything_is_written(postgres, tmp_path):
+    address = postgres.encoded("LATIN1")
+    with pytest.raises(Unavailable) as told:
+        Store(Home(tmp_path), address)
+    assert told.value.code == "database_encoding" and "LATIN1" in str(told.value)
+    with sa.create_engine(address, poolclass=sa.NullPool).connect() as connection:
+        assert sa.inspect(connection).get_table_names() == []
+
+
 SECRET = "postgresql+psycopg://ada:s3cret%2F@127.0.0.1:1/studio?connect_timeout=2"
 
 

@@ -20,8 +20,11 @@ DRIVERS = {"sqlite": "sqlite", "postgres": "postgresql+psycopg", "postgresql": "
 _CONNECTIONS, _MORE = 2, 8
 """Connections a process keeps open, and how many more it opens while as many threads ask at once."""
 _LINE = {"connect_timeout": 10, "application_name": "transfer-studio", "keepalives_idle": 30, "keepalives_interval": 10,
-         "keepalives_count": 3}
-"""How psycopg connects, where the address does not say otherwise. A server that fell silent is noticed within a minute."""
+         "keepalives_count": 3, "client_encoding": "utf8"}
+"""How psycopg connects, where the address does not say otherwise. A server that fell silent is noticed within a minute. A
+database without an encoding of its own (SQL_ASCII, which a server set up without a locale makes) would give bytes for texts."""
+_ANY_TEXT = {"UTF8", "SQL_ASCII"}
+"""Encodings of a database that take every name a person can give."""
 
 
 LOCK_WAIT = 30.0
@@ -74,6 +77,15 @@ def open_engine(url: URL, patience: Callable[[], float] = lambda: LOCK_WAIT) -> 
         raise Unavailable("database_driver", driver="psycopg", address=shown(url)) from None
     sa.event.listen(engine, "connect", lambda connection, _record: _wait_for_locks(connection, patience()))
     return engine
+
+
+def check_encoding(connection: Connection, url: URL) -> None:
+    """Raises `Unavailable` (`database_encoding`) for a database that cannot hold every name people give: at once, and not when
+    somebody's class is called 猫."""
+    if connection.dialect.name == "postgresql":
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+        if encoding not in _ANY_TEXT:
+            raise Unavailable("database_encoding", address=shown(url), encoding=encoding)
 
 
 def away(url: URL, error: sa.exc.DBAPIError) -> Away:

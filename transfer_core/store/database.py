@@ -15,7 +15,18 @@ from sqlalchemy import Connection
 from transfer_core.errors import Unavailable, says_disk_full
 from transfer_core.paths import Home
 from transfer_core.settings import settings
-from transfer_core.store.connecting import LOCK_WAIT, Away, away, lock, open_engine, parse, refused, shown, sqlite_url
+from transfer_core.store.connecting import (
+    LOCK_WAIT,
+    Away,
+    away,
+    check_encoding,
+    lock,
+    open_engine,
+    parse,
+    refused,
+    shown,
+    sqlite_url,
+)
 from transfer_core.store.demos import Demos
 from transfer_core.store.history import History
 from transfer_core.store.jobs import Jobs
@@ -54,6 +65,7 @@ class Store(Datasets, Jobs, History, Demos, Watching):  # and with `Jobs`, `Peop
         self._lock_wait = LOCK_WAIT
         self._engine = open_engine(self._address, lambda: self._lock_wait)
         with self._write() as connection:
+            check_encoding(connection, self._address)
             lock(connection, "migrations")
             migrate(connection)
 
