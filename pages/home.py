@@ -8,6 +8,7 @@ from pages.shared.data import imports
 from pages.shared.home import example, recent, waiting
 from pages.shared.home.hero import hero
 from pages.shared.text import t
+from transfer_core.people import is_trial
 
 _DIFFERENCES = (("ac_unit", "freeze"), ("tune", "lambda"), ("straighten", "honest"), ("download_done", "same"))
 
@@ -20,7 +21,8 @@ def _welcome() -> None:
         with st.container(horizontal=True, key="ways-in", gap="small"):
             st.button(t("home.try_example"), type="primary", icon=":material/play_arrow:", key="try-example",
                       on_click=example.begin)
-            if st.button(t("home.use_photos"), icon=":material/add_photo_alternate:", key="use-photos"):
+            said = t("people.trial_more") if is_trial() else t("home.use_photos")
+            if st.button(said, icon=":material/add_photo_alternate:", key="use-photos"):
                 navigation.go("data", dataset=None, run=None)
         st.caption(t("home.example_caption"))
     with right:

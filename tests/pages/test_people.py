@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
 import photos
 import pytest
@@ -279,3 +280,25 @@ def test_whoever_was_chosen_is_deleted_and_nobody_who_took_their_place(visit, st
     app.run()
     assert button(app, "admin-delete").disabled, "nobody is chosen in a table that is another one"
     assert len(store.people()) == 3
+
+
+@pytest.mark.parametrize("language", languages())
+def test_a_studio_to_try_offers_nothing_that_it_would_refuse(visit, come, monkeypatch, language):
+    come(Visitor(ADA))
+    monkeypatch.setenv("TRANSFER_STUDIO_MODE", "trial")
+    told = partial(say, language=language)
+    data = visit("data", lang=language)
+    assert [each.value for each in data.title] == [told("people.trial_title")] and has(data, told("people.trial"))
+    assert not has(data, told("data.lead"))
+    home = visit("home", lang=language)
+    assert button(home, "use-photos").label == told("people.trial_more")
+    model = visit("model", lang=language, own="file")
+    offered = next(each for each in model.button_group if each.key == "weights-choice")
+    assert list(offered.options) == [
+        told(f"settings.weights_{name}") for name in ("pretrained", "run", "scratch")]
+    assert offered.value == "pretrained"
+    labels = [each.label for page in (model, visit("runs", lang=language)) for each in page.expander]
+    search = told("model.search.open", count="§").split("§")[0]
+    assert told("runs.restore.title") not in labels and not any(label.startswith(search) for label in labels)
+    monkeypatch.delenv("TRANSFER_STUDIO_MODE")
+    assert told("runs.restore.title") in [each.label for each in visit("runs", lang=language).expander]

@@ -17,21 +17,22 @@ from transfer_core.store import Dataset
 
 def show() -> None:
     _offer_undo()
-    st.title(t("data.title"))
-    st.markdown(t("data.lead"))
-    arrived = None if is_trial() else upload(key="upload")
     if is_trial():
-        st.info(t("people.trial"), icon=":material/science:")
-    if arrived:
-        job = backend.store().submit("understand", {"upload": arrived["upload"]})
-        place.put(job=job.id, called=arrived["name"] or None, dataset=None, run=None, deleted=None)
-        st.rerun()
+        st.title(t("people.trial_title"))
+        st.markdown(t("people.trial"))
+    else:
+        st.title(t("data.title"))
+        st.markdown(t("data.lead"))
+        if arrived := upload(key="upload"):
+            job = backend.store().submit("understand", {"upload": arrived["upload"]})
+            place.put(job=job.id, called=arrived["name"] or None, dataset=None, run=None, deleted=None)
+            st.rerun()
+        st.subheader(t("data.examples_title"))
     _examples()
     _datasets()
 
 
 def _examples() -> None:
-    st.subheader(t("data.examples_title"))
     with st.container(key="examples"):
         for each in EXAMPLES:
             with st.container(border=True, key=f"example-{each.name}"):

@@ -11,6 +11,7 @@ from pages.shared.model import facts, searching, speeds
 from pages.shared.text import t
 from transfer_core import catalog
 from transfer_core.catalog import Suggestion
+from transfer_core.people import is_trial
 
 
 def section(now: Draft) -> None:
@@ -28,7 +29,8 @@ def section(now: Draft) -> None:
     _weights_warning(now)
     with st.container(horizontal=True, vertical_alignment="center", key="model-tools"):
         speeds.offer([suggestion.model.name for suggestion in suggestions])
-    searching.panel(now)
+    if not is_trial():  # which trains the suggested ones only
+        searching.panel(now)
 
 
 def _card(suggestion: Suggestion, chosen: str, measured: dict[str, float]) -> None:

@@ -15,6 +15,7 @@ from pages.shared.text import plain, t, told
 from transfer_core.catalog import ModelInfo
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed
+from transfer_core.people import is_trial
 from transfer_core.recipe import DEFAULT_MODEL, Recipe
 from transfer_core.store import Job
 
@@ -25,9 +26,11 @@ CHOICES = ("pretrained", "file", "run", "scratch")
 def section(now: Draft) -> None:
     # Until a file is there, "file" is no valid recipe: that this tab is open is a fact of its own in the URL.
     job = _job()
+    choices = [choice for choice in CHOICES if choice != "file" or not is_trial()]
     chosen = place.get("own") if place.get("own") in ("file", "run") else now.recipe.weights
+    chosen = chosen if chosen in choices else "pretrained"
     with st.container(key="weights"):
-        st.segmented_control(t("settings.weights"), CHOICES, required=True, help=t("settings.weights_help"),
+        st.segmented_control(t("settings.weights"), choices, required=True, help=t("settings.weights_help"),
                              format_func=lambda name: t(f"settings.weights_{name}"),
                              **bind_to("weights-choice", chosen, _choose, start="default"))
         if chosen == "scratch":

@@ -8,6 +8,7 @@ from pages.shared import backend, navigation, working
 from pages.shared.components.one_file import one_file
 from pages.shared.text import t
 from transfer_core.errors import NotFound
+from transfer_core.people import is_trial
 from transfer_core.store import Job
 
 KIND = "import_project"
@@ -15,6 +16,8 @@ _ASKED = "project asked"
 
 
 def offer() -> None:
+    if is_trial():
+        return
     with st.expander(t("runs.restore.title"), icon=":material/unarchive:", key="restore", expanded=_job() is not None):
         st.write(t("runs.restore.text"))
         if arrived := one_file("project-file", "runs.restore.", ".zip"):
