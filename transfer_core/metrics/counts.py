@@ -33,7 +33,8 @@ def weighted_f1(right: np.ndarray, predicted: np.ndarray, support: np.ndarray) -
     return (2 * right * support / np.maximum(support + predicted, 1)).sum(axis=-1) / support.sum()
 
 
-def intervals(confusion: np.ndarray, seed: int = 0, draws: int = RESAMPLES) -> dict[str, tuple[float, float]]:
+def intervals(confusion: np.ndarray, seed: int = 0, draws: int = RESAMPLES,
+              different: np.ndarray | None = None) -> dict[str, tuple[float, float]]:
     """95 % intervals of balanced accuracy, macro-F1 and weighted F1, around the values themselves.
 
     Each row's shares are drawn from what its counts leave possible: a Dirichlet distribution with half a photo added to the right
@@ -41,17 +42,21 @@ def intervals(confusion: np.ndarray, seed: int = 0, draws: int = RESAMPLES) -> d
     scatter around their mean is how far the score may be off. Resampling photos instead knows no mistake that has not been made:
     of a class without any it says "always right", and its intervals held the true score in 92 % where these do in 95
     (`bench/coverage.py`). With fewer than five photos in many classes these, too, are too narrow.
+
+    `different`: for each class which part of its images is `evidence`; all of it unless given.
     """
     random, classes = np.random.default_rng(seed), len(confusion)
     support, right, said = confusion.sum(axis=1), np.diag(confusion), confusion.sum(axis=0)
     hits, given, astray = (np.zeros((draws, classes)) for _ in range(3))
+    known = support if different is None else support * different
     for true in np.flatnonzero(support):
         wrong = np.flatnonzero(confusion[true] * (np.arange(classes) != true))
         # Only the mistakes that were made, or one of no class in particular: a thousand classes would be 10⁹ draws.
         counts = np.r_[confusion[true, true], confusion[true, wrong] if len(wrong) else 0]
-        shares = random.dirichlet(counts + np.r_[0.5, np.full(len(counts) - 1, 0.5 / (len(counts) - 1))], draws)
+        thinned = counts * (known[true] / support[true])
+        shares = random.dirichlet(thinned + np.r_[0.5, np.full(len(counts) - 1, 0.5 / (len(counts) - 1))], draws)
         # What a share scatters, n + 1 photos scatter it less by: given back to small classes.
-        shares = counts / support[true] + (shares - shares.mean(axis=0)) * np.sqrt(1 + 1 / support[true])
+        shares = counts / support[true] + (shares - shares.mean(axis=0)) * np.sqrt(1 + 1 / known[true])
         hits[:, true] = shares[:, 0] * support[true]
         given[:, true] += hits[:, true]
         if len(wrong):

@@ -141,16 +141,17 @@ def _score(features: dict[str, np.ndarray], labels: dict[str, np.ndarray], group
            answered: np.ndarray, classes: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The score to show, and the report of the validation split."""
     counts = {name: int((labels["train"] == index).sum()) for index, name in enumerate(classes)}
-    report = metrics.report(labels["validation"], answered, classes, counts) if len(answered) else {}
+    report = metrics.report(labels["validation"], answered, classes, counts, groups=groups["validation"]) if len(answered) else {}
     if len(answered) >= ENOUGH:
-        return accuracy(labels["validation"], answered) | {"on": "validation"}, report
+        return accuracy(labels["validation"], answered, groups["validation"]) | {"on": "validation"}, report
     both, truth, group = (np.concatenate([of["train"], of["validation"]]) for of in (features, labels, groups))
-    return accuracy(truth, unseen_probabilities(both, truth, len(classes), groups=group)) | {"on": "folds"}, report
+    return accuracy(truth, unseen_probabilities(both, truth, len(classes), groups=group), group) | {"on": "folds"}, report
 
 
-def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+def accuracy(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
     right = int((probabilities.argmax(1) == labels).sum())
-    low, high = metrics.wilson(right, len(labels))
+    part = metrics.evidence(groups) / len(labels)
+    low, high = metrics.wilson(right * part, len(labels) * part)
     most = int(np.bincount(labels).max())
     return {"accuracy": right / len(labels), "low": low, "high": high, "correct": right, "n": len(labels),
             "baseline": most / len(labels)}
