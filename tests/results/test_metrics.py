@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from scipy.stats import beta, binom
+from scipy.stats import t as student
 from sklearn import metrics as reference
 
 from transfer_core import measured, metrics
@@ -83,14 +84,26 @@ def test_agrees_with_scikit_learn(seed):
 
 def test_the_interval_of_one_class_is_that_of_jeffreys():
     """Of the second class so many photos are known that it adds nothing: half the spread of Beta(18 + ½, 12 + ½) is left, around
-    the score itself, widened by √(1 + 1/30)."""
+    the score itself, widened by √(1 + 1/30), and by Student's quantile with 29 degrees of freedom for 1.96."""
     confusion = np.array([[18, 12], [0, 10**7]])
     low, high = metrics.intervals(confusion)["balanced_accuracy"]
-    exact, wider = beta(18.5, 12.5), (1 + 1 / 30) ** 0.5
-    assert low == pytest.approx((18 / 30 + 1) / 2 + wider * (exact.ppf(0.025) - exact.mean()) / 2, abs=4e-3)
-    assert high == pytest.approx((18 / 30 + 1) / 2 + wider * (exact.ppf(0.975) - exact.mean()) / 2, abs=4e-3)
+    exact, wider = beta(18.5, 12.5), (1 + 1 / 30) ** 0.5 * student(29).ppf(0.975) / 1.96
+    assert low == pytest.approx((18 / 30 + 1) / 2 + wider * (exact.ppf(0.025) - exact.mean()) / 2, abs=6e-3)
+    assert high == pytest.approx((18 / 30 + 1) / 2 + wider * (exact.ppf(0.975) - exact.mean()) / 2, abs=6e-3)
     assert metrics.intervals(confusion) == metrics.intervals(confusion), "the same seed gives the same interval"
     assert metrics.intervals(confusion) != metrics.intervals(confusion, seed=1)
+
+
+def test_a_class_of_two_photos_makes_a_balanced_accuracy_unsure():
+    """Five classes of 16, 12, 6, 4 and 2 photos, each found with 70 %: the interval holds the mean, .7, as often as it says."""
+    random, held = np.random.default_rng(5), 0
+    for _ in range(400):
+        confusion = np.zeros((5, 5), int)
+        for true, size in enumerate((16, 12, 6, 4, 2)):
+            confusion[true] = random.multinomial(size, [0.7 if said == true else 0.075 for said in range(5)])
+        low, high = metrics.intervals(confusion, draws=500)["balanced_accuracy"]
+        held += low <= 0.7 <= high
+    assert 0.93 <= held / 400 <= 0.99
 
 
 def test_with_many_photos_the_intervals_are_those_of_resampling_them():

@@ -70,7 +70,8 @@ def per_class(results: Results) -> None:
     rows = [{
         "label": entry["label"], "support": entry["support"], "recall": _percent(entry["recall"]),
         "interval": _bounds(entry, "recall"),
-        "precision": _percent(entry["precision"]), "between": _bounds(entry, "precision"), "f1": _percent(entry["f1"]),
+        "precision": _percent(entry["precision"]), "between": _bounds(entry, "precision"),
+        "f1": _percent(entry["f1"]), "around": _bounds(entry, "f1"),
     } for entry in results.report["per_class"]]
     column = st.column_config
     share = {"format": "%.0f %%", "min_value": 0, "max_value": 100}
@@ -82,6 +83,7 @@ def per_class(results: Results) -> None:
         "precision": column.ProgressColumn(t("evaluate.precision"), help=t("evaluate.precision_help"), **share),
         "between": column.TextColumn(t("runs.interval")),
         "f1": column.NumberColumn("F1", format="%.0f %%", help=t("evaluate.f1_help")),
+        "around": column.TextColumn(t("runs.interval")),
     })
 
 
