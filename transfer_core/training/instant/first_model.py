@@ -86,7 +86,7 @@ def guess(manifest: Manifest, home: Home, out: Path | str, *, name: str = "model
     groups, found["scenes"] = with_scenes(features, labels, groups)
     answered = head.probabilities(features["validation"]) if len(labels["validation"]) else np.zeros((0, len(classes)))
     found["score"], report = _score(features, labels, groups, answered, classes)
-    found["source"] = _source(built.source_head, features, labels, classes)
+    found["source"] = _source(built.source_head, features, labels, groups["validation"], classes)
     write_json(out / REPORT, {"dataset": manifest.dataset, "version": manifest.version, "validation": report})
     write_predictions(predictions_file(out, "validation"), chosen["validation"], answered, classes)
     yield Evaluated(split="validation", report=report)
@@ -158,7 +158,7 @@ def accuracy(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray) 
 
 
 def _source(source_head: list[nn.Module], features: dict[str, np.ndarray], labels: dict[str, np.ndarray],
-            classes: Sequence[str]) -> dict[str, Any] | None:
+            groups: np.ndarray, classes: Sequence[str]) -> dict[str, Any] | None:
     """What the original classifier says of these images; None for a model that came without one."""
     if len(source_head) != 1:
         return None
@@ -166,7 +166,7 @@ def _source(source_head: list[nn.Module], features: dict[str, np.ndarray], label
         logits = {split: source_head[0].cpu()(torch.from_numpy(rows)).numpy() for split, rows in features.items()}
     source = {split: softmax(rows) for split, rows in logits.items()}
     answers = source["validation"] @ source_classifier(source["train"], labels["train"], len(classes))
-    score = accuracy(labels["validation"], answers) if len(answers) else None
+    score = accuracy(labels["validation"], answers, groups) if len(answers) else None
     return {"score": score, "looks_like": looks_like(source["train"], labels["train"], classes)}
 
 
