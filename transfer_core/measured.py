@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +12,48 @@ import numpy as np
 
 from transfer_core import metrics
 from transfer_core.datasets.manifest import Image
-from transfer_core.paths import replacing
+from transfer_core.paths import replacing, write_json
 from transfer_core.recipe import Recipe
 
 SPLITS = ("test", "validation")
 """The order in which a score is looked for."""
+_NEWEST = "evidence"
+"""Of the keys of a report the one that came last: a run whose report has it has all scores."""
 
 
 def report(folder: Path, split: str) -> dict[str, Any] | None:
     """What `metrics.report` says of one split; None before it was measured.
 
-    A run that was measured before a score existed is given it now, from its predictions.
+    A run that was measured before a score existed is given it now, from its predictions. That takes up to ten seconds of many
+    images, so it is kept beside them (not in `report.json`, which a worker may be writing).
     """
     found = _json(folder / "report.json").get(split)
-    if found is None or "ece" in found:
+    if found is None or _NEWEST in found:
         return found
+    answers, kept = predictions_file(folder, split), folder / f"scores_{split}.json"
+    if not (answers.is_file() and answers.stat().st_size):
+        return _only_named(folder, found)
+    written = answers.stat().st_mtime_ns
+    known = _json(kept)
+    if known.get("of") != written or _NEWEST not in known["report"]:
+        known = {"of": written, "report": _again(folder, split, found)}
+        with suppress(OSError):  # a full disk or a home that may only be read: then it is computed each time
+            write_json(kept, known)
+    return known["report"]
+
+
+def _again(folder: Path, split: str, found: Mapping[str, Any]) -> dict[str, Any]:
     rows, classes = predictions(folder, split), _json(folder / "classes.json")
-    if not rows:
-        return metrics.named_only(np.array(found["confusion"]), classes, {}) | {
-            name: found.get(name) for name in ("baseline", "baseline_class", "log_loss")}
     labels = np.array([classes.index(row["label"]) for row in rows])
-    again = metrics.report(labels, np.array([row["probabilities"] for row in rows]), classes, {})
+    again = metrics.report(labels, np.array([row["probabilities"] for row in rows]), classes, {}, groups=metrics.groups_of(rows))
     return again | {name: found[name] for name in ("baseline", "baseline_class")}
+
+
+def _only_named(folder: Path, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a run that came in a zip without its photos."""
+    classes = _json(folder / "classes.json")
+    return metrics.named_only(np.array(found["confusion"]), classes, {}) | {
+        name: found.get(name) for name in ("baseline", "baseline_class", "log_loss")}
 
 
 def temperature(folder: Path) -> dict[str, Any] | None:
@@ -55,7 +76,7 @@ def write_predictions(file: Path, images: Sequence[Image], found: np.ndarray, cl
     to those the model learned from, where that is known (see `training.likeness`)."""
     with replacing(file) as part, part.open("w", encoding="utf-8") as lines:
         for place, (image, given) in enumerate(zip(images, found, strict=True)):
-            row = {"sha256": image.sha256, "file": image.file, "label": image.label,
+            row = {"sha256": image.sha256, "file": image.file, "label": image.label, "group": image.group,
                    "predicted": classes[int(given.argmax())], "probabilities": [float(f"{p:.7g}") for p in given]}
             if likeness is not None:
                 row["likeness"] = float(f"{likeness[place]:.7g}")
@@ -63,7 +84,8 @@ def write_predictions(file: Path, images: Sequence[Image], found: np.ndarray, cl
 
 
 def predictions(folder: Path, split: str) -> list[dict[str, Any]]:
-    """One row per image: sha256, file, label, predicted, probabilities, maybe likeness. Empty before they were measured."""
+    """One row per image: sha256, file, label, group, predicted, probabilities, maybe likeness. Empty before they were
+    measured."""
     file = predictions_file(folder, split)
     if not file.is_file():
         return []
@@ -72,8 +94,8 @@ def predictions(folder: Path, split: str) -> list[dict[str, Any]]:
 
 
 def compare(first: Path, second: Path) -> dict[str, Any] | None:
-    """Two runs' folders on the test images both were measured on: `{"n", "first", "second", "difference", "low", "high",
-    "p_value", "only_first", "only_second", "verdict"}`; None where they share none.
+    """Two runs' folders on the test images both were measured on: `{"n", "evidence", "first", "second", "difference", "low",
+    "high", "p_value", "only_first", "only_second", "verdict"}`; None where they share none.
 
     `difference` is the second's accuracy minus the first's, with the 95 % interval of Bonett & Price 2012 for paired shares;
     p is McNemar's, exact. `verdict`: "first" or "second" is better, or "no_difference_shown".
@@ -82,11 +104,12 @@ def compare(first: Path, second: Path) -> dict[str, Any] | None:
     if found is None:
         return None
     n, gained, lost = found["n"], found["gained"], found["lost"]
-    low, high = metrics.paired_difference(gained, lost, n)
+    part = found["evidence"] / n
+    low, high = metrics.paired_difference(gained * part, lost * part, found["evidence"])
     verdict = "no_difference_shown" if not found["different"] else "second" if gained > lost else "first"
     if not found["different"]:  # the exact test decides; the interval is the rougher of the two
         low, high = min(low, 0.0), max(high, 0.0)
-    return {"n": n, "first": (found["both"] + lost) / n, "second": (found["both"] + gained) / n,
+    return {"n": n, "evidence": found["evidence"], "first": (found["both"] + lost) / n, "second": (found["both"] + gained) / n,
             "difference": (gained - lost) / n, "low": low, "high": high, "p_value": found["p"],
             "only_first": lost, "only_second": gained, "verdict": verdict}
 

@@ -143,6 +143,35 @@ def test_filters_say_what_can_be_selected(studio, page: Page, mapped):
     status(page, tests, tests).to_be_visible()
 
 
+def test_one_can_go_nearer_and_what_is_not_seen_is_not_selected(studio, page: Page, mapped):
+    canvas = opened(page, studio, mapped)
+    status(page, 40, 0).to_be_visible()
+    lasso(page, canvas, LEFT)
+    status(page, 40, 20).to_be_visible()
+    zoom_in, whole = (page.get_by_role("button", name=say(f"map.{name}"), exact=True) for name in ("zoom_in", "whole"))
+    expect(whole).to_be_disabled()
+    zoom_in.click()
+    zoom_in.click()
+    status(page, 20, 20).to_be_visible()  # the other island is out of sight
+    page.get_by_role("button", name=say("map.clear")).click()
+    page.mouse.move(*at(canvas, 0.5, 0.5))
+    page.get_by_role("button", name=say("map.all")).click()
+    status(page, 20, 20).to_be_visible()
+    canvas.focus()
+    canvas.press("0")
+    status(page, 40, 20).to_be_visible()
+    expect(whole).to_be_disabled()
+    # The wheel zooms with Ctrl only, around the place it is over: on the right there is nothing of the left.
+    page.mouse.move(*at(canvas, RIGHT, 0.5))
+    page.mouse.wheel(0, -1)
+    status(page, 40, 20).to_be_visible()
+    page.keyboard.down("Control")
+    for _ in range(3):
+        page.mouse.wheel(0, -100)
+    page.keyboard.up("Control")
+    status(page, 20, 20).to_be_visible()
+
+
 def test_a_finger_scrolls_taps_and_draws_when_it_is_told_to(studio, chromium: Browser, mapped):
     context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, locale="en-US", is_mobile=True)
     page = context.new_page()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import stories
 
@@ -81,11 +83,25 @@ def test_the_score_comes_with_its_interval_its_baseline_and_its_n(visit, store, 
     sentence = say("evaluate.sentence_test", language, n=18, correct=15, low="61", high="94", baseline="33", name="red")
     assert sentence in texts(app)
     assert say("evaluate.wide", language, n=18, more=54) == app.info[0].value
-    assert [metric.value for metric in app.metric[:2]] == ["83 %", "83 %"] and len(app.metric) == 4
-    low, high = (float(bound) for bound in app.metric[2].delta.split(" – "))
-    assert 0.5 < low < float(app.metric[2].value) < high < 1
+    assert [metric.value for metric in app.metric[:2]] == ["83 %", "83 %"] and len(app.metric) == 6
+    low, high = (float(bound) for bound in app.metric[3].delta.split(" – "))
+    assert 0.5 < low < float(app.metric[3].value) < high < 1
+    assert say("evaluate.alike", language, n=18, evidence=18) not in texts(app)
     assert say("evaluate.top", language, count=2, truth="\\<b\\>blue\\</b\\>", predicted="green \\*x\\*") in texts(app)
     assert "next-predict" in keys(app)
+
+
+@pytest.mark.parametrize("language", languages())
+def test_copies_among_the_test_photos_are_said_to_be_no_evidence(visit, store, language):
+    stories.dataset(store)
+    run = stories.ended(store, stories.running(store))
+    report = store.home.run(run.id) / "report.json"
+    found = json.loads(report.read_text("utf-8"))
+    found["test"]["evidence"] = 11.6
+    report.write_text(json.dumps(found), "utf-8")
+    app = visit("evaluate", run=run.id, lang=language)
+    assert f":material/straighten: {say('evaluate.alike', language, n=18, evidence=12)}" in [note.value for note in app.caption]
+    assert say("evaluate.wide", language, n=18, more=35) == app.info[0].value
 
 
 @pytest.mark.parametrize(("row", "column", "photos", "key"),

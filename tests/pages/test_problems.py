@@ -96,6 +96,27 @@ def test_what_was_kept_moved_or_deleted_is_not_listed_again(visit, store, made):
     assert say("problems.duplicates", count=2) in kinds.options and first not in [item["id"] for item in shown(app)["items"]]
 
 
+def test_a_chosen_confusion_stays_chosen_and_says_how_many_are_left(visit, store, made):
+    """Three of one class and one of the other; one of the three is kept meanwhile, in another tab."""
+    result = found(store, made)
+    rows = result["label_errors"]
+    more = [{**rows[0], "sha256": image.sha256, "file": image.file} for image in Manifest.read(store.home, made.id, 1).images
+            if image.label == rows[0]["label"] and image.file != rows[0]["file"]][:2]
+    job = stories.begun(store, "check", {"dataset": made.id, "version": 1})
+    store.end(job.id, "finished", result | {"label_errors": [*rows, *more]})
+    app = visit("data", dataset=made.id)
+    chosen = f"{rows[0]['label']}\n{rows[0]['suggested']}"
+    pairs = next(each for each in app.selectbox if each.label == say("problems.pairs"))
+    assert say("problems.all_pairs", count=4) in pairs.options
+    pairs.select(chosen).run()
+    assert len(shown(app)["items"]) == 3
+    keep(store.home, made.id, "label_errors", [f"{more[0]['sha256']} {more[0]['label']}"])
+    app.run()
+    pairs = next(each for each in app.selectbox if each.label == say("problems.pairs"))
+    assert not app.exception and pairs.value == chosen and len(shown(app)["items"]) == 2
+    assert say("problems.pair", label=rows[0]["label"], suggested=rows[0]["suggested"], count=2) in pairs.options
+
+
 def test_an_image_that_gets_another_label_is_doubted_anew(store, made):
     keep(store.home, made.id, "odd", ["a oak"])
     keep(store.home, made.id, "odd", ["b oak"])

@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 from scipy.stats import beta, binom
+from scipy.stats import t as student
 from sklearn import metrics as reference
 
-from transfer_core import metrics
+from transfer_core import measured, metrics
 from transfer_core.metrics.intervals import on_logits
+from transfer_core.metrics.report import _of_mean
+from transfer_core.predictor import softmax
 
 
 def one_hot(predicted, classes):
@@ -81,14 +84,26 @@ def test_agrees_with_scikit_learn(seed):
 
 def test_the_interval_of_one_class_is_that_of_jeffreys():
     """Of the second class so many photos are known that it adds nothing: half the spread of Beta(18 + ½, 12 + ½) is left, around
-    the score itself, widened by √(1 + 1/30)."""
+    the score itself, widened by √(1 + 1/30), and by Student's quantile with 29 degrees of freedom for 1.96."""
     confusion = np.array([[18, 12], [0, 10**7]])
     low, high = metrics.intervals(confusion)["balanced_accuracy"]
-    exact, wider = beta(18.5, 12.5), (1 + 1 / 30) ** 0.5
-    assert low == pytest.approx((18 / 30 + 1) / 2 + wider * (exact.ppf(0.025) - exact.mean()) / 2, abs=4e-3)
-    assert high == pytest.approx((18 / 30 + 1) / 2 + wider * (exact.ppf(0.975) - exact.mean()) / 2, abs=4e-3)
+    exact, wider = beta(18.5, 12.5), (1 + 1 / 30) ** 0.5 * student(29).ppf(0.975) / 1.96
+    assert low == pytest.approx((18 / 30 + 1) / 2 + wider * (exact.ppf(0.025) - exact.mean()) / 2, abs=6e-3)
+    assert high == pytest.approx((18 / 30 + 1) / 2 + wider * (exact.ppf(0.975) - exact.mean()) / 2, abs=6e-3)
     assert metrics.intervals(confusion) == metrics.intervals(confusion), "the same seed gives the same interval"
     assert metrics.intervals(confusion) != metrics.intervals(confusion, seed=1)
+
+
+def test_a_class_of_two_photos_makes_a_balanced_accuracy_unsure():
+    """Five classes of 16, 12, 6, 4 and 2 photos, each found with 70 %: the interval holds the mean, .7, as often as it says."""
+    random, held = np.random.default_rng(5), 0
+    for _ in range(400):
+        confusion = np.zeros((5, 5), int)
+        for true, size in enumerate((16, 12, 6, 4, 2)):
+            confusion[true] = random.multinomial(size, [0.7 if said == true else 0.075 for said in range(5)])
+        low, high = metrics.intervals(confusion, draws=500)["balanced_accuracy"]
+        held += low <= 0.7 <= high
+    assert 0.93 <= held / 400 <= 0.99
 
 
 def test_with_many_photos_the_intervals_are_those_of_resampling_them():
@@ -273,3 +288,99 @@ def test_a_score_lies_in_its_own_interval(share):
     """Near the ends the interval is made a little further inside, where the score need not be."""
     low, high = on_logits(share, 1e-4, 0.5 / 24)
     assert 0 <= low <= share <= high <= 1
+
+
+# Photos that are like each other
+
+def test_copies_are_no_evidence():
+    assert metrics.evidence([7, 7, 8, 9]) == pytest.approx(16 / (4 + 1 + 1)) and metrics.evidence(range(5)) == 5
+    assert metrics.evidence([1] * 40) == 1 and metrics.evidence([]) == 0
+
+
+def test_each_photo_twice_gives_the_same_scores_and_no_narrower_intervals():
+    labels, given = drawn_answers(80, 3, 2)
+    once = metrics.report(labels, given, list("abc"), {"a": 3})
+    twice = metrics.report(labels.repeat(2), given.repeat(2, axis=0), list("abc"), {"a": 3}, groups=np.arange(80).repeat(2))
+    assert (twice["n"], twice["evidence"], once["evidence"]) == (160, 80, 80)
+    for name in ("accuracy", "low", "high", "balanced_accuracy_low", "macro_f1_high", "weighted_f1_low", "auc", "log_loss"):
+        assert twice[name] == pytest.approx(once[name]), name
+    for name, off in (("auc_low", 0.01), ("auc_high", 0.01), ("average_precision_low", 0.015), ("log_loss_high", 0.01),
+                      ("ece_floor", 0.02)):
+        assert twice[name] == pytest.approx(once[name], abs=off), name
+    for row, other in zip(twice["per_class"], once["per_class"], strict=True):
+        for name in ("recall", "precision", "f1"):
+            assert [row[f"{name}{end}"] for end in ("", "_low", "_high")] == pytest.approx(
+                [other[f"{name}{end}"] for end in ("", "_low", "_high")])
+    alone = metrics.report(labels, given, list("abc"), {"a": 3}, groups=np.arange(80) * 7)
+    assert alone == once, "groups of one are no groups"
+
+
+def test_copies_of_one_photo_are_one_toss_of_mcnemars_coin():
+    # Three photos, each there twice, right only for the second model: 2 of 8 ways to fall, not 2 of 64.
+    first, second = [False] * 6 + [True] * 4, [True] * 10
+    found = metrics.mcnemar(first, second, [1, 1, 2, 2, 3, 3, 4, 5, 6, 7])
+    assert found["p"] == pytest.approx(2 / 8) and not found["different"] and (found["gained"], found["lost"]) == (6, 0)
+    assert metrics.mcnemar(first, second)["different"]
+    # Coins that count 2, 1 and −1 sum to 2 or more, up or down, in 6 of 8 ways: not for (2, −1, −1) and (−2, 1, 1).
+    assert metrics.mcnemar([False] * 3 + [True], [True] * 3 + [False], [1, 1, 2, 3])["p"] == pytest.approx(6 / 8)
+    # Alike are only photos about which both agree: nothing changes.
+    like = [*range(9), 8, *range(20, 30)]
+    first, second = [False] * 7 + [True] * 13, [True] * 5 + [False] + [True] * 14
+    assert metrics.mcnemar(first, second, like)["p"] == pytest.approx(metrics.mcnemar(first, second)["p"])
+
+
+def test_mcnemar_on_copies_calls_equal_models_different_in_at_most_one_of_twenty_comparisons():
+    random, sizes = np.random.default_rng(3), [1, 1, 2, 4] * 10
+    groups = np.repeat(np.arange(40), sizes)
+    told = taken_for_different = 0
+    for _ in range(600):
+        one, other = (np.repeat(random.random(40) < 0.7, sizes) for _ in range(2))
+        told += metrics.mcnemar(one, other, groups)["different"]
+        taken_for_different += metrics.mcnemar(one, other)["different"]
+    assert told <= 0.05 * 600 + 3 * (600 * 0.05 * 0.95) ** 0.5 < taken_for_different
+
+
+def test_a_comparison_knows_copies_by_their_groups_or_by_their_bytes():
+    rows = [{"sha256": f"{i // 2}", "file": f"{i}.jpg", "label": "a", "predicted": "b"} for i in range(12)]
+    better = [{**row, "predicted": "a"} for row in rows]
+    assert metrics.compare(rows, better)["p"] == pytest.approx(2 / 2**6)
+    near = [{**row, "group": i // 4} for i, row in enumerate(rows)]
+    assert metrics.compare(near, better)["p"] == pytest.approx(2 / 2**3)
+
+
+def test_the_interval_of_a_log_loss_knows_of_costly_mistakes_that_were_not_made():
+    """A good model, forty photos: in most test sets nothing goes badly wrong. By the spread that is seen, 87 % held the truth."""
+    random = np.random.default_rng(0)
+
+    def drawn(n: int):
+        labels, logits = np.arange(n) % 2, random.normal(size=(n, 2))
+        logits[np.arange(n), labels] += 2.5
+        given = softmax(2.5 * logits)
+        return labels, given, -np.log(given[np.arange(n), labels])
+
+    truth, held = drawn(400_000)[2].mean(), 0
+    for _ in range(500):
+        labels, given, losses = drawn(40)
+        low, high = _of_mean(losses, labels, given)
+        held += low <= truth <= high
+    assert 0.93 <= held / 500 <= 0.99
+
+
+def test_scores_that_came_later_are_computed_once(tmp_path, monkeypatch):
+    labels, given = drawn_answers(30, 2, 4)
+    found = metrics.report(labels, given, ["a", "b"], {"b": 3})
+    names = ("n", "correct", "accuracy", "low", "high", "baseline", "baseline_class", "confusion", "ece")
+    old = {name: found[name] for name in names}
+    rows = [{"sha256": f"{i // 2}", "file": f"{i}.jpg", "label": "ab"[label], "predicted": "ab"[each.argmax()],
+             "probabilities": each.tolist()} for i, (label, each) in enumerate(zip(labels, given, strict=True))]
+    for name, content in (("report.json", json.dumps({"test": old})), ("classes.json", '["a", "b"]'),
+                          ("predictions_test.jsonl", "\n".join(map(json.dumps, rows)))):
+        (tmp_path / name).write_text(content)
+    again = measured.report(tmp_path, "test")
+    assert again["evidence"] == 15 and again["auc"] == found["auc"] and again["baseline_class"] == "b"
+    assert again["low"] < found["low"], "fifteen photos, each twice"
+    with monkeypatch.context() as patch:
+        patch.setattr(metrics, "report", None)
+        assert measured.report(tmp_path, "test") == again
+    (tmp_path / "predictions_test.jsonl").write_text("\n".join(map(json.dumps, rows[:20])))  # resumed, and measured again
+    assert measured.report(tmp_path, "test")["n"] == 20

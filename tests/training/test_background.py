@@ -97,7 +97,7 @@ def scores(n: int, full: int, hidden: int, only: int, baseline: float) -> dict:
     before = [number < full for number in range(n)]
     counted = {"full": before} | {way: [number < right for number in range(n)]
                                   for way, right in (("centre_hidden", hidden), ("centre_only", only))}
-    return {way: _score(right, before, baseline) for way, right in counted.items()}
+    return {way: _score(right, before, baseline, list(range(n))) for way, right in counted.items()}
 
 
 @pytest.mark.parametrize(("n", "full", "hidden", "only", "baseline", "reason"), [

@@ -68,17 +68,18 @@ def test_a_class_of_two_bursts_is_always_learned_from():
             assert {image.split for image in divided if image.label == "a"} == {"train", "test"}
 
 
-def rows(said: list[str], labels: list[str]) -> list[dict]:
-    return [{"label": label, "predicted": guess, "probabilities": [float(name == guess) for name in "ab"]}
-            for guess, label in zip(said, labels, strict=True)]
+def rows(said: list[str], labels: list[str], groups: list[int]) -> list[dict]:
+    return [{"label": label, "group": group, "predicted": guess, "probabilities": [float(name == guess) for name in "ab"]}
+            for guess, label, group in zip(said, labels, groups, strict=True)]
 
 
 def test_the_summary_by_hand():
     """Folds of 3, 3 with 2 and 3 right, and again 3, 3 with 1 and 3 right: 5/6 and 4/6 pooled. Three groups of two."""
     labels = list("aab")
-    answers = {Turn(0, 0): rows(list("aaa"), labels), Turn(0, 1): rows(labels, labels),
-               Turn(1, 0): rows(list("aba"), labels), Turn(1, 1): rows(labels, labels)}
-    found = summary(["a", "b"], answers, groups=3)
+    answers = {Turn(0, 0): rows(list("aaa"), labels, [1, 1, 2]), Turn(0, 1): rows(labels, labels, [3, 3, 2]),
+               Turn(1, 0): rows(list("aba"), labels, [1, 1, 2]), Turn(1, 1): rows(labels, labels, [3, 3, 2])}
+    found = summary(["a", "b"], answers)
+    assert (found["n"], found["groups"], found["evidence"]) == (6, 3, 3)
     assert found["repeats"] == [pytest.approx(5 / 6), pytest.approx(4 / 6)]
     assert found["accuracy"]["value"] == pytest.approx(4.5 / 6) and found["n"] == 6
     assert found["spread"] == pytest.approx(np.std([2 / 3, 1, 1 / 3, 1], ddof=1))

@@ -22,7 +22,7 @@ def evaluate(
     split: Annotated[str, option("--split", words="option_split", metavar="test|validation")] = "test",
     unrelated: Annotated[str | None, option("--unrelated", words="option_unrelated", metavar="DATASET|FOLDER")] = None,
 ) -> Answer:
-    from transfer_core import measured  # with numpy: what other commands need not wait for
+    from transfer_core import measured, sentences  # with numpy: what other commands need not wait for
     from transfer_core.metrics import nested
 
     store = Store()
@@ -39,7 +39,8 @@ def evaluate(
     scores = ("accuracy", "low", "high", "baseline", "balanced_accuracy", "macro_f1")
     score = {name: f"{100 * report[name]:.1f}" for name in scores}
     text = say("cli.scored", language(), split=say(f"cli.{split}", language()), n=report["n"], **score)
-    text = f"{text}\n\n{table(report['per_class'])}"
+    notes = "".join(f"\n{note.say(language())}" for note in sentences.about_intervals(report))
+    text = f"{text}{notes}\n\n{table(report['per_class'])}"
     more = {"none_below": measured.none_below(folder)}
     if unrelated:
         more["unrelated"] = found = _strangers(store, job, unrelated)

@@ -68,8 +68,7 @@ def crossvalidate(job: Job, store: Store) -> Generator[Event, None, dict[str, An
                 yield from fold(job, job, store, turn, (turns.index(turn), len(turns)))
                 yield _folded(out, turn)
     clear(store, job.id)
-    return summary(manifest.classes, {turn: predictions(out / turn.name, "test") for turn in turns},
-                   len({image.group for image in images}))
+    return summary(manifest.classes, {turn: predictions(out / turn.name, "test") for turn in turns})
 
 
 def fold(job: Job, whole: Job, store: Store, turn: Turn, place: tuple[int, int] = (0, 1)) -> Generator[Event, None, None]:
@@ -113,11 +112,11 @@ def division(images: list[Image], folds: int, turn: Turn, seed: int) -> list[Ima
             for place, image in enumerate(images)]
 
 
-def summary(classes: list[str], answers: dict[Turn, list[dict[str, Any]]], groups: int) -> dict[str, Any]:
-    """`{"n", "groups", "folds": [{"repeat", "fold", "n", "accuracy"}], "accuracy": {"value", "low", "high"}, "spread",
-    "baseline", "repeats": [accuracy of each], "first": scores of the first repeat}`.
+def summary(classes: list[str], answers: dict[Turn, list[dict[str, Any]]]) -> dict[str, Any]:
+    """`{"n", "groups", "evidence", "folds": [{"repeat", "fold", "n", "accuracy"}], "accuracy": {"value", "low", "high"},
+    "spread", "baseline", "repeats": [accuracy of each], "first": scores of the first repeat}`.
 
-    Every image is tested once a repeat. The interval is Wilson's over as many images as there are groups of like ones: more
+    Every image is tested once a repeat. The interval is Wilson's over as many images as are different (`metrics.evidence`): more
     repeats make the value steadier, but no more photos. `spread`, the standard deviation over folds, says how much one split is a
     matter of luck; divided by the root of their number it would be far too small an error, since folds share what they learn
     from (Bengio & Grandvalet 2004).
@@ -129,11 +128,15 @@ def summary(classes: list[str], answers: dict[Turn, list[dict[str, Any]]], group
         pooled.setdefault(turn.repeat, []).extend(rows)
     shares = [sum(row["predicted"] == row["label"] for row in rows) / len(rows) for rows in pooled.values()]
     first, value = pooled[0], fmean(shares)
-    low, high = metrics.wilson(value * groups, groups)
+    groups = metrics.groups_of(first)
+    evidence = metrics.evidence(groups)
+    low, high = metrics.wilson(value * evidence, evidence)
     labels = np.array([classes.index(row["label"]) for row in first])
     counts = dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
-    told = metrics.nested(metrics.report(labels, np.array([row["probabilities"] for row in first]), classes, counts))
+    given = np.array([row["probabilities"] for row in first])
+    told = metrics.nested(metrics.report(labels, given, classes, counts, groups=groups))
     told |= {"log_loss": None, "ece": None}  # these models' percentages were not settled, as those of a training are
-    return {"n": len(first), "groups": groups, "folds": folds, "accuracy": {"value": value, "low": low, "high": high},
+    return {"n": len(first), "groups": len(set(groups)), "evidence": evidence, "folds": folds,
+            "accuracy": {"value": value, "low": low, "high": high},
             "spread": stdev(each["accuracy"] for each in folds) if len(folds) > 1 else None,
             "baseline": told["baseline"], "repeats": shares, "first": told}

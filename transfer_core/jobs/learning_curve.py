@@ -169,8 +169,8 @@ def summary(manifest: Manifest, recipe: Recipe, shares: Sequence[float], split: 
     "high"}, "whole": classes with all their images in the smallest part, "fit": {"train", "validation", "images"}, "baseline",
     "baseline_class", "per_class", "confusions", "mistakes", "trainings", "hits"}`.
 
-    `accuracy` is a mean over trainings with Wilson's interval over as many images as there are groups of like ones. `gain` is
-    what the last step of the curve gives, see `metrics.paired_gain`; only where its interval lies above 0 is the curve said to
+    `accuracy` is a mean over trainings with Wilson's interval over as many images as are different (`metrics.evidence`). `gain`
+    is what the last step of the curve gives, see `metrics.paired_gain`; only where its interval lies above 0 is the curve said to
     rise. `twice`: see `extrapolated`, only of a rising curve. `per_class`, `confusions` (means over trainings), `mistakes` and
     `fit` are those of the trainings on all images. `hits`: trainings for which all that frozen layers say was stored already.
     """
@@ -178,7 +178,7 @@ def summary(manifest: Manifest, recipe: Recipe, shares: Sequence[float], split: 
     first = answers[Part(0, 1.0)]
     group_of = {(image.sha256, image.file): image.group for image in manifest.of(split)}
     groups = np.array([group_of[row["sha256"], row["file"]] for row in first])
-    evidence = len(set(groups.tolist()))
+    evidence = metrics.evidence(groups)
     right = {share: np.array([[row["predicted"] == row["label"] for row in answers[Part(repeat, share)]] for repeat in repeats])
              for share in shares}
     counts = {share: max(event.train for event in told if event.share == share) for share in shares}
@@ -190,7 +190,7 @@ def summary(manifest: Manifest, recipe: Recipe, shares: Sequence[float], split: 
     verdict = "rising" if low > 0 else "level" if high < LEVEL else "not_shown"
     numbers = np.array([counts[share] for share in shares], float)
     twice = extrapolated(np.stack([right[share] for share in shares]), numbers, groups) if verdict == "rising" else None
-    return {"split": split, "n": len(first), "groups": evidence, "points": points,
+    return {"split": split, "n": len(first), "groups": len(set(groups.tolist())), "points": points,
             "gain": {"from": counts[shares[-2]], "to": train, "value": value, "low": low, "high": high}, "verdict": verdict,
             "twice": twice and {"train": 2 * train, "low": twice[0], "high": twice[1]},
             "whole": _whole(manifest, shares, recipe.seed), "fit": _fit(told, len(manifest.of("validation"))),
@@ -199,7 +199,7 @@ def summary(manifest: Manifest, recipe: Recipe, shares: Sequence[float], split: 
                 image.label for image in manifest.of("train")))}
 
 
-def _scored(value: float, evidence: int) -> dict[str, float]:
+def _scored(value: float, evidence: float) -> dict[str, float]:
     low, high = metrics.wilson(float(value) * evidence, evidence)
     return {"value": float(value), "low": low, "high": high}
 
@@ -221,7 +221,7 @@ def _fit(told: Sequence[Sampled], validation: int) -> dict[str, Any]:
 
 def _mistakes(classes: list[str], full: Sequence[list[dict[str, Any]]], groups: np.ndarray,
               learned_from: Mapping[str, int]) -> dict[str, Any]:
-    """Of the trainings on all images: scores of each class over as many photos as there are groups, and what is mixed up, as a
+    """Of the trainings on all images: scores of each class over as many photos as are different, and what is mixed up, as a
     mean over trainings."""
     labels = np.array([classes.index(row["label"]) for row in full[0]])
     said = np.array([[classes.index(row["predicted"]) for row in rows] for rows in full])
@@ -231,7 +231,7 @@ def _mistakes(classes: list[str], full: Sequence[list[dict[str, Any]]], groups: 
     for number, name in enumerate(classes):
         own = labels == number
         if own.any():
-            recall = _scored((said[:, own] == number).mean(), len(set(groups[own].tolist())))
+            recall = _scored((said[:, own] == number).mean(), metrics.evidence(groups[own]))
             rows.append({"label": name, "n": int(own.sum()), **recall})
     found = [{**row, "count": row["count"] / len(full), "of": row["of"] // len(full)}
              for row in metrics.top_confusions(confusion, classes)]

@@ -5,9 +5,19 @@ images it rests on and a 95 % interval. A class without a single image in the sp
 """
 
 from transfer_core.metrics.calibration import Reliability, best_temperature, calibration, reliability
-from transfer_core.metrics.comparing import compare, holm, mcnemar, packed, paired_difference, paired_error, paired_gain, unpacked
+from transfer_core.metrics.comparing import (
+    compare,
+    groups_of,
+    holm,
+    mcnemar,
+    packed,
+    paired_difference,
+    paired_error,
+    paired_gain,
+    unpacked,
+)
 from transfer_core.metrics.counts import balanced_accuracy, confusion_matrix, intervals, macro_f1, top_confusions, weighted_f1
-from transfer_core.metrics.intervals import RESAMPLES, Z, f1_interval, wilson
+from transfer_core.metrics.intervals import RESAMPLES, Z, evidence, f1_interval, wilson
 from transfer_core.metrics.ranking import Ranking, Tradeoff, orders, ranked, tradeoff
 from transfer_core.metrics.report import SCORES, log_loss, named_only, nested, report
 from transfer_core.metrics.unknown import none_below, strangers
@@ -23,7 +33,9 @@ __all__ = [
            "calibration",
            "compare",
            "confusion_matrix",
+           "evidence",
            "f1_interval",
+           "groups_of",
            "holm",
            "intervals",
            "log_loss",

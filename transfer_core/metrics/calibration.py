@@ -42,25 +42,30 @@ def reliability(confidence: Sequence[float] | np.ndarray, right: Sequence[bool] 
                         *wilson(int(right[part].sum()), len(part)), len(part)) for part in parts]
 
 
-def calibration(confidence: Sequence[float] | np.ndarray, right: Sequence[bool] | np.ndarray, seed: int = 0) -> dict[str, float]:
+def calibration(confidence: Sequence[float] | np.ndarray, right: Sequence[bool] | np.ndarray, seed: int = 0,
+                groups: Sequence[int] | np.ndarray | None = None) -> dict[str, float]:
     """Expected calibration error, and what it would be of a model whose every "80 %" is right in 80 of 100.
 
         ECE = Σ over bins of (images in it / n) · |mean confidence − share of right answers|        (Naeini et al. 2015)
 
     Bins hold equal numbers of images. ECE is never 0 of few images, however well calibrated (Roelofs et al. 2022): `expected` is
     the mean and `floor` the 95th percentile over right answers drawn with the model's own confidences. At or below the floor
-    nothing is shown to be wrong.
+    nothing is shown to be wrong. Images of one of the `groups` (copies, photos of one scene) are right or wrong by the same luck.
     """
     confidence, right = np.asarray(confidence, np.float64), np.asarray(right, np.float64)
     order, n = np.argsort(confidence, kind="stable"), len(confidence)
     confidence, right = confidence[order], right[order]
+    lots = None if groups is None else np.unique(np.asarray(groups)[order], return_inverse=True)[1]
     starts = np.unique([part[0] for part in np.array_split(np.arange(n), min(BINS, n))])
 
     def error(answers: np.ndarray) -> np.ndarray:
         return np.abs(np.add.reduceat(answers - confidence, starts, axis=-1)).sum(axis=-1) / n
 
+    def luck(times: int) -> np.ndarray:
+        return random.random((times, n)) if lots is None else random.random((times, int(lots.max()) + 1))[:, lots]
+
     random, at_once = np.random.default_rng(seed), max(1, _NUMBERS // n)
-    simulated = np.concatenate([error((random.random((min(at_once, _SIMULATIONS - start), n)) < confidence).astype(np.float64))
+    simulated = np.concatenate([error((luck(min(at_once, _SIMULATIONS - start)) < confidence).astype(np.float64))
                                 for start in range(0, _SIMULATIONS, at_once)])
     return {"ece": float(error(right)), "expected": float(simulated.mean()), "floor": float(np.quantile(simulated, 0.95))}
 

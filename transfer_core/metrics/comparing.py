@@ -9,19 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from transfer_core.metrics.intervals import student
+from transfer_core.metrics.intervals import evidence, student
 
 
-def mcnemar(first_right: Sequence[bool] | np.ndarray, second_right: Sequence[bool] | np.ndarray) -> dict[str, Any]:
+def mcnemar(first_right: Sequence[bool] | np.ndarray, second_right: Sequence[bool] | np.ndarray,
+            groups: Sequence[int] | np.ndarray | None = None) -> dict[str, Any]:
     """Is the second model better than the first on the same images? Exact two-sided McNemar test (McNemar 1947).
 
     Only images on which the two differ count: under "no difference" each is a fair coin. `gained`: right only for the
-    second; `lost`: right only for the first; `different` is p < 0.05.
+    second; `lost`: right only for the first; `different` is p < 0.05; `evidence`: how many different images there are.
+    Images of one of the `groups` (copies, photos of one scene) fall on one side together: they are one coin that counts as often
+    as they differ (Fisher's permutation test over groups; the same where no two are alike).
     """
     first, second = np.asarray(first_right, bool), np.asarray(second_right, bool)
     if first.shape != second.shape:
         raise ValueError("the two runs must be measured on the same images")
     gained, lost, both = int((second & ~first).sum()), int((first & ~second).sum()), int((first & second).sum())
+    found = {"n": len(first), "gained": gained, "lost": lost, "both": both}
+    if groups is not None and len(np.unique(groups)) < len(first):
+        p = _of_coins(np.bincount(np.unique(groups, return_inverse=True)[1], second.astype(float) - first))
+        return found | {"evidence": evidence(groups), "p": p, "different": p < 0.05}
     tosses, fewer = gained + lost, min(gained, lost)
     # Whole numbers until the last division: exact for any count.
     ways = tail = 1
@@ -29,7 +36,19 @@ def mcnemar(first_right: Sequence[bool] | np.ndarray, second_right: Sequence[boo
         ways = ways * (tosses - heads) // (heads + 1)
         tail += ways
     p = min(1.0, float((2 * tail) / (1 << tosses))) if tosses else 1.0
-    return {"n": len(first), "gained": gained, "lost": lost, "both": both, "p": p, "different": p < 0.05}
+    return found | {"evidence": float(len(first)), "p": p, "different": p < 0.05}
+
+
+def _of_coins(sums: np.ndarray) -> float:
+    """Chance that fair coins which count so much sum to as far from 0 as these did."""
+    chances, weights = np.ones(1), np.abs(sums).astype(int)
+    for weight in weights[weights > 0]:
+        longer = np.zeros(len(chances) + weight)
+        longer[:len(chances)] += chances / 2
+        longer[weight:] += chances / 2
+        chances = longer
+    ahead = np.abs(2 * np.arange(len(chances)) - (len(chances) - 1))  # heads minus tails
+    return min(1.0, float(chances[ahead >= abs(round(sums.sum()))].sum()))
 
 
 def packed(right: np.ndarray) -> str:
@@ -53,7 +72,7 @@ def paired_error(differences: np.ndarray) -> float:
     return math.sqrt((square - mean * mean) / n)
 
 
-def paired_difference(gained: int, lost: int, n: int, pairs: int = 1) -> tuple[float, float]:
+def paired_difference(gained: float, lost: float, n: float, pairs: int = 1) -> tuple[float, float]:
     """95 % interval of the difference of two shares measured on the same n images: Wald's with one image added to each kind of
     disagreement (Bonett & Price 2012, British Journal of Mathematical and Statistical Psychology 65, 430). Of several `pairs` all
     intervals hold together in 95 % (Bonferroni)."""
@@ -93,10 +112,19 @@ def paired_gain(first: np.ndarray, second: np.ndarray, groups: Sequence[int] | n
 def compare(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """`mcnemar` of two lists of prediction rows (as in predictions_test.jsonl), on the images that are in both with the same
     label: what is in both test splits, neither has trained on. None where there are none."""
-    one, other = ({(row["sha256"], row["file"], row["label"]): row["predicted"] == row["label"] for row in rows}
-                  for rows in (first, second))
+    one, other = ({(row["sha256"], row["file"], row["label"]): row for row in rows} for rows in (first, second))
     shared = [key for key in one if key in other]
-    return mcnemar([one[key] for key in shared], [other[key] for key in shared]) if shared else None
+    if not shared:
+        return None
+    right = ([rows[key]["predicted"] == rows[key]["label"] for key in shared] for rows in (one, other))
+    return mcnemar(*right, groups_of([one[key] for key in shared]))
+
+
+def groups_of(rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Of prediction rows: which are alike, as the import found. Where that was not written down, at least copies are known."""
+    numbers: dict[Any, int] = {}
+    names = (row.get("group", row.get("sha256", place)) for place, row in enumerate(rows))
+    return [numbers.setdefault(name, len(numbers)) for name in names]
 
 
 def holm(values: Sequence[float]) -> list[float]:

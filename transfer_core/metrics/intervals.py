@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -14,10 +14,11 @@ _NUMBERS = 4_000_000
 """In memory at once while images are resampled."""
 
 
-def wilson(correct: float, n: int) -> tuple[float, float]:
+def wilson(correct: float, n: float) -> tuple[float, float]:
     """95 % interval of a share, `correct` of `n` (Wilson 1927).
 
     Covers about 95 % even near 100 %, where the usual p ± 1.96 · sd has no width (42 of 42 is "0.916 to 1", not "exactly 1").
+    Both may be fractions: of images that are not all different, so many as their `evidence`.
     """
     if n == 0:
         return 0.0, 1.0
@@ -27,7 +28,14 @@ def wilson(correct: float, n: int) -> tuple[float, float]:
     return (0.0 if correct == 0 else middle - half), (1.0 if correct == n else middle + half)
 
 
-def f1_interval(right: int, support: int, predicted: int) -> tuple[float, float]:
+def evidence(groups: Sequence[int] | np.ndarray) -> float:
+    """How many different images a share rests on, of which those of one group (copies, photos of one scene) are right or wrong
+    together: n² / Σ m² for groups of m images (Kish 1965, Survey Sampling, §5.4). As many as there are, where all differ."""
+    _, sizes = np.unique(np.asarray(groups), return_counts=True)
+    return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
+
+
+def f1_interval(right: float, support: float, predicted: float) -> tuple[float, float]:
     """95 % interval of the F1 of one class: `right` of `support` photos were found, among `predicted` that were said to be it.
 
     F1 = 2 J / (1 + J) grows with J = right / (support + predicted − right), the share of right ones among all photos that are of
@@ -47,11 +55,10 @@ def drawn(labels: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]
     at_once = max(1, _NUMBERS // max(1, n))
     for start in range(0, resamples, at_once):
         rows = min(at_once, resamples - start)
-        weights = np.zeros((rows, n), np.float32)
-        for of_class in places:
-            chosen = of_class[random.integers(0, len(of_class), (rows, len(of_class)))]
-            np.add.at(weights, (np.arange(rows)[:, None], chosen), 1)
-        yield weights
+        chosen = np.concatenate([of_class[random.integers(0, len(of_class), (rows, len(of_class)))]
+                                 for of_class in places], axis=1)
+        counts = np.bincount((n * np.arange(rows)[:, None] + chosen).ravel(), minlength=rows * n)  # faster than np.add.at
+        yield counts.reshape(rows, n).astype(np.float32)
 
 
 _FEW_DEGREES = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}

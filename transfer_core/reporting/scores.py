@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,7 @@ def scores(facts: Facts, voice: Voice) -> str:
     parts = [voice.heading("scores"), _all(facts, voice)]
     if facts.report.get("auc") is None and not facts.rows:
         parts.append(paragraph(voice.say("report.scores.unknown"), kind="quiet"))
-    if few := sentences.small_classes(facts.report):
-        parts.append(paragraph(voice.told(few), kind="quiet"))
+    parts += [paragraph(voice.told(note), kind="quiet") for note in sentences.about_intervals(facts.report)]
     if facts.validation:
         found = facts.validation
         percent = {name: f"{100 * found[name]:.0f}" for name in ("low", "high", "baseline")}
@@ -41,9 +41,8 @@ def _all(facts: Facts, voice: Voice) -> str:
     found, rows = nested(facts.report), []
     why = {"accuracy": voice.say("report.scores.accuracy_help", n=found["n"], correct=found["correct"])}
     for name in metrics.SCORES:
-        own = name in ("accuracy", "weighted_f1", "average_precision")
-        title = voice.say(f"report.scores.{name}" if own else f"evaluate.{name}")
-        text = why.get(name) or voice.say(f"report.scores.{name}_help" if own else f"evaluate.{name}_help")
+        title = voice.say(f"report.scores.{name}" if name in why else f"evaluate.{name}")
+        text = why.get(name) or voice.say(f"evaluate.{name}_help", guess=f"{math.log(len(facts.classes)):.2f}")
         rows.append([title, *_value(name, found[name]), text])
     rows.insert(1, [voice.say("report.scores.baseline", name=found["baseline_class"]), share(found["baseline"]), Html(""),
                     voice.say("report.scores.baseline_help")])
@@ -91,6 +90,8 @@ def _bounded(value: float | None, low: float | None, high: float | None) -> Html
 def _f1_bounds(row: dict[str, Any]) -> tuple[float | None, float | None]:
     if row["f1"] is None:
         return None, None
+    if "f1_low" in row:
+        return row["f1_low"], row["f1_high"]
     both = row["support"] + row["predicted"]
     return f1_interval(round(row["f1"] * both / 2), row["support"], row["predicted"])
 

@@ -79,4 +79,5 @@ def evaluate(model: nn.Module, classes: Sequence[str], how: Preprocessing, manif
     found = softmax(logits / np.float32(settle(logits, inputs.labels.numpy()) if settle else 1.0))
     write_predictions(predictions_file(out, split), images, found, classes, alike(len(images)) if alike else None)
     counts = Counter(image.label for image in manifest.of("train"))
-    yield Evaluated(split=split, report=metrics.report(inputs.labels.numpy(), found, classes, counts))
+    yield Evaluated(split=split, report=metrics.report(inputs.labels.numpy(), found, classes, counts,
+                                                             groups=[image.group for image in images]))

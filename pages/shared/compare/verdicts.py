@@ -11,7 +11,8 @@ from pages.shared import backend, navigation
 from pages.shared.compare.chosen import Chosen
 from pages.shared.model.numbers import local
 from pages.shared.text import t
-from transfer_core import measured
+from pages.shared.text import told as told_of
+from transfer_core import measured, sentences
 from transfer_core.metrics import holm, paired_difference
 from transfer_core.paths import Home
 
@@ -56,6 +57,8 @@ def told(runs: Sequence[Chosen]) -> None:
         st.caption(t("compare.unmeasured", numbers=", ".join(str(run.number) for run in runs if not run.report)))
     if len(pairs) < len(usable) * (len(usable) - 1) // 2:
         st.caption(t("compare.apart"))
+    for note in [note for _, _, found in pairs for note in sentences.like_photos(found)][:1]:
+        st.caption(told_of(note))
     if pairs:
         st.caption(t("compare.help"))
 
@@ -72,7 +75,8 @@ def _compared(home: Home, one: str, other: str, written: int, other_written: int
 
 def _sentence(one: Chosen, other: Chosen, found: dict, adjusted: float, pairs: int) -> str:
     """The better one is named first where a difference is shown; else they stand as they were chosen."""
-    low, high = paired_difference(found["only_second"], found["only_first"], found["n"], pairs)
+    part = found["evidence"] / found["n"]
+    low, high = paired_difference(found["only_second"] * part, found["only_first"] * part, found["evidence"], pairs)
     found = found | ({"low": low, "high": high} if adjusted < 0.05 else {"low": min(low, 0.0), "high": max(high, 0.0)})
     if (shown := adjusted < 0.05) and found["difference"] < 0:
         one, other, found = other, one, _turned(found)

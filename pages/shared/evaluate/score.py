@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import Any
 
@@ -32,17 +33,19 @@ def show(results: Results, folded: dict[str, Any] | None = None) -> None:
             else:
                 st.warning(told(caution), icon=":material/warning:")
     with st.container(horizontal=True, key="scores"):
-        for name in ("balanced_accuracy", "macro_f1"):
-            low, high = report[f"{name}_low"], report[f"{name}_high"]
-            st.metric(t(f"evaluate.{name}"), f"{100 * report[name]:.0f} %", help=t(f"evaluate.{name}_help"),
-                      delta=f"{100 * low:.0f} – {100 * high:.0f} %", delta_color="off", delta_arrow="off")
-        for name, digits in (("auc", 3), ("log_loss", 2)):
+        for name in ("balanced_accuracy", "macro_f1", "weighted_f1"):
+            if report.get(name) is not None:
+                low, high = report[f"{name}_low"], report[f"{name}_high"]
+                st.metric(t(f"evaluate.{name}"), f"{100 * report[name]:.0f} %", help=t(f"evaluate.{name}_help"),
+                          delta=f"{100 * low:.0f} – {100 * high:.0f} %", delta_color="off", delta_arrow="off")
+        for name, digits in (("auc", 3), ("average_precision", 3), ("log_loss", 2)):
             if report.get(name) is not None:
                 low, high = report.get(f"{name}_low"), report.get(f"{name}_high")
-                st.metric(t(f"evaluate.{name}"), f"{report[name]:.{digits}f}", help=t(f"evaluate.{name}_help"), delta_color="off",
-                          delta=None if low is None else f"{low:.{digits}f} – {high:.{digits}f}", delta_arrow="off")
-    if few := sentences.small_classes(report):
-        st.caption(f":material/straighten: {told(few)}")
+                st.metric(t(f"evaluate.{name}"), f"{report[name]:.{digits}f}", delta_color="off", delta_arrow="off",
+                          help=t(f"evaluate.{name}_help", guess=f"{math.log(len(results.classes)):.2f}"),
+                          delta=None if low is None else f"{low:.{digits}f} – {high:.{digits}f}")
+    for note in sentences.about_intervals(report):
+        st.caption(f":material/straighten: {told(note)}")
     st.caption(navigation.theory("score"))
 
 
@@ -67,7 +70,8 @@ def per_class(results: Results) -> None:
     rows = [{
         "label": entry["label"], "support": entry["support"], "recall": _percent(entry["recall"]),
         "interval": _bounds(entry, "recall"),
-        "precision": _percent(entry["precision"]), "between": _bounds(entry, "precision"), "f1": _percent(entry["f1"]),
+        "precision": _percent(entry["precision"]), "between": _bounds(entry, "precision"),
+        "f1": _percent(entry["f1"]), "around": _bounds(entry, "f1"),
     } for entry in results.report["per_class"]]
     column = st.column_config
     share = {"format": "%.0f %%", "min_value": 0, "max_value": 100}
@@ -79,6 +83,7 @@ def per_class(results: Results) -> None:
         "precision": column.ProgressColumn(t("evaluate.precision"), help=t("evaluate.precision_help"), **share),
         "between": column.TextColumn(t("runs.interval")),
         "f1": column.NumberColumn("F1", format="%.0f %%", help=t("evaluate.f1_help")),
+        "around": column.TextColumn(t("runs.interval")),
     })
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transfer_core.datasets.manifest import Image, Manifest, Split, spread
 from transfer_core.errors import NotFound
 from transfer_core.events import Event, Progressed
-from transfer_core.metrics import mcnemar, wilson
+from transfer_core.metrics import evidence, mcnemar, wilson
 from transfer_core.paths import Home
 from transfer_core.training.evaluate import BATCH, full_float32
 from transfer_core.training.fit import choose_device
@@ -57,7 +57,8 @@ def background(run_folder: Path | str, manifest: Manifest, home: Home, *,
     counts = Counter(image.label for image in manifest.of("train"))
     largest = max(classes, key=lambda name: counts[name])
     baseline = sum(image.label == largest for image in images) / len(images)
-    scores = {way: _score(right[way], right["full"], baseline) for way in WAYS}
+    groups = [image.group for image in images]
+    scores = {way: _score(right[way], right["full"], baseline, groups) for way in WAYS}
     code, reason = verdict(scores, len(images), baseline)
     return {"split": split, "n": len(images), "few": FEW, "centre": CENTRE, "baseline": baseline, "baseline_class": largest,
             **scores, "verdict": code, "reason": reason}
@@ -114,11 +115,12 @@ def _named(model: nn.Module, images: Tensor) -> Tensor:
         return model(images).argmax(-1).cpu()
 
 
-def _score(right: list[bool], full: list[bool], baseline: float) -> dict[str, Any]:
+def _score(right: list[bool], full: list[bool], baseline: float, groups: list[int]) -> dict[str, Any]:
     n, correct, before = len(right), int(np.sum(right)), int(np.sum(full))
-    low, high = wilson(correct, n)
+    different = evidence(groups)
+    low, high = wilson(correct / n * different, different)
     score = {"correct": correct, "accuracy": correct / n, "low": low, "high": high}
     if right is full:
         return score
     lead = before / n - baseline
-    return {**score, "kept": (correct / n - baseline) / lead if lead > 0 else None, "change": mcnemar(full, right)}
+    return {**score, "kept": (correct / n - baseline) / lead if lead > 0 else None, "change": mcnemar(full, right, groups)}

@@ -86,7 +86,7 @@ def guess(manifest: Manifest, home: Home, out: Path | str, *, name: str = "model
     groups, found["scenes"] = with_scenes(features, labels, groups)
     answered = head.probabilities(features["validation"]) if len(labels["validation"]) else np.zeros((0, len(classes)))
     found["score"], report = _score(features, labels, groups, answered, classes)
-    found["source"] = _source(built.source_head, features, labels, classes)
+    found["source"] = _source(built.source_head, features, labels, groups["validation"], classes)
     write_json(out / REPORT, {"dataset": manifest.dataset, "version": manifest.version, "validation": report})
     write_predictions(predictions_file(out, "validation"), chosen["validation"], answered, classes)
     yield Evaluated(split="validation", report=report)
@@ -141,23 +141,24 @@ def _score(features: dict[str, np.ndarray], labels: dict[str, np.ndarray], group
            answered: np.ndarray, classes: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The score to show, and the report of the validation split."""
     counts = {name: int((labels["train"] == index).sum()) for index, name in enumerate(classes)}
-    report = metrics.report(labels["validation"], answered, classes, counts) if len(answered) else {}
+    report = metrics.report(labels["validation"], answered, classes, counts, groups=groups["validation"]) if len(answered) else {}
     if len(answered) >= ENOUGH:
-        return accuracy(labels["validation"], answered) | {"on": "validation"}, report
+        return accuracy(labels["validation"], answered, groups["validation"]) | {"on": "validation"}, report
     both, truth, group = (np.concatenate([of["train"], of["validation"]]) for of in (features, labels, groups))
-    return accuracy(truth, unseen_probabilities(both, truth, len(classes), groups=group)) | {"on": "folds"}, report
+    return accuracy(truth, unseen_probabilities(both, truth, len(classes), groups=group), group) | {"on": "folds"}, report
 
 
-def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+def accuracy(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
     right = int((probabilities.argmax(1) == labels).sum())
-    low, high = metrics.wilson(right, len(labels))
+    part = metrics.evidence(groups) / len(labels)
+    low, high = metrics.wilson(right * part, len(labels) * part)
     most = int(np.bincount(labels).max())
     return {"accuracy": right / len(labels), "low": low, "high": high, "correct": right, "n": len(labels),
             "baseline": most / len(labels)}
 
 
 def _source(source_head: list[nn.Module], features: dict[str, np.ndarray], labels: dict[str, np.ndarray],
-            classes: Sequence[str]) -> dict[str, Any] | None:
+            groups: np.ndarray, classes: Sequence[str]) -> dict[str, Any] | None:
     """What the original classifier says of these images; None for a model that came without one."""
     if len(source_head) != 1:
         return None
@@ -165,7 +166,7 @@ def _source(source_head: list[nn.Module], features: dict[str, np.ndarray], label
         logits = {split: source_head[0].cpu()(torch.from_numpy(rows)).numpy() for split, rows in features.items()}
     source = {split: softmax(rows) for split, rows in logits.items()}
     answers = source["validation"] @ source_classifier(source["train"], labels["train"], len(classes))
-    score = accuracy(labels["validation"], answers) if len(answers) else None
+    score = accuracy(labels["validation"], answers, groups) if len(answers) else None
     return {"score": score, "looks_like": looks_like(source["train"], labels["train"], classes)}
 
 

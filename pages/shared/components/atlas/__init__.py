@@ -10,7 +10,7 @@ from pages.shared.text import t
 from transfer_core.charts import PALETTE
 
 _WORDS = ("classes", "split", "all_splits", "wrong_only", "all", "clear", "draw", "draw_help", "how", "status", "loading", "gone",
-          "point", "right", "wrong", "ring", "chosen")
+          "point", "right", "wrong", "ring", "chosen", "zoom_in", "zoom_out", "whole")
 
 MOST = 5000
 """Points that can be selected: all that a map has."""

@@ -3,6 +3,7 @@
 
 const REACH = 14;      // pixels around a point in which it is meant
 const STILL = 5;       // pixels a click may move
+const CLOSEST = 1 / 64; // of the map's width can be seen at once
 const SPLITS = ["train", "validation", "test"];
 const SHAPES = [
   (r) => circle(r), (r) => polygon([[-r, -r], [r, -r], [r, r], [-r, r]], 0.88), (r) => polygon([[0, -r], [r, r * 0.8], [-r, r * 0.8]], 1.2),
@@ -44,16 +45,19 @@ function begin(root, data, key, chosen) {
   }, "draw");
   draws.setAttribute("aria-pressed", "false");
   draws.title = words.draw_help;
+  const nearer = button(words.zoom_in, () => zoomIn()), farther = button(words.zoom_out, () => zoom(2));
+  const whole = button(words.whole, () => frame(0, 0, 1));
   wrongLabel.append(wrong, words.wrong_only);
   const legend = make("div", { class: "legend" }), stage = make("div", { class: "stage" }), bar = make("div", { class: "bar" });
   legend.append(classes, splits, wrongLabel, make("p", { class: "ring" }, words.ring));
   stage.append(canvas, card, spoken);
-  bar.append(status, all, clear, draws);
+  bar.append(status, all, clear, draws, nearer, farther, whole);
   root.replaceChildren(stage, legend, bar, make("p", { class: "how", id: "atlas-how" }, words.how));
   card.hidden = legend.hidden = true;
-  all.disabled = clear.disabled = true;
+  all.disabled = clear.disabled = nearer.disabled = farther.disabled = whole.disabled = true;
 
   const view = { key, address: data.address, chosen, points: [], at: null, path: null, hidden: new Set(), send() {}, draw, stop };
+  const seen = { x: 0, y: 0, size: 1 };  // the square of the map that is seen; all of it is 1 wide
   let looks = [], shapes = [], side = 0, stopped = false;
 
   fetch(data.address).then((answer) => answer.ok ? answer.json() : Promise.reject(answer.status)).then((found) => {
@@ -92,7 +96,8 @@ function begin(root, data, key, chosen) {
   function visible(point) {
     return !view.hidden.has(point.number) && (!splits.value || point.split === splits.value) && (!wrong.checked || point.wrong);
   }
-  function shown() { return view.points.flatMap((point, place) => visible(point) ? [place] : []); }
+  function inside(point) { return seen.size === 1 || at(point).every((value) => value >= 0 && value <= side); }
+  function shown() { return view.points.flatMap((point, place) => visible(point) && inside(point) ? [place] : []); }
   // What is selected is what one sees: points that a filter hides are selected no longer.
   function filtered() {
     if (view.at !== null && !visible(view.points[view.at])) show(null);
@@ -117,13 +122,52 @@ function begin(root, data, key, chosen) {
     status.textContent = words.status.replace("{shown}", numbers.format(count)).replace("{selected}", numbers.format(view.chosen.size));
     all.disabled = !count;
     clear.disabled = !view.chosen.size;
+    nearer.disabled = !view.points.length || seen.size <= CLOSEST;
+    farther.disabled = whole.disabled = seen.size >= 1;
   }
+
+  // Zoom
+
+  /** See the square that begins at x, y; it stays within the map. */
+  function frame(x, y, size) {
+    seen.size = Math.min(1, Math.max(CLOSEST, size));
+    seen.x = Math.min(1 - seen.size, Math.max(0, x));
+    seen.y = Math.min(1 - seen.size, Math.max(0, y));
+    const kept = view.at;
+    show(null);
+    resize();
+    tell();
+    if (kept !== null && inside(view.points[kept])) show(kept);
+  }
+  /** So many times as much as now, around a place of the map that stays where it is. */
+  function zoom(times, { x, y } = { x: seen.x + seen.size / 2, y: seen.y + seen.size / 2 }) {
+    const size = Math.min(1, Math.max(CLOSEST, seen.size * times)), kept = size / seen.size;
+    frame(x - (x - seen.x) * kept, y - (y - seen.y) * kept, size);
+  }
+  /** To what is selected, as long as that brings it nearer; else to the point with the ring, or to the middle. */
+  function zoomIn() {
+    const meant = [...view.chosen].map((place) => view.points[place]);
+    const xs = meant.map((point) => point.x), ys = meant.map((point) => point.y);
+    const [left, right, low, high] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+    const size = Math.max(seen.size / 4, 1.15 * Math.max(right - left, high - low));
+    if (meant.length && size < 0.9 * seen.size) frame((left + right - size) / 2, (low + high - size) / 2, size);
+    else if (view.at !== null) centre(view.points[view.at], seen.size / 2);
+    else zoom(0.5);
+  }
+  function centre({ x, y }, size) { frame(x - size / 2, y - size / 2, size); }
 
   // Drawing
 
   function pad() { return Math.max(14, side * 0.03); }
-  function at(point) { return [pad() + point.x * (side - 2 * pad()), pad() + (1 - point.y) * (side - 2 * pad())]; }
-  function radius() { return (view.points.length > 2000 ? 3.2 : view.points.length > 400 ? 4.2 : 5.5) * Math.min(1, Math.max(0.8, side / 480)); }
+  function at(point) {
+    const wide = (side - 2 * pad()) / seen.size;
+    return [pad() + (point.x - seen.x) * wide, side - pad() - (point.y - seen.y) * wide];
+  }
+  function place_of([x, y]) {
+    const wide = (side - 2 * pad()) / seen.size;
+    return { x: seen.x + (x - pad()) / wide, y: seen.y + (side - pad() - y) / wide };
+  }
+  function radius() { return (view.points.length > 2000 ? 3.2 : view.points.length > 400 ? 4.2 : 5.5) * Math.min(1, Math.max(0.8, side / 480)) * Math.min(2, seen.size ** -0.4); }
 
   function resize() {
     const wide = canvas.clientWidth, ratio = window.devicePixelRatio || 1;
@@ -178,7 +222,9 @@ function begin(root, data, key, chosen) {
     view.at = place;
     card.hidden = place === null;
     if (place !== null) {
-      const point = view.points[place], [x, y] = at(point);
+      const point = view.points[place];
+      if (!inside(point)) centre(point, seen.size);  // the arrow keys go on beyond what is seen
+      const [x, y] = at(point);
       const says = (point.wrong ? words.wrong : words.right).replace("{label}", () => point.label).replace("{predicted}", () => point.predicted)
         .replace("{percent}", Math.round(100 * point.probability));
       const line = `${says} · ${words[`split_${point.split}`]}`;
@@ -223,6 +269,9 @@ function begin(root, data, key, chosen) {
       if (next !== null) show(next, true);
     } else if ((event.key === "Enter" || event.key === " ") && view.at !== null) { toggle(view.at); show(view.at, true); }
     else if (event.key === "Escape") choose([]);
+    else if (event.key === "+" || event.key === "=") zoomIn();
+    else if (event.key === "-") zoom(2);
+    else if (event.key === "0") frame(0, 0, 1);
     else if (event.key.toLowerCase() === "a" && (event.ctrlKey || event.metaKey)) choose(shown());
     else return;
     event.preventDefault();
@@ -236,6 +285,12 @@ function begin(root, data, key, chosen) {
     const box = canvas.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   }
+  // Without Ctrl the wheel scrolls the page; a trackpad's pinch arrives as one with Ctrl.
+  canvas.addEventListener("wheel", (event) => {
+    if (!(event.ctrlKey || event.metaKey) || !view.points.length) return;
+    event.preventDefault();
+    zoom(Math.exp(Math.max(-60, Math.min(60, event.deltaY)) / 150), place_of(place(event)));
+  }, { passive: false });
   let begun = null;
   canvas.onpointerdown = (event) => {
     if (event.button || !event.isPrimary) return;
@@ -257,8 +312,8 @@ function begin(root, data, key, chosen) {
     const { from, adds, moved } = begun, path = view.path, to = place(event);
     begun = view.path = null;
     if (moved) {
-      const inside = view.points.flatMap((point, index) => visible(point) && within(at(point), path) ? [index] : []);
-      choose(adds ? [...view.chosen, ...inside] : inside);
+      const caught = view.points.flatMap((point, index) => visible(point) && inside(point) && within(at(point), path) ? [index] : []);
+      choose(adds ? [...view.chosen, ...caught] : caught);
     } else if (!far(from, to)) {
       const meant = nearest(to, REACH);
       if (meant !== null) {

@@ -20,6 +20,7 @@ from transfer_core.store import Dataset
 
 PAGE = 60
 _ALL = ""
+_PAIR = "chosen problem pair"
 
 
 def show(dataset: Dataset, found: dict[str, Any]) -> None:
@@ -92,7 +93,11 @@ def _chosen_pair(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     names = {_ALL: t("problems.all_pairs", count=len(entries))}
     names |= {f"{label}\n{other}": t("problems.pair", label=label, suggested=other, count=count)
               for (label, other), count in pairs.most_common()}
-    chosen = st.selectbox(t("problems.pairs"), list(names), format_func=lambda name: names.get(name, name), key="problem-pair")
+    # A selectbox goes on showing a label as it was; where counts have changed it is another one, with the same choice.
+    before = st.session_state.get(_PAIR, _ALL)
+    chosen = st.selectbox(t("problems.pairs"), list(names), list(names).index(before) if before in names else 0,
+                          format_func=lambda name: names.get(name, name), key=f"problem-pair-{len(entries)}")
+    st.session_state[_PAIR] = chosen
     return [entry for entry in entries if chosen in (_ALL, f"{entry['label']}\n{entry['suggested']}")]
 
 
