@@ -73,7 +73,7 @@ def check(now: Shown | None) -> None:
         st.caption(t("learn.scaling.no_run"))
         return
     st.markdown(in_words(Preprocessing.from_dict(how)))
-    model, photos = backend.home().run(now.job.id) / "model.onnx", _photos(now)
+    model, photos = backend.home().at("runs", now.job.id, "model.onnx"), _photos(now)
     if not photos or not model.is_file():
         return
     key = (now.job.id, model.stat().st_mtime_ns)
