@@ -136,11 +136,14 @@ class Folder:
         with self._lock(), self._quiet() as quiet:
             return quiet and self._bring(wanted)
 
-    def _bring(self, wanted: Wanted) -> bool:
+    def _bring(self, wanted: Wanted, begins: bool = False) -> bool:
+        """`begins`: for somebody who is to work here. Else what waits to be pushed comes first (`tidying.catch_up`)."""
         for turn in range(TRIES):
             state, index = self._state(), self._read()
             if index is None:
                 return False
+            if not begins and index != state.index and self._waits():
+                return True
             try:
                 self._take(state, index, wanted)
                 return True
@@ -151,21 +154,22 @@ class Folder:
 
     def _take(self, state: _State, index: Index, wanted: Wanted) -> None:
         lying = self._lying()
-        before = state.index or {}
+        before, went_on = state.index or {}, index != state.index
 
         def is_here(path: str) -> bool:
             if path not in lying:
                 return False
             if self._is_same(state, path, lying[path]):
                 return state.have[path][2] == index[path][1]
-            if path in state.have and before.get(path) == index[path]:  # changed here since, and not there: still to be pushed
-                return True
+            if path in state.have and not went_on:  # changed here since, and nobody else pushed: still to be pushed
+                return state.have[path][2] == index[path][1]
             if lying[path][0] != index[path][0] or _hash(self.path / path) != index[path][1]:
                 return False
             state.have[path] = (*lying[path], index[path][1])
             return True
 
-        missing = [path for path in index if not is_here(path) and wanted(path)]
+        stale = [path for path in index if not is_here(path)]
+        missing = [path for path in stale if wanted(path)]
         need = sum(index[path][0] for path in missing)
         self.path.mkdir(parents=True, exist_ok=True)
         if missing and shutil.disk_usage(self.path).free - need < RESERVE:
@@ -182,8 +186,9 @@ class Folder:
             for path, staged in names.items():  # all of it is here: from now on it takes a moment
                 with replacing(self._inside(path)) as part:
                     shutil.move(staged, part)
-        for path in [path for path in before if path not in index]:
-            if path in lying and self._is_same(state, path, lying[path]):
+        # What another machine removed, or replaced and nobody wants here now. An old one must not be taken for new work.
+        for path in [*(path for path in before if path not in index), *(path for path in stale if path not in missing)]:
+            if path in lying:
                 self._inside(path).unlink(missing_ok=True)
             state.have.pop(path, None)
         lying = self._lying()
@@ -217,7 +222,8 @@ class Folder:
         """Push what has changed, or what was kept of it; False when nothing had, or it is no more for us to push.
 
         `only_mine`: whoever calls holds the job, and what it made is the truth; else what another machine pushed meanwhile is,
-        and nothing is written. `still` is asked last. Without `commit` objects alone are pushed, ahead of their index.
+        and only what that does not have is added. `still` is asked last. Without `commit` objects alone are pushed, ahead of their
+        index.
         """
         if kept is None and not self.path.is_dir():
             return False
@@ -243,19 +249,23 @@ class Folder:
             return False
         theirs, base = self._read() or {}, state.index or {}
         if theirs != base and not only_mine:
-            self._done()
-            return False
+            found = {path: facts for path, facts in found.items() if path not in theirs}
+            kept.gone.clear()
         now = {path: facts for path, facts in theirs.items() if path not in kept.gone}
         have = {path: facts for path, facts in state.have.items() if path not in kept.gone}
         for path, (facts, sha256) in found.items():
             now[path], have[path] = (facts.st_size, sha256), (facts.st_size, facts.st_mtime_ns, sha256)
         # What another machine replaced is newer there than here.
         have = {path: facts for path, facts in have.items() if path in found or base.get(path) == now.get(path)}
+        if now == theirs:
+            self._done()
+            return False
         if not still():
             return False
         place().write(f"{self._key}/{INDEX}", seal(json.dumps({"files": now}, ensure_ascii=False).encode()))
         _looked[self.home.root, self.name] = time.monotonic(), now
-        self._note(_State(now, have))
+        # Where only something was added, the rest of theirs is still to be fetched: to be seen by what we knew before.
+        self._note(_State(now if only_mine or theirs == base else state.index, have))
         self._done()
         named = {sha256 for _, sha256 in now.values()}
         left = {sha256 for _, sha256 in (*base.values(), *theirs.values())} - named
@@ -310,7 +320,7 @@ class Folder:
             with self._lock():
                 with suppress(BlockingIOError):  # somebody works in it on this machine: nothing is newer than what lies here
                     fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    self._bring(bring)
+                    self._bring(bring, begins=True)
                 fcntl.flock(work, fcntl.LOCK_SH)
             yield
 
@@ -387,6 +397,9 @@ class Folder:
     def _todo(self) -> None:
         self._mark("push")
         (self._own / "todo" / f"{self._file}.gone").unlink(missing_ok=True)  # it is there again
+
+    def _waits(self) -> bool:
+        return (self._own / "todo" / f"{self._file}.push").is_file()
 
     def _done(self) -> None:
         (self._own / "todo" / f"{self._file}.push").unlink(missing_ok=True)

@@ -92,7 +92,9 @@ def _caught_up(store: Store, what: str, folder: Folder) -> bool:
     if not folder.path.is_dir() or (job is not None and job.result == {}):
         folder.forget()
         return False
-    return folder.push(only_mine=False)
+    # Whoever had the job last has the truth. A demo, or an upload, is made by one machine only.
+    mine = is_here(job.worker) if job is not None else not folder.name.startswith(("runs/", "jobs/"))
+    return folder.push(only_mine=mine)
 
 
 def tidy(store: Store, home: Home) -> None:

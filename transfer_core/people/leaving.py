@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from transfer_core.depot import is_on
-from transfer_core.depot.folders import states, todo
+from transfer_core.depot.folders import todo
 from transfer_core.depot.tidying import is_empty, remove_person
 from transfer_core.errors import Unavailable
 from transfer_core.paths import Home
@@ -65,7 +65,7 @@ def sweep(store: Store) -> int:
 def _is_leftover(home: Home) -> bool:
     """Whether this is the working copy of somebody who left on another machine: the store, which all share, has none of it, and
     nothing here waits to be pushed."""
-    return is_on() and not todo(home) and bool(states(home)) and is_empty(home)
+    return is_on() and (home.root / "depot").is_dir() and not todo(home) and is_empty(home)
 
 
 def _sizes(home: Home) -> Iterator[int]:
