@@ -221,7 +221,7 @@ class Folder:
              kept: Kept | None = None) -> bool:
         """Push what has changed, or what was kept of it; False when nothing had, or it is no more for us to push.
 
-        `only_mine`: whoever calls holds the job, and what it made is the truth; else what another machine pushed meanwhile is, and
+        `only_mine`: whoever calls holds the job: what it made is the truth; else what another machine pushed meanwhile is, and
         only what that lacks is added. `still` is asked last. Without `commit` objects alone are pushed, ahead of their index.
         """
         if kept is None and not self.path.is_dir():
