@@ -356,6 +356,35 @@ def test_a_look_while_work_goes_on_leaves_alone_what_is_not_pushed_yet(pair):
     assert files(ours.path) == {"epoch.json": b"2"}
 
 
+def test_an_upload_is_pushed_while_it_arrives(pair):
+    """What was pushed ahead is not pushed again, and nobody sees it before all of it is there."""
+    one = pair[0]
+    upload = photos(one.home, each=2)
+    ours, theirs = (Folder(machine.home, f"uploads/{upload}") for machine in pair)
+    last = (ours.path / "5").read_bytes()
+    (ours.path / "5").unlink()
+    ours.push(commit=False)
+    ahead = there()
+    assert len(ahead) == 5
+    assert not theirs.bring()
+    ours.push(commit=False)
+    assert there() == ahead
+    (ours.path / "5").write_bytes(last)
+    one.store.submit("understand", {"upload": upload})
+    assert ahead.items() <= there().items()
+    assert len(there()) == 8  # six photos, their list, and the index of the folder
+    theirs.bring()
+    assert files(theirs.path) == files(ours.path)
+
+
+def test_names_in_a_store_that_are_none_of_ours_are_passed_over(pair):
+    other = pair[1]
+    for name in ("people/UP/runs/x/index.json", "people/x/y/z", "runs/index.json", "images/a/b", "weights/x", "README"):
+        place.place().write(name, things.seal(b"{}"))
+    moving.pull_all(other.home)
+    assert not (other.home.root / "README").exists()
+
+
 @pytest.mark.parametrize("path", [
     "../evil", "/etc/evil", "a/../../evil", "a\\..\\evil", ".ssh", "a//b", "", "a\0b", "a/b/c/d/e/f/g"])
 def test_a_hostile_index_leads_nowhere(pair, path):

@@ -30,7 +30,8 @@ from transfer_core.depot.things import FRESH, at_once, key, seal, unseal
 from transfer_core.errors import Unavailable
 from transfer_core.paths import Home, replacing, write_json
 
-INDEX = "index.json"
+INDEX, GROWS = "index.json", "index.jsonl"
+"""The list of a folder in the store; and that of an upload, which changes with each file that arrives."""
 KINDS = ("runs", "jobs", "demos", "uploads")
 MOST, LONGEST, LARGEST = 100_000, 64_000_000, 1 << 40
 """Files of a folder, bytes of its index, bytes of a file, at most."""
@@ -70,8 +71,8 @@ class _State:
     """As the store had it when it was last read or written from here; None: never."""
     have: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     """Files that lay here as the store has them: size, time of change in ns, sha256."""
-    ahead: set[str] = field(default_factory=set)
-    """Objects that were pushed before an index names them."""
+    ahead: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+    """Files whose objects were pushed before an index names them, likewise."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Kept:
     files: dict[str, Path]
     gone: list[str]
     """What lay here before and does not any more."""
+    ahead: dict[str, tuple[int, int, str]]
+    """What has changed, too, and was pushed already."""
 
 
 class Folder:
@@ -212,10 +215,12 @@ class Folder:
         """This moment's state of what has changed here, to be pushed while the work goes on."""
         state, lying = self._state(), self._lying()
         changed = [path for path, facts in lying.items() if not self._is_same(state, path, facts)]
+        ahead = {path: state.ahead[path] for path in changed if path in state.ahead and state.ahead[path][:2] == lying[path]}
+        changed = [path for path in changed if path not in ahead]
         stage = self._own / "stage" / secrets.token_hex(8)
         stage.mkdir(parents=True)
         files = {path: staged for number, path in enumerate(changed) if (staged := self._keep(path, stage / str(number)))}
-        return Kept(stage, files, [path for path in state.have if path not in lying])
+        return Kept(stage, files, [path for path in state.have if path not in lying], ahead)
 
     def push(self, only_mine: bool = True, still: Callable[[], bool] = lambda: True, commit: bool = True,
              kept: Kept | None = None) -> bool:
@@ -235,25 +240,29 @@ class Folder:
 
     def _push(self, kept: Kept, only_mine: bool, still: Callable[[], bool], commit: bool) -> bool:
         state = self._state()
-        if not kept.files and (not commit or not kept.gone or state.index is None):
-            self._done()
+        if not kept.files and (not commit or not (kept.ahead or (kept.gone and state.index is not None))):
+            if commit:
+                self._done()
             return False
-        self._todo()
-        found = {path: (staged.stat(), _hash(staged)) for path, staged in kept.files.items()}
-        there = {sha256 for _, sha256 in (state.index or {}).values()} | state.ahead
-        missing = {sha256: kept.files[path] for path, (_, sha256) in found.items() if sha256 not in there}
+        if commit:
+            self._todo()
+        found = {path: (facts.st_size, facts.st_mtime_ns, _hash(staged)) for path, staged in kept.files.items()
+                 if (facts := staged.stat()) and (commit or path != GROWS)}
+        there = {sha256 for _, sha256 in (state.index or {}).values()} | {sha256 for *_, sha256 in state.ahead.values()}
+        missing = {sha256: kept.files[path] for path, (*_, sha256) in found.items() if sha256 not in there}
         at_once(lambda sha256: place().push(f"{self._key}/{sha256}", missing[sha256]), list(missing))
         if not commit:
-            self._note(_State(state.index, state.have, state.ahead | missing.keys()))
+            self._note(_State(state.index, state.have, {**state.ahead, **found}))
             return False
+        found |= kept.ahead
         theirs, base = self._read() or {}, state.index or {}
         if theirs != base and not only_mine:
             found = {path: facts for path, facts in found.items() if path not in theirs}
             kept.gone.clear()
         now = {path: facts for path, facts in theirs.items() if path not in kept.gone}
         have = {path: facts for path, facts in state.have.items() if path not in kept.gone}
-        for path, (facts, sha256) in found.items():
-            now[path], have[path] = (facts.st_size, sha256), (facts.st_size, facts.st_mtime_ns, sha256)
+        for path, facts in found.items():
+            now[path], have[path] = (facts[0], facts[2]), facts
         # What another machine replaced is newer there than here.
         have = {path: facts for path, facts in have.items() if path in found or base.get(path) == now.get(path)}
         if now == theirs:
@@ -381,13 +390,13 @@ class Folder:
             told = json.loads((self._own / "state" / f"{self._file}.json").read_text("utf-8"))
             index = told["index"]
             return _State(None if index is None else {path: (size, sha256) for path, (size, sha256) in index.items()},
-                          {path: tuple(facts) for path, facts in told["have"].items()}, set(told["ahead"]))
+                          *({path: tuple(facts) for path, facts in told[name].items()} for name in ("have", "ahead")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return _State()
 
     def _note(self, state: _State) -> None:
         write_json(self._own / "state" / f"{self._file}.json", {
-            "index": state.index, "have": state.have, "ahead": sorted(state.ahead)})
+            "index": state.index, "have": state.have, "ahead": state.ahead})
 
     def _mark(self, what: str) -> None:
         (self._own / "todo").mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from transfer_core.depot import is_on, things
 from transfer_core.depot.folders import Folder
-from transfer_core.depot.place import Away, patience
+from transfer_core.depot.place import patience
+from transfer_core.errors import Unavailable
 from transfer_core.paths import Home
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def look(home: Home, parts: Sequence[str]) -> None:
             folder.look()
         else:
             folder.look(lambda path: path == asked or path.startswith(f"{asked}/"))
-    except Away:
+    except Unavailable:
         if kind != "jobs":  # its log lies there, which is nobody else's
             raise
 
@@ -59,4 +60,5 @@ def has(home: Home, job: Job, name: str) -> bool:
         return not is_on() or job.result != {}  # thrown away on another machine, and still lying here
     if not is_on():
         return False
-    return name in (Folder(home, f"runs/{job.id}").index(0 if job.live else LONG) or {})
+    with patience(0):
+        return name in (Folder(home, f"runs/{job.id}").index(0 if job.live else LONG) or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from transfer_core.depot.place import place
 from transfer_core.events import Progressed
 from transfer_core.paths import Home
 
+log = logging.getLogger(__name__)
 KINDS = ("runs", "jobs", "demos")
 
 
@@ -23,6 +25,9 @@ class Moved:
     images: int = 0
     datasets: int = 0
     weights: int = 0
+
+    def add(self, what: str, new: bool) -> None:
+        setattr(self, what, getattr(self, what) + new)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,17 +68,26 @@ def pull_all(home: Home, told: Callable[[Progressed], object] = lambda event: No
     moved, names = Moved(), sorted(place().names())
     for number, name in enumerate(names):
         told(Progressed(stage="fetching", done=number, total=len(names)))
-        each, parts = _home_of(home, name)
-        if parts[0] == "images" and len(parts) == 3:
-            moved.images += not each.image(parts[2]).is_file() and things.bring_image(each, parts[2])
-        elif parts[0] == "weights" and len(parts) == 2:
-            moved.weights += not (each.weights / parts[1]).is_file() and things.bring_weights(each, parts[1])
-        elif parts[0] in ("datasets", "thumbnails") and len(parts) == 3:
-            file = each.at(*parts[:1]) / parts[1] / parts[2]
-            moved.datasets += not file.is_file() and things.bring_sealed(each, file, fresh=0) and file.name.startswith("v")
-        elif parts[0] in KINDS and parts[-1] == INDEX:
-            moved.folders += Folder(each, "/".join(parts[:-1])).bring()
+        try:
+            moved.add(*_pull(*_home_of(home, name)))
+        except ValueError:  # names in a store are data: this one is none of ours
+            log.warning("%r in the store is no name of a studio", name[:200])
     return moved
+
+
+def _pull(home: Home, parts: list[str]) -> tuple[str, bool]:
+    """Bring one; what it is, and whether it was missing here."""
+    if parts[0] == "images" and len(parts) == 3:
+        return "images", not home.image(parts[2]).is_file() and things.bring_image(home, parts[2])
+    if parts[0] == "weights" and len(parts) == 2:
+        return "weights", not (home.weights / home.at(parts[1]).name).is_file() and things.bring_weights(home, parts[1])
+    if parts[0] in ("datasets", "thumbnails") and len(parts) == 3:
+        things.key(home, *parts)  # before it is a path
+        file = home.root.joinpath(*parts)
+        return "datasets", not file.is_file() and things.bring_sealed(home, file, fresh=0) and file.name.startswith("v")
+    if parts[0] in KINDS and parts[-1] == INDEX:
+        return "folders", Folder(home, "/".join(parts[:-1])).bring()
+    return "folders", False
 
 
 def _homes(home: Home) -> Iterator[Home]:
@@ -82,7 +96,7 @@ def _homes(home: Home) -> Iterator[Home]:
 
 
 def _home_of(home: Home, name: str) -> tuple[Home, list[str]]:
-    """Whose it is. Raises `ValueError` for a person that cannot be: names in a store are data."""
+    """Whose it is. Raises `ValueError` for a person that cannot be."""
     parts = name.split("/")
     if parts[0] == "people" and len(parts) > 2:
         return home.of(parts[1]), parts[2:]

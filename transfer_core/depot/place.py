@@ -30,7 +30,7 @@ CONNECT, ANSWER = 5.0, 30.0
 PATIENCE = 5.0
 """Seconds that a page waits for a store that is away; workers wait longer (`wait_longer`)."""
 PAUSE = 0.5
-CALM = 3.0
+CALM = 15.0
 """Seconds after a failure in which those who do not wait are refused at once: a page looks at many things."""
 AGAIN = 2
 """Tries of the S3 client itself, for a single lost packet."""

@@ -9,10 +9,11 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from transfer_core.depot.place import patience, patience_here, place
+from transfer_core.depot.place import Away, patience, patience_here, place
 from transfer_core.errors import Unavailable
 from transfer_core.paths import Home, replacing
 
@@ -75,9 +76,10 @@ def renew_sealed(home: Home, file: Path) -> bool:
 
 
 def renew_now_and_then(home: Home, file: Path) -> None:
-    """For small files that pages read and any machine may write."""
+    """For small files that pages read and any machine may write. What lies here does while the store is away."""
     if time.monotonic() - _asked.get(file, float("-inf")) >= FRESH:
-        renew_sealed(home, file)
+        with suppress(Away), patience(0):
+            renew_sealed(home, file)
 
 
 def _remember(file: Path) -> None:

@@ -44,7 +44,7 @@ def _remove_dataset_there(home: Home, dataset: str) -> None:
     with patience(0):
         lists = [name.removeprefix(things.key(home, "datasets") + "/") for name in place().names(things.key(home, "datasets"))]
         for name in lists:
-            if name.endswith(".jsonl") and len(name.split("/")) == 2:
+            if name.endswith(".jsonl") and len(name.split("/")) == 2 and ".." not in name.split("/"):
                 things.bring_sealed(home, home.root.joinpath("datasets", *name.split("/")), fresh=0)
         theirs = named(home, [dataset]) - named(home, {name.split("/")[0] for name in lists} - {dataset})
         images = place().names(things.key(home, "images"))

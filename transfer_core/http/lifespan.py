@@ -97,9 +97,8 @@ def _collect(store: Store) -> None:
 
 def _sweep(store: Store) -> None:
     if is_on():
-        from transfer_core.depot.tidying import catch_up, tidy
+        from transfer_core.depot.tidying import tidy
 
-        catch_up(store, _homes(store))
         _each(partial(tidy, store), _homes(store))
     needed = (job.payload.get("upload") for job in store.everyone().jobs(None, "queued", "running"))
     busy = frozenset(filter(None, needed))

@@ -154,12 +154,20 @@ def resumable(store: Store, job: Job) -> bool:
     """
     if job.kind == "train" and job.is_average:
         return job.result is None
-    if job.kind in ("sweep", *PARTS) or (job.kind == "train" and looking.has(store.home, job, "last.pt")):
+    if job.kind in ("sweep", *PARTS) or (job.kind == "train" and _has_checkpoint(store, job)):
         return True
     if job.kind != "train" or job.state != "failed":
         return job.kind == "train" and came_back(store, job)
     failures = store.events(job.id, kinds=("failed",))
     return not failures or failures[-1][1].resumable  # none: whoever was to say so died, too
+
+
+def _has_checkpoint(store: Store, job: Job) -> bool:
+    """Where an object store that would know it is away: a training that begins anew loses less than one that cannot go on."""
+    try:
+        return looking.has(store.home, job, "last.pt")
+    except Unavailable:
+        return True
 
 
 Wish = Literal["keep", "discard"]
