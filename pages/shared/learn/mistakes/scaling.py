@@ -17,6 +17,7 @@ from pages.shared.model.numbers import percent
 from pages.shared.text import plain, t
 from transfer_core.charts import PALETTE
 from transfer_core.datasets.manifest import Image
+from transfer_core.depot.looking import bring_image
 from transfer_core.errors import StudioError, Unavailable
 from transfer_core.images import Preprocessing
 from transfer_core.predicting.process import Died, shared
@@ -117,6 +118,8 @@ def _classes(now: Shown) -> list[str]:
 
 
 def _ask(key: tuple[str, int], model: Path, photos: list[Image]) -> None:
+    for photo in photos:
+        bring_image(backend.home(), photo.sha256)
     files = [str(backend.home().image(photo.sha256)) for photo in photos]
     st.session_state[_ASKED] = (key, Asked(model, files))
 
