@@ -377,6 +377,20 @@ def test_an_upload_is_pushed_while_it_arrives(pair):
     assert files(theirs.path) == files(ours.path)
 
 
+def test_what_a_store_has_lost_and_another_store_never_had_is_pushed_again(pair, monkeypatch, tmp_path):
+    ours, theirs = both(pair)
+    write(ours, a="1", b="2")
+    ours.push()
+    place.place().remove_all("runs")
+    write(ours, b="3")
+    ours.push()
+    theirs.bring()
+    assert files(theirs.path) == files(ours.path) == {"a.json": b"1", "b.json": b"3"}
+    monkeypatch.setenv("TRANSFER_STUDIO_ARTIFACTS", f"file://{tmp_path}/another")
+    assert moving.push_all(pair[0].home).folders == 1
+    assert len(there()) == 3
+
+
 def test_names_in_a_store_that_are_none_of_ours_are_passed_over(pair):
     other = pair[1]
     for name in ("people/UP/runs/x/index.json", "people/x/y/z", "runs/index.json", "images/a/b", "weights/x", "README"):

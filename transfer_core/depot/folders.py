@@ -232,6 +232,10 @@ class Folder:
         if kept is None and not self.path.is_dir():
             return False
         with self._lock():
+            if commit and self._state().index is not None and self._read() is None:
+                # The store was emptied, or put back to an earlier day: what it had of this is pushed again.
+                self._note(_State())
+                kept = kept and shutil.rmtree(kept.stage, ignore_errors=True)
             kept = self.keep() if kept is None else kept
             try:
                 return self._push(kept, only_mine, still, commit)
@@ -389,6 +393,8 @@ class Folder:
         try:
             told = json.loads((self._own / "state" / f"{self._file}.json").read_text("utf-8"))
             index = told["index"]
+            if told["store"] != place().address:
+                return _State()
             return _State(None if index is None else {path: (size, sha256) for path, (size, sha256) in index.items()},
                           *({path: tuple(facts) for path, facts in told[name].items()} for name in ("have", "ahead")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -396,7 +402,7 @@ class Folder:
 
     def _note(self, state: _State) -> None:
         write_json(self._own / "state" / f"{self._file}.json", {
-            "index": state.index, "have": state.have, "ahead": state.ahead})
+            "store": place().address, "index": state.index, "have": state.have, "ahead": state.ahead})
 
     def _mark(self, what: str) -> None:
         (self._own / "todo").mkdir(parents=True, exist_ok=True)
