@@ -38,6 +38,7 @@ from transfer_core.jobs.run import resumable
 from transfer_core.paths import Home
 from transfer_core.people import leaving
 
+pytestmark = pytest.mark.xdist_group("depot")  # one server that speaks S3
 ROOT = Path(__file__).resolve().parents[2]
 SOMEBODY, ANOTHER = "a" * 32, "b" * 32
 RECIPE = {"model": "test_resnet", "weights": "scratch", "freeze": 0, "epochs": 2, "batch_size": 6, "image_size": 32,
@@ -183,6 +184,11 @@ def test_a_training_goes_on_on_another_machine(studio, tmp_path, monkeypatch):
     assert leaving.leave(here.store)
     assert there() == {}
     forget()
+    Folder(elsewhere.home, run.name)._mark("push")  # what waited there does not come back
+    assert tidying.catch_up(elsewhere.store, [elsewhere.home]) == 0
+    with monkeypatch.context() as changed:
+        changed.setenv("TRANSFER_STUDIO_ARTIFACTS", f"file://{tmp_path}/another")  # which never had anything
+        assert leaving.sweep(elsewhere.store.everyone()) == 0
     assert leaving.sweep(elsewhere.store.everyone()) == 1  # nothing is left of them on the other machine, either
     assert not elsewhere.home.root.exists()
 
@@ -199,7 +205,9 @@ def both(pair) -> tuple[Folder, Folder]:
 
 
 def test_a_push_that_was_killed_leaves_the_state_before(pair, monkeypatch):
-    ours, theirs = both(pair)
+    job = pair[0].store.submit("train", {"recipe": {**RECIPE, "dataset": "x"}}, "cpu")
+    assert pair[0].store.claim(job.id, os.getpid())
+    ours, theirs = (Folder(machine.home, f"runs/{job.id}") for machine in pair)
     write(ours, a="old", b="old")
     assert ours.push()
     write(ours, a="new", b="new")
@@ -472,6 +480,7 @@ def test_a_person_has_no_way_to_anothers(studio, tmp_path):
     assert there()
 
 
+@pytest.mark.parametrize("address", ["file"], indirect=True)
 def test_a_store_that_is_away_loses_nothing(pair, monkeypatch):
     one, other = pair
     upload = photos(one.home)

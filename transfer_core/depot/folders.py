@@ -401,6 +401,8 @@ class Folder:
             return _State()
 
     def _note(self, state: _State) -> None:
+        if made_with(self.home) != place().address:
+            write_json(self._own / "store.json", {"address": place().address})
         write_json(self._own / "state" / f"{self._file}.json", {
             "store": place().address, "index": state.index, "have": state.have, "ahead": state.ahead})
 
@@ -417,6 +419,14 @@ class Folder:
 
     def _done(self) -> None:
         (self._own / "todo" / f"{self._file}.push").unlink(missing_ok=True)
+
+
+def made_with(home: Home) -> str | None:
+    """The address of the store that this home is a working copy of."""
+    try:
+        return json.loads((home.root / "depot" / "store.json").read_text("utf-8"))["address"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def todo(home: Home) -> list[tuple[str, Folder]]:

@@ -92,9 +92,10 @@ def _caught_up(store: Store, what: str, folder: Folder) -> bool:
     if not folder.path.is_dir() or (job is not None and job.result == {}):
         folder.forget()
         return False
+    if job is None and folder.name.startswith(("runs/", "jobs/")):
+        return False  # deleted: what may be shown again is pushed then, and what somebody had deleted for good never is
     # Whoever had the job last has the truth. A demo, or an upload, is made by one machine only.
-    mine = is_here(job.worker) if job is not None else not folder.name.startswith(("runs/", "jobs/"))
-    return folder.push(only_mine=mine)
+    return folder.push(only_mine=job is None or is_here(job.worker))
 
 
 def tidy(store: Store, home: Home) -> None:

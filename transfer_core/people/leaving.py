@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 
 from transfer_core.depot import is_on
-from transfer_core.depot.folders import todo
+from transfer_core.depot.folders import made_with
+from transfer_core.depot.place import place
 from transfer_core.depot.tidying import is_empty, remove_person
 from transfer_core.errors import Unavailable
 from transfer_core.paths import Home
@@ -63,9 +64,9 @@ def sweep(store: Store) -> int:
 
 
 def _is_leftover(home: Home) -> bool:
-    """Whether this is the working copy of somebody who left on another machine: the store, which all share, has none of it, and
-    nothing here waits to be pushed."""
-    return is_on() and (home.root / "depot").is_dir() and not todo(home) and is_empty(home)
+    """Whether this is the working copy of somebody who left on another machine: the store that it was made with has none of it
+    any more. (Another store, as another database, would know nobody either.)"""
+    return is_on() and made_with(home) == place().address and is_empty(home)
 
 
 def _sizes(home: Home) -> Iterator[int]:
