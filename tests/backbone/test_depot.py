@@ -353,6 +353,18 @@ def test_nothing_is_fetched_over_what_somebody_works_at(pair):
     assert files(ours.path) == {"epoch.json": b"3"}
 
 
+def test_a_page_does_not_wait_for_a_push(pair):
+    ours, theirs = both(pair)
+    write(theirs, epoch="1")
+    theirs.push()
+    with ours._lock():  # a push is under way, which may take minutes
+        write(ours, epoch="2")
+        ours.look()
+        assert ours.is_at_work
+    assert not ours.is_at_work
+    assert files(ours.path) == {"epoch.json": b"2"}
+
+
 def test_a_look_while_work_goes_on_leaves_alone_what_is_not_pushed_yet(pair):
     """The web server of the same machine looks at a run whose next checkpoint lies there already."""
     ours, _ = both(pair)

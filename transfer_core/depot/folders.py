@@ -47,6 +47,8 @@ _LOGS = ("log.txt", "log.old.txt")
 _GROWING = frozenset((".jsonl", ".txt", ".csv"))
 """Endings of files that are appended to in place; all others are replaced whole."""
 _HASH = re.compile(r"[0-9a-f]{64}")
+_mine: list[tuple[Path, str]] = []
+"""Folders that this process works in: nothing is fetched there, and nothing is waited for."""
 _looked: dict[tuple[Path, str], tuple[float, Index | None]] = {}
 Index = dict[str, tuple[int, str]]
 """Path inside the folder → size, sha256."""
@@ -127,17 +129,22 @@ class Folder:
         when, found = _looked.get((self.home.root, self.name), (float("-inf"), None))
         if time.monotonic() - when < fresh and (found is None or self._is_here(found, wanted)):
             return
+        if (self.home.root, self.name) in _mine:
+            return
         try:
             with patience(0):
-                self.bring(wanted)
+                self.bring(wanted, wait=not self._lying())  # a push may take minutes: meanwhile what lies here is shown
         except Away:
             if not self.path.is_dir():
                 raise
 
-    def bring(self, wanted: Wanted = everything) -> bool:
+    def bring(self, wanted: Wanted = everything, wait: bool = True) -> bool:
         """Bring what is wanted and newer than what lies here. False when somebody works in it, or the store has none."""
-        with self._lock(), self._quiet() as quiet:
-            return quiet and self._bring(wanted)
+        with self._lock(wait) as locked:
+            if not locked:
+                return False
+            with self._quiet() as quiet:
+                return quiet and self._bring(wanted)
 
     def _bring(self, wanted: Wanted, begins: bool = False) -> bool:
         """`begins`: for somebody who is to work here. Else what waits to be pushed comes first (`tidying.catch_up`)."""
@@ -334,12 +341,19 @@ class Folder:
                     fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     self._bring(bring, begins=True)
                 fcntl.flock(work, fcntl.LOCK_SH)
-            yield
+            _mine.append((self.home.root, self.name))
+            try:
+                yield
+            finally:
+                _mine.remove((self.home.root, self.name))
 
     @property
     def is_at_work(self) -> bool:
-        with self._quiet() as quiet:
-            return not quiet
+        with self._lock(wait=False) as locked:
+            if not locked:
+                return True
+            with self._quiet() as quiet:
+                return not quiet
 
     @contextmanager
     def _quiet(self) -> Iterator[bool]:
@@ -353,10 +367,15 @@ class Folder:
                 yield True
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
+    def _lock(self, wait: bool = True) -> Iterator[bool]:
+        """Whether it was to be had. Whoever looks for workers holds it: else one that begins would take the look for a worker."""
         with self._open("lock") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
 
     def _open(self, kind: str) -> Any:
         folder = self._own / "locks"
