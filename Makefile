@@ -38,11 +38,16 @@ install: .venv/.installed
 	bash tests/postgres.sh
 	@touch $@
 
+# For the tests of the object store. Without it, they use a folder, and those of S3 are skipped and say so.
+.venv/.s3: .venv/.installed-test tests/s3.sh tests/s3.lock
+	bash tests/s3.sh
+	@touch $@
+
 # For the page that runs a model by itself. Without it, the tests of that page are skipped and say so.
 .venv/web: .venv/.installed transfer_core/web_runtime.py
 	$(BIN)/python -m transfer_core.web_runtime $@ || echo "ONNX Runtime Web could not be fetched: its tests will be skipped"
 
-test: .venv/.chromium .venv/.postgres .venv/web
+test: .venv/.chromium .venv/.postgres .venv/.s3 .venv/web
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -55,6 +60,7 @@ lint: .venv/.installed-test
 lock: .venv/bin/uv
 	$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock pyproject.toml
 	$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --extra test --constraint requirements.lock --output-file requirements-test.lock pyproject.toml
+	$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file tests/s3.lock tests/s3.in
 
 clean:
 	rm -rf .venv

@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from transfer_core import depot
+from transfer_core.depot.looking import bring_image
+from transfer_core.depot.tidying import remove
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.jobs import averages
 from transfer_core.paths import Home
@@ -41,7 +44,7 @@ def publish(store: Store, run: Job, *, title: str = "", description: str = "", e
     `examples`: so many photos of the test split, of different classes, become public with it. Raises `NotFound` for a run without
     an ONNX file, `BadInput` for a title or a text that is too long, and for a person whose files are as many as they may be.
     """
-    model = store.home.run(run.id) / MODEL
+    model = store.home.at("runs", run.id, MODEL)
     if not model.is_file():
         raise NotFound("no_trained_model", folder=run.id)
     store.touch()
@@ -55,9 +58,13 @@ def publish(store: Store, run: Job, *, title: str = "", description: str = "", e
         facts = _facts(store.home, run)
         facts["examples"] = _copy_examples(store.home, store.home.run(run.id), folder, min(examples, EXAMPLES))
         demo = Demo(name, run.id, title, description, hashed(key), facts, time.time(), None, 0, 0, run.owner)
+        if depot.is_on():
+            from transfer_core.depot.folders import Folder
+
+            Folder(store.home, f"demos/{name}").push()
         store.add_demo(demo)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(store.home, "demos", name)
         raise
     return demo, key
 
@@ -65,7 +72,7 @@ def publish(store: Store, run: Job, *, title: str = "", description: str = "", e
 def unpublish(store: Store, demo: str) -> None:
     """The page and the API answer no more, and what was copied is gone. Raises `NotFound`."""
     store.end_demo(demo)
-    shutil.rmtree(store.home.demo(demo), ignore_errors=True)
+    remove(store.home, "demos", demo)
 
 
 def renew_key(store: Store, demo: str) -> str:
@@ -114,10 +121,12 @@ def _copy_examples(home: Home, run: Path, folder: Path, count: int) -> list[str]
     if count and (file := run / "predictions_test.jsonl").is_file():
         by_class: dict[str, list[dict[str, Any]]] = {}
         for row in map(json.loads, file.read_text("utf-8").splitlines()):
-            if row["label"] == row["predicted"] and home.image(row["sha256"]).is_file():
+            if row["label"] == row["predicted"]:
                 by_class.setdefault(row["label"], []).append(row)
-        rounds = (rows[turn] for turn in range(count) for rows in by_class.values() if turn < len(rows))
-        chosen = [row for row, _ in zip(rounds, range(count), strict=False)]
+        most = max(map(len, by_class.values()), default=0)
+        rounds = (rows[turn] for turn in range(most) for rows in by_class.values() if turn < len(rows))
+        there = (row for row in rounds if bring_image(home, row["sha256"]))
+        chosen = [row for _, row in zip(range(count), there, strict=False)]
     names = [f"example-{number}.webp" for number in range(len(chosen))]
     for name, row in zip(names, chosen, strict=True):
         image = open_image(home.image(row["sha256"]))

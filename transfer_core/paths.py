@@ -14,6 +14,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 PEOPLE = "people"
+BROUGHT = frozenset(("runs", "jobs", "demos", "datasets", "thumbnails"))
+"""What is fetched when somebody asks for it, where files go through an object store."""
 PERSON = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
@@ -75,13 +77,20 @@ class Home:
         return (self.of(name) for name in names if is_person(name))
 
     def at(self, *parts: str) -> Path:
-        """A path inside, without making anything. Raises `NotFound` for a part that is no plain name: an address somebody typed
-        must not lead out of this home."""
+        """A path inside, without making anything but what is fetched (see `depot`). Raises `NotFound` for a part that is no plain
+        name: an address somebody typed must not lead out of this home."""
         for part in parts:
             if part in ("", ".", "..") or any(sign in part for sign in "/\\\0"):
                 from transfer_core.errors import NotFound  # which says its words, and words lie at a path
 
                 raise NotFound("no_file", file=part[:64])
+        if len(parts) > 1 and parts[0] in BROUGHT:
+            from transfer_core import depot
+
+            if depot.is_on():  # this folder is a working copy: what is missing is fetched
+                from transfer_core.depot.looking import look
+
+                look(self, parts)
         return self.root.joinpath(*parts)
 
     def told(self, path: Path) -> str:

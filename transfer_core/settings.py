@@ -23,9 +23,11 @@ from transfer_core.words import FALLBACK, has, languages, message, say
 PREFIX = "TRANSFER_STUDIO_"
 TESTS = f"{PREFIX}TEST_"
 """Names that begin so belong to the studio's own tests."""
-OTHERS = ("HF_ENDPOINT", "HF_TOKEN", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+OTHERS = ("HF_ENDPOINT", "HF_TOKEN", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "AWS_ENDPOINT_URL",
+          "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 """Variables of the libraries underneath that people need to know, too. They are theirs to read and to check."""
-SECRET = ("HF_TOKEN", *(f"{PREFIX}{name}" for name in ("METRICS_KEY", "SECRET", "ADMIN_KEY")))
+SECRET = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+          *(f"{PREFIX}{name}" for name in ("METRICS_KEY", "SECRET", "ADMIN_KEY")))
 HIDDEN = "•••"
 GB = 1_000_000_000
 TRIAL = {"people": "anonymous", "quota_bytes": GB // 2, "quota_images": 2000, "quota_runs": 1, "quota_minutes": 5.0,
@@ -81,6 +83,7 @@ class Settings(BaseModel):
     home: Path = _field(Path("studio-data"), "folder")
     language: Annotated[str, BeforeValidator(_language)] | None = _field(None, "language")
     database_url: str | None = _field(None, "database", pattern=r"^[a-z0-9+_]+://", repr=False)
+    artifacts: str | None = _field(None, "artifacts", pattern=r"^(s3://[^/\s?]+|file:///[^?]+|memory://[^/\s?]+)", repr=False)
     max_upload: Size = _field(10 * GB, "size", "bytes", gt=0)
     max_files: int = _field(50_000, "count", "files", gt=0)
     cache_bytes: Size | None = _field(None, "size", "bytes", ge=0)

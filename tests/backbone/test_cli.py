@@ -35,7 +35,7 @@ COMMANDS = ("backup", "restore", "settings", "doctor", "cache", "check", "crossv
             "guess", "models", "train", "resume", "runs", "queue", "show", "stop", "learning-curve", "sweep", "blend",
             "soup", "evaluate", "compare", "predict", "explain", "background", "nearest", "map", "export", "report",
             "import-project", "publish", "unpublish", "demos", "push",
-            "people")
+            "people", "artifacts")
 SCORE = {"n": 42, "accuracy": 0.9, "low": 0.8, "high": 0.95, "macro_f1": 0.9}
 RESULT = {"epochs": 1, "validation": SCORE, "test": SCORE, "seconds": 1.0}
 

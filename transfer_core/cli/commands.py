@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from transfer_core.cli import (
+    artifacts,
     averages,
     backup,
     cache,
@@ -26,6 +27,6 @@ from transfer_core.cli import (
 )
 from transfer_core.cli.command import app
 
-__all__ = ["app", "averages", "backup", "cache", "check", "crossvalidate", "data", "doctor", "environment", "evaluation",
-           "explaining", "guess", "learning_curve", "people", "publishing", "report", "results", "runs", "serve",
+__all__ = ["app", "artifacts", "averages", "backup", "cache", "check", "crossvalidate", "data", "doctor", "environment",
+           "evaluation", "explaining", "guess", "learning_curve", "people", "publishing", "report", "results", "runs", "serve",
            "similar", "sweep"]

@@ -9,6 +9,7 @@ from transfer_core.cli.answer import Answer, language, table
 from transfer_core.cli.command import argument, command, option
 from transfer_core.cli.foreground import run_here
 from transfer_core.cli.results import trained
+from transfer_core.depot.jobs import working_in
 from transfer_core.errors import BadImage
 from transfer_core.jobs import devices
 from transfer_core.jobs.worker import limit_threads
@@ -31,7 +32,8 @@ def explain(
     limit_threads()
     from transfer_core.training.explain import explain
 
-    found = explain(store.home.run(job.id), image, label)
+    with working_in(store, job):
+        found = explain(store.home.run(job.id), image, label)
     with replacing(out) as part:
         found.picture.save(part, "PNG")
     percent = f"{100 * found.probabilities[found.label]:.1f}"

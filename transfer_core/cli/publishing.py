@@ -13,6 +13,7 @@ from transfer_core.cli.answer import Answer, language, table
 from transfer_core.cli.command import argument, command, option
 from transfer_core.cli.results import trained
 from transfer_core.cli.tell import Teller
+from transfer_core.depot.jobs import working_in
 from transfer_core.events import Exported
 from transfer_core.jobs import averages
 from transfer_core.jobs.worker import limit_threads
@@ -69,11 +70,12 @@ def push(
     from transfer_core.training.export import export
 
     folder, tell, files = store.home.run(job.id), Teller(), {}
-    for kind in ("zip", *(["html-folder"] if space else [])):
-        for event in export(folder, store.home, kind, name=averages.named(store, job)):
-            tell(event)
-            if isinstance(event, Exported):
-                files[event.format] = folder / event.file
+    with working_in(store, job):
+        for kind in ("zip", *(["html-folder"] if space else [])):
+            for event in export(folder, store.home, kind, name=averages.named(store, job)):
+                tell(event)
+                if isinstance(event, Exported):
+                    files[event.format] = folder / event.file
     addresses = dict(hub.push({kind: files[kind] for kind in ("zip", "html-folder") if kind in files}, repository, token,
                               private=not public))
     return Answer({"run": job.id, **addresses}, "\n".join(addresses.values()))

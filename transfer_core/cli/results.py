@@ -10,6 +10,8 @@ import typer
 from transfer_core.cli.answer import Answer, table
 from transfer_core.cli.command import argument, command, option
 from transfer_core.cli.tell import Teller
+from transfer_core.depot.jobs import working_in
+from transfer_core.depot.looking import has
 from transfer_core.errors import NotFound
 from transfer_core.events import Exported
 from transfer_core.jobs import averages
@@ -29,8 +31,9 @@ def finish(store: Store, job: Job) -> None:
 
     recipe, tell = job.payload["recipe"], Teller()
     manifest = Manifest.read(store.home, recipe["dataset"], recipe["version"])
-    for event in finishing(store.home.run(job.id), manifest, store.home, name=averages.named(store, job)):
-        tell(event)
+    with working_in(store, job):
+        for event in finishing(store.home.run(job.id), manifest, store.home, name=averages.named(store, job)):
+            tell(event)
 
 
 @command("predict")
@@ -57,7 +60,7 @@ def _files(path: Path) -> list[Path]:
 def _onnx(run: str) -> Path:
     store = Store()
     job = trained(store, run)
-    file = store.home.run(job.id) / "model.onnx"
+    file = store.home.at("runs", job.id, "model.onnx")
     if not file.is_file():
         finish(store, job)
     return file
@@ -75,9 +78,10 @@ def export(
     from transfer_core.training.export import export as exporting
 
     tell, written, wanted = Teller(), None, FORMERLY.get(format, format)
-    for event in exporting(store.home.run(job.id), store.home, wanted, name=averages.named(store, job), out=out):
-        tell(event)
-        written = event if isinstance(event, Exported) and event.files else written
+    with working_in(store, job):
+        for event in exporting(store.home.run(job.id), store.home, wanted, name=averages.named(store, job), out=out):
+            tell(event)
+            written = event if isinstance(event, Exported) and event.files else written
     if written is None:
         raise typer.Exit(1)
     files = [str(out.resolve() / name) for name in written.files]
@@ -91,6 +95,6 @@ def export(
 def trained(store: Store, run: str) -> Job:
     """A run that has a model. Raises `NotFound`."""
     job = store.job(run)
-    if job.kind != "train" or not (store.home.run(job.id) / "model.safetensors").is_file():
+    if job.kind != "train" or not has(store.home, job, "model.safetensors"):
         raise NotFound("no_trained_model", folder=run)
     return job

@@ -10,6 +10,7 @@ from transfer_core.cli.command import argument, command, option
 from transfer_core.cli.foreground import run_here
 from transfer_core.cli.results import trained
 from transfer_core.cli.tell import Teller
+from transfer_core.depot.jobs import working_in
 from transfer_core.errors import BadImage, NotFound
 from transfer_core.jobs import devices
 from transfer_core.jobs.worker import limit_threads
@@ -34,14 +35,15 @@ def nearest(
     limit_threads()
     from transfer_core.training.similar import nearest
 
-    tell, work = Teller(), nearest(store.home.run(job.id), manifest_of(store, job), store.home, [image], k,
-                                   device=device or devices()[0])
-    while True:
-        try:
-            tell(next(work))
-        except StopIteration as end:
-            found = end.value
-            break
+    with working_in(store, job):
+        tell, work = Teller(), nearest(store.home.run(job.id), manifest_of(store, job), store.home, [image], k,
+                                       device=device or devices()[0])
+        while True:
+            try:
+                tell(next(work))
+            except StopIteration as end:
+                found = end.value
+                break
     (photo,) = found.pop("photos")
     if "error" in photo:
         error = Message(**photo["error"])

@@ -15,8 +15,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from transfer_core.cluster.state import Cluster, Node, State, cluster
+from transfer_core import depot
+from transfer_core.cluster.state import Cluster, Node, State, cluster, file
 from transfer_core.cluster.task import UNSEEN
+from transfer_core.depot import place
+from transfer_core.errors import Unavailable
 from transfer_core.settings import FIELDS, settings, with_settings
 from transfer_core.store import Job, Store
 from transfer_core.store.queue import is_short
@@ -59,6 +62,7 @@ class Hands:
         self._again = float("-inf")
         self._calm = self._heard = float("-inf")
         self._died = ""
+        self._published: Cluster | None = None
 
     @property
     def ready(self) -> bool:
@@ -85,6 +89,7 @@ class Hands:
         self._handed[handed.nonce] = handed
         home, known = str(self._store.home.shared), self._known
         values = {name: os.environ[name] for name, field in FIELDS.items() if field not in OWN and os.environ.get(name)}
+        values |= {name: os.environ[name] for name in depot.AWS if depot.is_on() and os.environ.get(name)}
         names = {field: name for name, field in FIELDS.items()}
         order = {"do": job.id, "nonce": handed.nonce, "share": known.share(job.device, is_short(job.kind)), "home": home,
                  "settings": values | {names["home"]: home, names["database_url"]: self._store.url}, "threads": known.threads}
@@ -148,6 +153,20 @@ class Hands:
                     said.say("en") if said else "")
         self._known = replace(known, state=state, message=said, seen=time.time())
         self._known.write(self._store.home)
+        self._publish()
+
+    def _publish(self) -> None:
+        """For nodes that share no folder; when something has changed, and not each time it was seen."""
+        now = replace(self._known, seen=0.0)
+        if depot.is_on() and now != self._published:
+            from transfer_core.depot.things import push_sealed
+
+            try:
+                with place.patience(0):
+                    push_sealed(self._store.home, file(self._store.home))
+                self._published = now
+            except Unavailable as error:
+                log.warning("what is known of the cluster is not in the store: %s", error)
 
     def _away(self, reason: str) -> None:
         said = message("cluster.no_ray") if reason == "no_ray" else message(

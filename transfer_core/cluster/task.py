@@ -19,11 +19,16 @@ def do(job_id: str, nonce: str, settings: dict[str, str], home: str, threads: in
     """
     os.environ.update(settings)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # Ray has set it to what a task is charged for, rounded down
+    from transfer_core import depot
     from transfer_core.cluster.state import file
     from transfer_core.jobs import worker
     from transfer_core.paths import Home
     from transfer_core.store import leases
 
+    if depot.is_on():  # no folder is shared: what is known of the cluster comes from the store, as all else does
+        from transfer_core.depot.things import renew_sealed
+
+        renew_sealed(Home(Path(home)), file(Home(Path(home))))
     if not file(Home(Path(home))).is_file():  # written before this was asked for
         return UNSEEN, platform.node()
     leases.call_yourself(nonce)

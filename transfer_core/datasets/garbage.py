@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,8 +43,8 @@ def collect_garbage(home: Home, now: float | None = None) -> list[str]:
             return []
         limit = (now or time.time()) - KEPT
         old = [file for file in _files(home) if _changed(file) < limit]
-        named = _named(home) if old else set()
-        garbage = [file for file in old if _hash(file) not in named or file.suffix == ".part"]
+        kept = named(home) if old else set()
+        garbage = [file for file in old if _hash(file) not in kept or file.suffix == ".part"]
         for file in garbage:
             file.unlink(missing_ok=True)
         return sorted({_hash(file) for file in garbage})
@@ -72,11 +72,13 @@ def _changed(file: Path) -> float:
         return float("inf")
 
 
-def _named(home: Home) -> set[str]:
-    """Of all versions of all datasets, those deleted included: a deletion can be taken back."""
-    named: set[str] = set()
-    for manifest in (home.root / "datasets").glob("*/v*.jsonl"):
-        with manifest.open("rb") as lines:
-            for line in lines:
-                named.update(hash_.decode() for hash_ in _NAMED.findall(line))
-    return named
+def named(home: Home, datasets: Iterable[str] = ("*",)) -> set[str]:
+    """Hashes of images in all versions of these datasets; without any, of all, those deleted included: a deletion can be taken
+    back."""
+    found: set[str] = set()
+    for dataset in datasets:
+        for manifest in (home.root / "datasets").glob(f"{dataset}/v*.jsonl"):
+            with manifest.open("rb") as lines:
+                for line in lines:
+                    found.update(hash_.decode() for hash_ in _NAMED.findall(line))
+    return found

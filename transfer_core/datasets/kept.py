@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from transfer_core import depot
 from transfer_core.paths import Home, write_json
 
 KINDS = ("label_errors", "leaks", "duplicates", "odd", "quality")
@@ -21,9 +22,18 @@ def keep(home: Home, dataset: str, kind: str, images: Iterable[str]) -> None:
     if kind not in KINDS:
         raise ValueError(kind)
     before = _read(home, dataset)
-    write_json(home.manifest(dataset, 1).with_name(_FILE), before | {kind: sorted({*before.get(kind, ()), *images})})
+    file = home.manifest(dataset, 1).with_name(_FILE)
+    write_json(file, before | {kind: sorted({*before.get(kind, ()), *images})})
+    if depot.is_on():
+        from transfer_core.depot.things import push_sealed
+
+        push_sealed(home, file)
 
 
 def _read(home: Home, dataset: str) -> dict[str, list[str]]:
     file = home.manifest(dataset, 1).with_name(_FILE)
+    if depot.is_on():
+        from transfer_core.depot.things import renew_now_and_then
+
+        renew_now_and_then(home, file)
     return json.loads(file.read_text("utf-8")) if file.is_file() else {}

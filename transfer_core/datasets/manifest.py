@@ -12,6 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
+from transfer_core import depot
 from transfer_core.paths import Home, replacing
 
 Split = Literal["train", "validation", "test", "left_out"]
@@ -66,6 +67,10 @@ class Manifest:
         known = {} if base is None else base._lines(home)
         with replacing(path) as part:
             part.write_bytes(b"".join([known.get(id(image)) or _line(image) for image in self.images]))
+        if depot.is_on():  # before anybody is told of it: whoever is told may be elsewhere
+            from transfer_core.depot import things
+
+            things.push_dataset(home, path, () if base else [image.sha256 for image in self.images])
         _keep(path, self)
         return path
 
@@ -78,6 +83,10 @@ class Manifest:
     def read(cls, home: Home, dataset: str, version: int) -> Manifest:
         """What was read or written lately is kept in memory: 30,000 images take 0.2 s to read and 15 MB to keep."""
         path = home.manifest(dataset, version)
+        if depot.is_on():
+            from transfer_core.depot.looking import bring
+
+            bring(home, "datasets", dataset, path.name)
         if kept := _kept(path):
             return kept
         with path.open(encoding="utf-8", newline="\n") as lines:

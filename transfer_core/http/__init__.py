@@ -13,7 +13,7 @@
     GET  /vendor/plotly.min.js           from the plotly wheel
     GET  /api/demos/{id}                 a published model; POST …/predict asks it, see `demos`
     GET  /api/openapi.json               how to ask it, for programs
-    GET  /healthz                        database, disk and supervisor: 200, or 503 with the part that fails
+    GET  /healthz                        database, object store, disk and supervisor: 200, or 503 with the part that fails
     GET  /livez                          the server answers; nothing else is looked at
     GET  /metrics                        for whoever runs the server
 

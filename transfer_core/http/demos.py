@@ -96,7 +96,7 @@ class Desk:
 
     async def example(self, request: Request) -> Response:
         demo, number = await self._find(request), request.path_params["number"]
-        files = demos.examples(self.store.home.of(demo.owner), demo)
+        files = await run_in_threadpool(demos.examples, self.store.home.of(demo.owner), demo)
         if number >= len(files) or not files[number].is_file():
             raise NotFound("no_file", file=str(number))
         return FileResponse(files[number], media_type="image/webp", headers={"cache-control": "private, no-cache"})

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from transfer_core.depot.looking import bring, bring_image
 from transfer_core.errors import NotFound
 from transfer_core.http.errors import language, plainly
 from transfer_core.http.people import Door
@@ -34,7 +35,10 @@ def routes(door: Door, places: asyncio.Semaphore) -> list[BaseRoute]:
     """`places`: how many pictures may be decoded at once, shared with the previews."""
 
     async def thumbnail(request: Request) -> Response:
-        path = door.store(request).home.thumbnail(_sha256(request))
+        home, sha256 = door.store(request).home, _sha256(request)
+        path = home.thumbnail(sha256)
+        if not path.is_file():
+            await run_in_threadpool(bring, home, "thumbnails", sha256[:2], path.name)
         return FileResponse(_there(path), media_type="image/webp", headers=_FOREVER)
 
     async def image(request: Request) -> Response:
@@ -104,6 +108,7 @@ def _display_copy(home: Home, sha256: str) -> Path:
     if not copy.is_file():
         from transfer_core.images import open_image
 
+        bring_image(home, sha256)
         image = open_image(_there(home.image(sha256)))
         image.thumbnail((DISPLAY, DISPLAY))
         with replacing(copy) as part:
@@ -116,7 +121,7 @@ def _exported(store: Store, run: str, name: str) -> Path:
     job = store.job(run)
     for _, event in reversed(store.events(job.id, kinds=("exported",))):
         if Path(event.file).name == name:
-            return _there(store.home.run(job.id) / Path(event.file).name)
+            return _there(store.home.at("runs", job.id, Path(event.file).name))
     raise NotFound("no_file", file=name[:100])
 
 

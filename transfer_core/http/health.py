@@ -1,7 +1,8 @@
 """Whether this studio can do its work, for whoever restarts servers or sends visitors to another one.
 
-`/livez` says that the server answers; only a server that does not is worth a restart. `/healthz` says whether the database
-answers, the disk has room, and jobs are looked after; a restart mends none of these by itself.
+`/livez` says that the server answers; only a server that does not is worth a restart. `/healthz` says whether the database (and
+the object store, where files go through one) answers, the disk has room, and jobs are looked after; a restart mends none of these
+by itself.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from transfer_core.depot import is_on
+from transfer_core.depot.place import Place, place
 from transfer_core.http.uploads import RESERVE
 from transfer_core.store import Store
 
@@ -29,8 +32,10 @@ supervisor: Any = None
 class Database:
     """Whether it answers, for all who ask. It is logged when it goes and when it comes back, not at every look."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    name = "database"
+
+    def __init__(self, store: Store | Place) -> None:
+        self._ping = store.ping
         self._asked: asyncio.Task[Exception | None] | None = None
         self._there = True
 
@@ -45,22 +50,32 @@ class Database:
 
     def _ask(self) -> Exception | None:
         try:
-            self._store.ping()
+            self._ping()
         except Exception as error:  # noqa: BLE001 — whatever it is, it is no answer
             return error
         return None
 
     def _tell(self, error: Exception | None) -> None:
         if self._there and error is not None:
-            log.error("the database does not answer", exc_info=error)
+            log.error("the %s does not answer", self.name, exc_info=error)
         elif error is None and not self._there:
-            log.warning("the database answers again")
+            log.warning("the %s answers again", self.name)
         self._there = error is None
 
 
+class Artifacts(Database):
+    """The same of the object store."""
+
+    name = "object store"
+
+
 def routes(store: Store, database: Database) -> list[BaseRoute]:
+    artifacts = Artifacts(place()) if is_on() else None
+
     async def healthz(_request: Request) -> Response:
         parts = {"database": await database.answers(), "disk": await run_in_threadpool(_disk, store)}
+        if artifacts is not None:
+            parts["artifacts"] = await artifacts.answers()
         if supervisor is not None:
             parts["supervisor"] = supervisor.alive
         well = all(parts.values())

@@ -16,6 +16,7 @@ from transfer_core import logs
 from transfer_core.activations import Shelf, keep_within
 from transfer_core.datasets.garbage import collect_garbage
 from transfer_core.demos import only_demos
+from transfer_core.depot import is_on
 from transfer_core.http import health, shutdown
 from transfer_core.http.uploads import sweep
 from transfer_core.jobs.supervisor import Supervisor
@@ -95,6 +96,10 @@ def _collect(store: Store) -> None:
 
 
 def _sweep(store: Store) -> None:
+    if is_on():
+        from transfer_core.depot.tidying import tidy
+
+        _each(partial(tidy, store), _homes(store))
     needed = (job.payload.get("upload") for job in store.everyone().jobs(None, "queued", "running"))
     busy = frozenset(filter(None, needed))
     _each(partial(sweep, busy=busy), _homes(store))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import shutil
@@ -21,6 +22,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from transfer_core import depot
+from transfer_core.depot.tidying import remove
 from transfer_core.errors import BadInput, NotFound, Unavailable
 from transfer_core.http.arrivals import Upload
 from transfer_core.http.bodies import Body, Bundle, Part, Single, named
@@ -30,6 +33,7 @@ from transfer_core.paths import Home
 from transfer_core.people import check_room
 from transfer_core.settings import settings
 
+log = logging.getLogger(__name__)
 GB = 1_000_000_000
 RESERVE = GB // 2
 """Free disk that uploads leave alone: a full disk would take the database along."""
@@ -103,6 +107,8 @@ class Desk:
                 parts = await self._receive(request, upload, body)
                 self._admit(upload, [part.path for part in parts])  # others may have filled it meanwhile
                 await upload.add(body, parts)
+                if depot.is_on():
+                    await run_in_threadpool(_push_ahead, self.door.store(request).home, upload.folder.name)
             except ClientDisconnect:
                 return Response(status_code=499)
             finally:
@@ -160,6 +166,18 @@ def _told(upload: Upload) -> JSONResponse:
     return JSONResponse({"files": len(upload.entries), "bytes": upload.bytes})
 
 
+def _push_ahead(home: Home, upload: str) -> None:
+    """What has arrived, while more does: then the job that is to read it need not wait for all of it to be pushed."""
+    from transfer_core.depot.folders import Folder
+    from transfer_core.depot.place import patience
+
+    try:
+        with patience(0):
+            Folder(home, f"uploads/{upload}").push(commit=False)
+    except (Unavailable, OSError):
+        log.warning("an upload could not be pushed ahead")  # its job pushes it, or says why not
+
+
 def _end(body: Body, rest: bytes) -> list[Part]:
     if rest:
         body.write(rest)
@@ -174,7 +192,7 @@ def sweep(home: Home, now: float | None = None, busy: frozenset[str] = frozenset
     for folder in uploads.iterdir() if uploads.is_dir() else ():
         with suppress(FileNotFoundError):  # imported meanwhile
             if folder.name not in busy and folder.stat().st_mtime < limit:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove(home, "uploads", folder.name)
                 removed.append(folder.name)
     for picture in (home.root / "jobs").glob("*/heat-*.webp"):  # whatever was tried is gone after a day, and what was drawn of it
         if picture.stat().st_mtime < limit:

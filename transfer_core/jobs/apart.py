@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transfer_core import depot
 from transfer_core.errors import BadRecipe
 from transfer_core.events import Cached, Epoch, Event, Progressed
 from transfer_core.paths import Home
@@ -114,6 +115,10 @@ def thrown_away_if_asked(job: Job, store: Store) -> Iterator[None]:
 def throw_away(home: Home, job: Job) -> None:
     for folder in home.job(job.id).glob(PARTS[job.kind]):
         shutil.rmtree(folder, ignore_errors=True)
+    if depot.is_on():
+        from transfer_core.depot.folders import Folder
+
+        Folder(home, f"jobs/{job.id}").remove()
 
 
 def forecast(home: Home, recipe: Recipe, images: int, classes: int, trainings: int, *, stored: bool = False) -> Forecast | None:

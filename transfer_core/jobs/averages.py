@@ -6,6 +6,7 @@ import math
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from transfer_core.depot.looking import has
 from transfer_core.errors import BadRecipe, NotFound
 from transfer_core.events import Averaged, Event
 from transfer_core.recipe import Recipe
@@ -92,7 +93,7 @@ def _summary(store: Store, recipe: Recipe) -> dict[str, Any]:
 def _trained(store: Store, run: str) -> Job:
     """A run that has ended and left a model."""
     job = store.job(run)
-    if job.kind != "train" or not store.home.at("runs", job.id, "model.safetensors").is_file():
+    if job.kind != "train" or not has(store.home, job, "model.safetensors"):
         raise NotFound("no_trained_model", folder=run)
     if job.live:
         raise BadRecipe("average_live", run=run)

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from transfer_core import metrics
+from transfer_core import depot, metrics
 from transfer_core.datasets.manifest import Image, Manifest
 from transfer_core.errors import BadRecipe
 from transfer_core.events import Event, Folded
 from transfer_core.jobs.apart import check_unseen, thrown_away_if_asked, train_apart
 from transfer_core.jobs.spreading import clear, spread, spreads
 from transfer_core.measured import predictions, predictions_file
+from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.store import Job, Store
 
@@ -62,7 +63,7 @@ def crossvalidate(job: Job, store: Store) -> Generator[Event, None, dict[str, An
     with thrown_away_if_asked(job, store):
         if spreads(job, store):
             yield from spread(job, store, [asdict(turn) for turn in left], "folding", (len(turns) - len(left), len(turns)),
-                              lambda part, _: [_folded(out, Turn(**part))])
+                              lambda part, _: [_folded(_brought(store.home, job, Turn(**part)), Turn(**part))])
         else:
             for turn in left:
                 yield from fold(job, job, store, turn, (turns.index(turn), len(turns)))
@@ -79,6 +80,15 @@ def fold(job: Job, whole: Job, store: Store, turn: Turn, place: tuple[int, int] 
     divided = replace(manifest, images=tuple(division(images, whole.payload["folds"], turn, recipe.seed)))
     seeded = recipe.but(seed=(recipe.seed + turn.repeat) % 2**31)
     yield from train_apart(job, store, seeded, divided, "test", store.home.job(whole.id) / turn.name, "folding", place)
+
+
+def _brought(home: Home, whole: Job, turn: Turn) -> Path:
+    """The folder of the answers of a turn that another worker may have trained elsewhere; returns that of all turns."""
+    if depot.is_on():
+        from transfer_core.depot.folders import Folder
+
+        Folder(home, f"jobs/{whole.id}/{turn.name}").bring()
+    return home.job(whole.id)
 
 
 def _folded(out: Path, turn: Turn) -> Folded:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-
+from transfer_core.depot.tidying import remove
 from transfer_core.events import Stopped
 from transfer_core.jobs import apart, spreading
 from transfer_core.store import Job, Store
@@ -27,13 +26,13 @@ def discard_points(store: Store, sweep: str) -> None:
 def throw_away(store: Store, run: str) -> None:
     """Take a training out of the lists, and what it made off the disk."""
     store.delete_job(run)
-    shutil.rmtree(store.home.run(run), ignore_errors=True)
+    remove(store.home, "runs", run)
 
 
 def discard(store: Store, job: Job) -> None:
     """Remove what a run left on disk, and say so. Its state is already "stopped": nobody writes there now."""
     if job.kind == "train":
-        shutil.rmtree(store.home.run(job.id), ignore_errors=True)
+        remove(store.home, "runs", job.id)
     elif job.kind in ("sweep", "crossvalidate"):
         spreading.dismiss(store, job.id)
     if job.kind == "sweep":

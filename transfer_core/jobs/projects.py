@@ -9,6 +9,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+from transfer_core.depot.tidying import remove
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.events import Evaluated, Event, Exported, Finished, Progressed
 from transfer_core.jobs.devices import devices
@@ -71,7 +72,7 @@ def import_project(job: Job, store: Store, source: Path) -> Generator[Event, Non
         store.delete_job(run)
         if project.has_photos:
             store.delete_dataset(dataset)  # its photos go with the next tidying
-        shutil.rmtree(out, ignore_errors=True)
+        remove(store.home, "runs", run)
         raise
     return {"run": run, "dataset": recipe.dataset, "photos": len(manifest.images) if manifest else 0,
             "test": (store.job(run).result or {}).get("test", {})}

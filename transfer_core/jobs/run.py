@@ -11,6 +11,8 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from transfer_core import logs
+from transfer_core.depot import looking
+from transfer_core.depot.jobs import Keeper
 from transfer_core.errors import StudioError, Unavailable, says_disk_full
 from transfer_core.events import Event, Failed, Note, Stopped
 from transfer_core.jobs.apart import PARTS
@@ -48,12 +50,15 @@ def run_job(store: Store, job: Job, interrupted: threading.Event | None = None,
     """
     store.wait_longer(PATIENCE)
     reporter = Reporter(store, job, watch)
+    keeper = Keeper(store, job, reporter.add, lambda: not reporter.lost, PATIENCE)
     reporter.start()
     try:
         if ready is not None:
             ready()
-        state, result = _consume(store, job, reporter, interrupted or threading.Event())
+        state, result = _consume(store, job, reporter, interrupted or threading.Event(), keeper)
+        keeper.end(patient=interrupted is None or not interrupted.is_set())
     finally:
+        keeper.leave()
         reporter.stop()
     ended = state == "queued" or insist(lambda: store.end(job.id, state, result, os.getpid()))
     if state == "queued":  # everything it reported is stored by now: whoever takes it next must find it
@@ -64,15 +69,18 @@ def run_job(store: Store, job: Job, interrupted: threading.Event | None = None,
     return state
 
 
-def _consume(store: Store, job: Job, reporter: Reporter, interrupted: threading.Event) -> tuple[str, dict[str, Any] | None]:
+def _consume(store: Store, job: Job, reporter: Reporter, interrupted: threading.Event,
+             keeper: Keeper) -> tuple[str, dict[str, Any] | None]:
     # The work is closed on every way out, so that its own clean-up runs here and not when memory is collected.
     work: Generator[Event, None, dict[str, Any] | None] | None = None
     try:
         check_room(store)
+        keeper.begin()
         work = TASKS[job.kind](job, store)
         event = next(work)
         while True:
             reporter.add(event)
+            keeper.see(event)
             if interrupted.is_set() or reporter.lost:
                 work.close()
                 reporter.add(failure(Unavailable("worker_interrupted"), store, job))
@@ -146,12 +154,20 @@ def resumable(store: Store, job: Job) -> bool:
     """
     if job.kind == "train" and job.is_average:
         return job.result is None
-    if job.kind in ("sweep", *PARTS) or (job.kind == "train" and (store.home.run(job.id) / "last.pt").is_file()):
+    if job.kind in ("sweep", *PARTS) or (job.kind == "train" and _has_checkpoint(store, job)):
         return True
     if job.kind != "train" or job.state != "failed":
         return job.kind == "train" and came_back(store, job)
     failures = store.events(job.id, kinds=("failed",))
     return not failures or failures[-1][1].resumable  # none: whoever was to say so died, too
+
+
+def _has_checkpoint(store: Store, job: Job) -> bool:
+    """Where an object store that would know it is away: a training that begins anew loses less than one that cannot go on."""
+    try:
+        return looking.has(store.home, job, "last.pt")
+    except Unavailable:
+        return True
 
 
 Wish = Literal["keep", "discard"]

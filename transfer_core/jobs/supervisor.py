@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 from transfer_core import logs
 from transfer_core.cluster.hands import Handed, Hands
+from transfer_core.depot import is_on
+from transfer_core.depot.tidying import catch_up
 from transfer_core.errors import Unavailable
 from transfer_core.events import Epoch, Folded, Note, Sampled, Swept
 from transfer_core.jobs.discard import discard, discard_queued
@@ -40,6 +42,8 @@ WARM_MEMORY = 3_000_000_000
 """Free memory below which no idle worker is kept: it holds 0.5 GB that a training may need."""
 SHORT_MEMORY = 2_000_000_000
 """Free memory below which no short job starts beside a long one: an instant model takes 1.3 GB at most, and some must be left."""
+CATCH_UP = 60.0
+"""Seconds between two looks at what is still to be pushed to an object store."""
 CALM = 20.0
 """Seconds after a job was handed out before the next warm worker is prepared: its imports would slow that job's start."""
 
@@ -52,7 +56,8 @@ class Supervisor:
         self._warm: subprocess.Popen[bytes] | None = None
         self._workers: dict[str, Worker] = {}
         self._suspects: dict[str, tuple[float | None, float]] = {}
-        self._handed_out = float("-inf")
+        self._handed_out = self._caught_up = float("-inf")
+        self._pushing: threading.Thread | None = None
         self.count = 0
         """Jobs handed out; one whose worker died before it began counts again."""
         self._stopping = threading.Event()
@@ -104,6 +109,16 @@ class Supervisor:
             self._hand_out(job)
         self._look_after_silent([job for job in live if job.state == "running"])
         self._keep_warm()
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """What has to wait for an object store that was away, or for a machine that was: pushed from a thread of its own."""
+        if not is_on() or time.monotonic() - self._caught_up < CATCH_UP or (self._pushing and self._pushing.is_alive()):
+            return
+        self._caught_up = time.monotonic()
+        homes = [self._store.home, *self._store.home.people()]
+        self._pushing = threading.Thread(target=catch_up, args=(self._store, homes), name="catch up", daemon=True)
+        self._pushing.start()
 
     # Queue
 

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from transfer_core.depot.tidying import remove
 from transfer_core.errors import NotFound
 from transfer_core.events import Epoch, Event, Exported, Imported, Progressed, Stopped
 from transfer_core.jobs.history import write_history
@@ -71,7 +72,7 @@ def import_(job: Job, store: Store) -> Work:
             yield imported
     if upload := job.payload.get("upload"):
         with suppress(NotFound):
-            shutil.rmtree(_upload(store.home, upload), ignore_errors=True)
+            remove(store.home, "uploads", _upload(store.home, upload).name)
     if imported and job.payload.get("then") == "train":
         _train_recommended(job, store, imported)
     elif imported and job.payload.get("then") == "look":
@@ -144,14 +145,14 @@ def guess(job: Job, store: Store) -> Work:
     dataset, out = job.payload["dataset"], store.home.run(job.id)
     for older in store.jobs("guess"):
         if older.payload["dataset"] == dataset and older.id != job.id and not older.live:
-            shutil.rmtree(store.home.run(older.id), ignore_errors=True)
+            remove(store.home, "runs", older.id)
     manifest = Manifest.read(store.home, dataset, job.payload["version"])
     found = None
     try:
         found = yield from guess(manifest, store.home, out, name=job.payload["name"], device=job.device)
     finally:
         if found is None:
-            shutil.rmtree(out, ignore_errors=True)
+            remove(store.home, "runs", job.id)
     (out / "model.safetensors").unlink(missing_ok=True)  # it is in the ONNX file, and nothing goes on from here
     return found
 
@@ -216,7 +217,7 @@ def train(job: Job, store: Store) -> Work:
             yield Stopped(kept=True, best_epoch=result.best_epoch)
             beside.follow(job, store)
             return result.summary()
-        shutil.rmtree(out, ignore_errors=True)
+        remove(store.home, "runs", job.id)
         raise
     beside.follow(job, store)
     return result.summary()
@@ -340,7 +341,7 @@ def import_project(job: Job, store: Store) -> Work:
     found = yield from import_project(job, store, _source(job, store))
     if upload := job.payload.get("upload"):
         with suppress(NotFound):
-            shutil.rmtree(_upload(store.home, upload), ignore_errors=True)
+            remove(store.home, "uploads", _upload(store.home, upload).name)
     return found
 
 

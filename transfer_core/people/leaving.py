@@ -7,6 +7,11 @@ import shutil
 import time
 from collections.abc import Iterator
 
+from transfer_core.depot import is_on
+from transfer_core.depot.folders import made_with
+from transfer_core.depot.place import place
+from transfer_core.depot.tidying import is_empty, remove_person
+from transfer_core.errors import Unavailable
 from transfer_core.paths import Home
 from transfer_core.people.keeping import ends
 from transfer_core.store import Store
@@ -37,6 +42,11 @@ def erase(store: Store) -> bool:
     if store.home.root.exists():
         log.warning("not all files of a person who left could be deleted")
         return False
+    try:
+        remove_person(store.home)
+    except Unavailable as error:
+        log.warning("not all objects of a person who left could be deleted: %s", error)
+        return False
     store.erase()
     log.info("a person left, and all that was theirs is deleted")
     return True
@@ -47,10 +57,16 @@ def sweep(store: Store) -> int:
     deleted may have made folders. One that holds anything stays: with another database, everybody is unknown."""
     known, gone = {person.id for person in store.people()}, 0
     for home in store.home.people():
-        if home.root.name not in known and not any(_sizes(home)):
+        if home.root.name not in known and (not any(_sizes(home)) or _is_leftover(home)):
             shutil.rmtree(home.root, ignore_errors=True)
             gone += 1
     return gone
+
+
+def _is_leftover(home: Home) -> bool:
+    """Whether this is the working copy of somebody who left on another machine: the store that it was made with has none of it
+    any more. (Another store, as another database, would know nobody either.)"""
+    return is_on() and made_with(home) == place().address and is_empty(home)
 
 
 def _sizes(home: Home) -> Iterator[int]:

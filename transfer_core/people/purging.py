@@ -3,9 +3,9 @@ studio for many it has to make room."""
 
 from __future__ import annotations
 
-import shutil
 import time
 
+from transfer_core.depot.tidying import remove, remove_dataset
 from transfer_core.store import Store
 
 KEPT = 3600.0
@@ -23,12 +23,12 @@ def purge(store: Store, now: float | None = None) -> int:
     runs = store.deleted_jobs(before)
     for run in runs:
         for folder in ("runs", "jobs"):
-            shutil.rmtree(store.home.at(folder, run), ignore_errors=True)
+            remove(store.home, folder, run)
         store.forget_job(run)
     used = {job.payload["recipe"][name] for job in store.jobs() if isinstance(job.payload.get("recipe"), dict)
             for name in ("dataset", "source_dataset") if job.payload["recipe"].get(name)}
     sets = [dataset for dataset in store.deleted_datasets(before) if dataset not in used]
     for dataset in sets:
-        shutil.rmtree(store.home.at("datasets", dataset), ignore_errors=True)
+        remove_dataset(store.home, dataset)
         store.forget_dataset(dataset)
     return len(runs) + len(sets)

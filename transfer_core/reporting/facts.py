@@ -16,6 +16,7 @@ from PIL import Image as Picture
 from transfer_core import catalog, measured
 from transfer_core.catalog import ModelInfo
 from transfer_core.datasets.manifest import Manifest
+from transfer_core.depot.looking import has
 from transfer_core.errors import Busy, NotFound
 from transfer_core.jobs import averages, crossvalidating
 from transfer_core.jobs.tasks import last_check
@@ -88,7 +89,7 @@ def gather(store: Store, run: str) -> Facts:
         raise NotFound("no_run", name=run)
     if job.live:
         raise Busy("report_live", run=run)
-    if not ((folder / "model.safetensors").is_file() or (folder / "model.onnx").is_file()):
+    if not any(has(store.home, job, name) for name in ("model.safetensors", "model.onnx")):
         raise NotFound("no_trained_model", folder=run)
     reports = {split: found for split in measured.SPLITS if (found := measured.report(folder, split))}
     if not reports:

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from transfer_core import depot
 from transfer_core.cluster.state import room
 from transfer_core.errors import NotFound
 from transfer_core.store import queue
@@ -76,6 +77,10 @@ class Jobs(People):
         self.check_trial(kind, payload)
         self.touch()
         payload = self.limited(kind, payload)
+        if depot.is_on():
+            from transfer_core.depot.folders import before_submitting
+
+            before_submitting(self.home, payload)
         job_id = f"{kind}-{secrets.token_hex(5)}"
         with self._write() as connection:
             self.admit(connection, kind, device, payload.get("request"))

@@ -11,6 +11,8 @@ from typing import Any
 
 import timm
 
+from transfer_core import depot
+from transfer_core.depot.tidying import remove
 from transfer_core.errors import BadWeights, NotFound
 from transfer_core.paths import Home, replacing
 from transfer_core.training.layers import head_parameters
@@ -37,7 +39,11 @@ def take_in(upload: Path, model: str, home: Home) -> dict[str, Any]:
     if not (home.weights / sha256).is_file():
         with replacing(home.weights / sha256) as part:
             shutil.move(file, part)
-    shutil.rmtree(upload, ignore_errors=True)
+    if depot.is_on():
+        from transfer_core.depot.things import push_weights
+
+        push_weights(home, sha256)
+    remove(home, "uploads", upload.name)
     return {"sha256": sha256, "fitting": fitting, "total": len(backbone), **facts}
 
 

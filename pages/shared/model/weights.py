@@ -13,6 +13,7 @@ from pages.shared.draft import Draft
 from pages.shared.model.numbers import local
 from pages.shared.text import plain, t, told
 from transfer_core.catalog import ModelInfo
+from transfer_core.depot.looking import has
 from transfer_core.errors import NotFound
 from transfer_core.events import Failed
 from transfer_core.people import is_trial
@@ -68,7 +69,7 @@ def _runs(info: ModelInfo) -> dict[str, Job]:
     home, names = backend.home(), {info.name, info.architecture}
     return {job.id: job for job in backend.store().jobs("train", "finished", "stopped")
             if job.payload["recipe"].get("model", DEFAULT_MODEL) in names and not job.is_part
-            and home.at("runs", job.id, "model.safetensors").is_file()}
+            and has(home, job, "model.safetensors")}
 
 
 def _another_run(now: Draft) -> None:

@@ -38,7 +38,7 @@ def get_ready(run: Job) -> None:
 
 
 def _model(run: Job) -> Path:
-    return backend.home().run(run.id) / "model.onnx"
+    return backend.home().at("runs", run.id, "model.onnx")
 
 
 def show(run: Job) -> None:

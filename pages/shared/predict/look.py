@@ -16,7 +16,7 @@ def asked() -> Job | None:
         job = backend.store().job(place.get("look") or "")
     except NotFound:
         job = None
-    if job is None or job.kind != "guess" or not (backend.home().run(job.id) / "model.onnx").is_file():
+    if job is None or job.kind != "guess" or not backend.home().at("runs", job.id, "model.onnx").is_file():
         st.warning(t("predict.first_look_gone"), icon=":material/search_off:")
         navigation.link("data", t("predict.first_look_back"), ":material/photo_library:")
         return None

@@ -17,6 +17,7 @@ from pages.shared.model.numbers import percent
 from pages.shared.text import plain, t
 from transfer_core.charts import PALETTE
 from transfer_core.datasets.manifest import Image
+from transfer_core.depot.looking import bring_image
 from transfer_core.errors import StudioError, Unavailable
 from transfer_core.images import Preprocessing
 from transfer_core.predicting.process import Died, shared
@@ -73,7 +74,7 @@ def check(now: Shown | None) -> None:
         st.caption(t("learn.scaling.no_run"))
         return
     st.markdown(in_words(Preprocessing.from_dict(how)))
-    model, photos = backend.home().run(now.job.id) / "model.onnx", _photos(now)
+    model, photos = backend.home().at("runs", now.job.id, "model.onnx"), _photos(now)
     if not photos or not model.is_file():
         return
     key = (now.job.id, model.stat().st_mtime_ns)
@@ -117,6 +118,8 @@ def _classes(now: Shown) -> list[str]:
 
 
 def _ask(key: tuple[str, int], model: Path, photos: list[Image]) -> None:
+    for photo in photos:
+        bring_image(backend.home(), photo.sha256)
     files = [str(backend.home().image(photo.sha256)) for photo in photos]
     st.session_state[_ASKED] = (key, Asked(model, files))
 

@@ -1,0 +1,660 @@
+"""Files through an object store: two machines that share a database and no folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import object_store
+import pytest
+from object_store import S3, Machine, away, forget, there
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from transfer_core import demos, depot, http
+from transfer_core.datasets import editing
+from transfer_core.datasets.manifest import Manifest
+from transfer_core.depot import folders, moving, place, things, tidying
+from transfer_core.depot.folders import Folder
+from transfer_core.doctor import Patient
+from transfer_core.doctor import artifacts as doctor
+from transfer_core.errors import Unavailable
+from transfer_core.http.files import _exported
+from transfer_core.jobs import run as running
+from transfer_core.jobs import run_job
+from transfer_core.jobs.discard import discard
+from transfer_core.jobs.run import resumable
+from transfer_core.paths import Home
+from transfer_core.people import leaving
+
+pytestmark = pytest.mark.xdist_group("depot")  # one server that speaks S3
+ROOT = Path(__file__).resolve().parents[2]
+SOMEBODY, ANOTHER = "a" * 32, "b" * 32
+RECIPE = {"model": "test_resnet", "weights": "scratch", "freeze": 0, "epochs": 2, "batch_size": 6, "image_size": 32,
+          "augmentation": "none", "patience": 0}
+
+
+@pytest.fixture(scope="module")
+def s3():
+    server = S3()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["s3", "file"])
+def address(request, tmp_path) -> str:
+    return request.getfixturevalue("s3").bucket() if request.param == "s3" else f"file://{tmp_path}/the store"
+
+
+@pytest.fixture
+def studio(request, address, tmp_path, monkeypatch):
+    """Settings of all machines, and the address of their database."""
+    if address.startswith("s3"):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("s3").endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very secret")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("TRANSFER_STUDIO_ARTIFACTS", address)
+    monkeypatch.setattr(place, "_longer", 0.0)
+    monkeypatch.setattr(place, "PATIENCE", 0.0)
+    monkeypatch.setattr(place, "CALM", 0.0)
+    forget()
+    url = f"sqlite:///{tmp_path}/shared.db"
+    monkeypatch.setenv("TRANSFER_STUDIO_DATABASE_URL", url)
+    monkeypatch.setenv("TRANSFER_STUDIO_HOME", str(tmp_path / "a"))
+    return url
+
+
+@pytest.fixture
+def pair(studio, tmp_path):
+    one, other = Machine(tmp_path / "a", studio), Machine(tmp_path / "b", studio)
+    yield one, other
+    one.store.close()
+    other.store.close()
+
+
+def photos(home: Home, each: int = 8) -> str:
+    """An upload of drawn photos of three colours, as the route of uploads leaves it; returns its id."""
+    upload, rows = secrets.token_hex(16), []
+    folder = home.uploads / upload
+    folder.mkdir()
+    for label, colour in {"红": (200, 40, 40), "<b>|$": (40, 200, 40), "blue": (40, 40, 200)}.items():
+        for number in range(each):
+            noise = np.random.default_rng((number, *colour)).integers(0, 55, (40, 40, 3), dtype=np.uint8)
+            stream = io.BytesIO()
+            Image.fromarray(noise + np.array(colour, np.uint8)).save(stream, "PNG")
+            (folder / str(len(rows))).write_bytes(stream.getvalue())
+            rows.append({"n": len(rows), "path": f"{label}/{number}.png", "bytes": len(stream.getvalue())})
+    (folder / "index.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return upload
+
+
+def done(machine: Machine, job, **how) -> object:
+    assert machine.store.claim(job.id, os.getpid())
+    run_job(machine.store, machine.store.job(job.id), **how)
+    forget()
+    return machine.store.job(job.id)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in sorted(folder.rglob("*"))
+            if file.is_file() and not file.name.startswith((".", "log."))}
+
+
+def until(condition, seconds: float = 120.0):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+    return found
+
+
+def test_a_training_goes_on_on_another_machine(studio, tmp_path, monkeypatch):
+    """One brings photos, the other imports and trains and dies; the first goes on; both show the same. Then all is deleted."""
+    here, elsewhere = Machine(tmp_path / "a", studio, SOMEBODY), Machine(tmp_path / "b", studio, SOMEBODY)
+    upload = photos(here.home)
+    imported = done(elsewhere, here.store.submit("import", {"upload": upload, "name": "Colours"}))
+    assert imported.state == "finished", elsewhere.store.events(imported.id)
+    dataset = imported.result["dataset"]
+    assert not (elsewhere.home.uploads / upload).exists()
+    assert not [name for name in there() if "uploads" in name]
+    assert Manifest.read(here.home, dataset, 1) == Manifest.read(elsewhere.home, dataset, 1)
+
+    job = here.store.submit("train", {"recipe": {**RECIPE, "dataset": dataset, "version": 1, "epochs": 1000}}, "cpu")
+    worker = subprocess.Popen([sys.executable, "-m", "transfer_core.jobs.worker", job.id], cwd=ROOT, env={
+        **os.environ, "TRANSFER_STUDIO_HOME": str(tmp_path / "b"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    run = Folder(here.home, f"runs/{job.id}")
+    until(lambda: "last.pt" in (run.index(0) or {}) or worker.poll() is not None)
+    assert worker.poll() is None, here.store.events(job.id)[-1]
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    killed = here.store.job(job.id)
+    assert killed.state == "running"
+    assert not run.path.exists()  # nothing of it was ever here
+    assert resumable(here.store, killed)
+    assert here.store.take_from(killed, "queued")
+
+    def stop_soon(event) -> None:
+        if event.type == "epoch":
+            here.store.ask_stop(job.id, "keep")
+
+    monkeypatch.setattr(running, "BEAT", 0.05)
+    ended = done(here, job, watch=stop_soon)
+    assert ended.state == "stopped", here.store.events(job.id)[-1]
+    assert ended.result["test"]
+    started = [event for _, event in here.store.events(job.id, kinds=("started",))]
+    assert started[-1].first_epoch > 1
+
+    assert not (elsewhere.home.root / "runs" / job.id / "report.json").exists()
+    light = elsewhere.home.run(job.id)  # a page looks at it
+    assert json.loads((light / "report.json").read_bytes()) == json.loads((run.path / "report.json").read_bytes())
+    assert not (light / "model.onnx").exists()
+    assert elsewhere.home.at("runs", job.id, "model.onnx").is_file()
+    Folder(elsewhere.home, run.name).bring()
+    assert files(light) == files(run.path)
+    assert "last.pt" in files(light)
+
+    export = done(elsewhere, elsewhere.store.submit("export", {"run": job.id, "format": "timm"}, "cpu"))
+    assert export.state == "finished", elsewhere.store.events(export.id)
+    name = export.result["file"]
+    assert _exported(here.store, job.id, name).read_bytes() == (light / name).read_bytes()
+
+    shutil.rmtree(here.home.root / "images")  # what is not here is fetched
+    demo, _ = demos.publish(here.store, ended, examples=1)
+    there_too = elsewhere.home.demo(demo.id)
+    assert files(there_too) == files(here.home.root / "demos" / demo.id)
+    assert {"model.onnx", "example-0.webp"} <= files(there_too).keys()
+
+    assert {name.split("/")[1] for name in there()} == {SOMEBODY}
+    demos.unpublish(elsewhere.store, demo.id)
+    discard(elsewhere.store, elsewhere.store.job(job.id))
+    left = {name.split("/")[2] for name in there()}
+    assert left == {"images", "thumbnails", "datasets"}
+    assert leaving.leave(here.store)
+    assert there() == {}
+    forget()
+    Folder(elsewhere.home, run.name)._mark("push")  # what waited there does not come back
+    assert tidying.catch_up(elsewhere.store, [elsewhere.home]) == 0
+    with monkeypatch.context() as changed:
+        changed.setenv("TRANSFER_STUDIO_ARTIFACTS", f"file://{tmp_path}/another")  # which never had anything
+        assert leaving.sweep(elsewhere.store.everyone()) == 0
+    assert leaving.sweep(elsewhere.store.everyone()) == 1  # nothing is left of them on the other machine, either
+    assert not elsewhere.home.root.exists()
+
+
+def write(folder: Folder, **contents: str) -> None:
+    for name, text in contents.items():
+        file = folder.path / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+def both(pair) -> tuple[Folder, Folder]:
+    return tuple(Folder(machine.home, "runs/train-1") for machine in pair)
+
+
+def test_a_push_that_was_killed_leaves_the_state_before(pair, monkeypatch):
+    job = pair[0].store.submit("train", {"recipe": {**RECIPE, "dataset": "x"}}, "cpu")
+    assert pair[0].store.claim(job.id, os.getpid())
+    ours, theirs = (Folder(machine.home, f"runs/{job.id}") for machine in pair)
+    write(ours, a="old", b="old")
+    assert ours.push()
+    write(ours, a="new", b="new")
+
+    def dies(*_args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as changed:
+        changed.setattr(place.Place, "write", dies)
+        with pytest.raises(KeyboardInterrupt):
+            ours.push()
+    assert theirs.bring()
+    assert files(theirs.path) == {"a.json": b"old", "b.json": b"old"}
+    tidying.catch_up(pair[0].store, [pair[0].home])  # at the next start
+    theirs.bring()
+    assert files(theirs.path) == {"a.json": b"new", "b.json": b"new"}
+    names = [name.split("/")[-1] for name in there()]
+    assert len(names) == 2  # both hold the same text: one object, and the index
+
+
+def test_what_was_removed_here_is_removed_there(pair):
+    ours, theirs = both(pair)
+    write(ours, a="1", b="2")
+    ours.push()
+    theirs.bring()
+    (ours.path / "b.json").unlink()
+    assert ours.push()
+    theirs.bring()
+    assert files(theirs.path) == {"a.json": b"1"}
+    assert not ours.push()  # nothing new
+
+
+def test_what_was_never_fetched_is_not_taken_for_removed(pair):
+    ours, theirs = both(pair)
+    write(ours, a="1")
+    (ours.path / "last.pt").write_bytes(b"weights")
+    ours.push()
+    theirs.bring(folders.all_but_checkpoint)
+    assert "last.pt" not in files(theirs.path)
+    write(theirs, b="2")
+    theirs.push()
+    ours.bring()
+    assert files(ours.path) == {"a.json": b"1", "b.json": b"2", "last.pt": b"weights"}
+
+
+def test_two_machines_that_write_different_files_lose_none(pair):
+    ours, theirs = both(pair)
+    write(ours, a="1")
+    ours.push()
+    theirs.bring()
+    write(ours, mine="x")
+    write(theirs, yours="y")
+    ours.push()
+    theirs.push()
+    ours.bring()
+    theirs.bring()
+    assert files(ours.path) == files(theirs.path) == {"a.json": b"1", "mine.json": b"x", "yours.json": b"y"}
+
+
+def test_what_waited_too_long_is_not_pushed_over_what_went_on(pair, monkeypatch):
+    """A machine that lost its job while the store was away comes back; another one has gone on meanwhile."""
+    store = pair[0].store
+    job = store.submit("train", {"recipe": {**RECIPE, "dataset": "x"}}, "cpu")
+    ours, theirs = (Folder(machine.home, f"runs/{job.id}") for machine in pair)
+    write(ours, epoch="1", best="1")
+    ours.push()
+    theirs.bring()
+    write(ours, epoch="2, never pushed", best="2, never pushed", export="made here alone")
+    with away(monkeypatch), pytest.raises(Unavailable):
+        ours.push()
+    write(theirs, epoch="20")
+    theirs.push()
+    forget()
+    ours.look()
+    assert files(ours.path)["epoch.json"] == b"2, never pushed"  # still to be looked into
+    assert folders.todo(pair[0].home)
+    tidying.catch_up(store, [pair[0].home])
+    assert not folders.todo(pair[0].home)
+    forget()
+    ours.look()
+    theirs.bring()
+    assert files(theirs.path) == {"best.json": b"1", "epoch.json": b"20", "export.json": b"made here alone"}
+    assert files(ours.path) == files(theirs.path)
+
+
+def test_who_had_the_job_last_has_the_truth(pair, monkeypatch):
+    """The store was away when a training ended; before its machine could push, somebody exported what was there."""
+    store = pair[0].store
+    job = store.submit("train", {"recipe": {**RECIPE, "dataset": "x"}}, "cpu")
+    ours, theirs = (Folder(machine.home, f"runs/{job.id}") for machine in pair)
+    write(ours, epoch="1")
+    ours.push()
+    store.claim(job.id, os.getpid())
+    write(ours, epoch="2")
+    with away(monkeypatch), pytest.raises(Unavailable):
+        ours.push()
+    store.end(job.id, "finished", {"a": 1}, os.getpid())
+    theirs.bring()
+    write(theirs, export="of epoch 1")
+    theirs.push()
+    tidying.catch_up(store, [pair[0].home])
+    theirs.bring()
+    assert files(theirs.path) == {"epoch.json": b"2", "export.json": b"of epoch 1"}
+
+
+def test_an_old_checkpoint_of_a_dead_worker_is_no_new_work(pair):
+    """It wrote one more checkpoint and died; another machine went on. Later something is exported where it died."""
+    ours, theirs = both(pair)
+    ours.path.mkdir(parents=True)
+    (ours.path / "last.pt").write_bytes(b"1")
+    write(ours, best="1")
+    ours.push()
+    (ours.path / "last.pt").write_bytes(b"2, not pushed")
+    write(ours, best="2, not pushed")
+    assert ours.bring()
+    assert (ours.path / "last.pt").read_bytes() == b"2, not pushed"  # nobody has gone on yet: it is the newest there is
+    theirs.bring()
+    (theirs.path / "last.pt").write_bytes(b"20")
+    theirs.push()
+    forget()
+    ours.look()
+    assert files(ours.path) == {"best.json": b"1"}
+    with ours.at_work(folders.all_but_checkpoint):
+        write(ours, export="x")
+        ours.push()
+    theirs.bring()
+    assert files(theirs.path) == {"best.json": b"1", "export.json": b"x", "last.pt": b"20"}
+
+
+def test_nothing_is_fetched_over_what_somebody_works_at(pair):
+    ours, theirs = both(pair)
+    write(theirs, epoch="1")
+    theirs.push()
+    with ours.at_work():
+        write(ours, epoch="2")
+        write(theirs, epoch="1b")
+        theirs.push()
+        assert not ours.bring()
+        assert files(ours.path) == {"epoch.json": b"2"}
+    write(theirs, epoch="3")
+    theirs.push()
+    assert ours.bring()
+    assert files(ours.path) == {"epoch.json": b"3"}
+
+
+def test_a_page_does_not_wait_for_a_push(pair):
+    ours, theirs = both(pair)
+    write(theirs, epoch="1")
+    theirs.push()
+    with ours._lock():  # a push is under way, which may take minutes
+        write(ours, epoch="2")
+        ours.look()
+        assert ours.is_at_work
+    assert not ours.is_at_work
+    assert files(ours.path) == {"epoch.json": b"2"}
+
+
+def test_a_look_while_work_goes_on_leaves_alone_what_is_not_pushed_yet(pair):
+    """The web server of the same machine looks at a run whose next checkpoint lies there already."""
+    ours, _ = both(pair)
+    write(ours, epoch="1")
+    ours.push()
+    write(ours, epoch="2")
+    forget()
+    ours.look()
+    assert files(ours.path) == {"epoch.json": b"2"}
+
+
+def test_an_upload_is_pushed_while_it_arrives(pair):
+    """What was pushed ahead is not pushed again, and nobody sees it before all of it is there."""
+    one = pair[0]
+    upload = photos(one.home, each=2)
+    ours, theirs = (Folder(machine.home, f"uploads/{upload}") for machine in pair)
+    last = (ours.path / "5").read_bytes()
+    (ours.path / "5").unlink()
+    ours.push(commit=False)
+    ahead = there()
+    assert len(ahead) == 5
+    assert not theirs.bring()
+    ours.push(commit=False)
+    assert there() == ahead
+    (ours.path / "5").write_bytes(last)
+    one.store.submit("understand", {"upload": upload})
+    assert ahead.items() <= there().items()
+    assert len(there()) == 8  # six photos, their list, and the index of the folder
+    theirs.bring()
+    assert files(theirs.path) == files(ours.path)
+
+
+def test_what_a_store_has_lost_and_another_store_never_had_is_pushed_again(pair, monkeypatch, tmp_path):
+    ours, theirs = both(pair)
+    write(ours, a="1", b="2")
+    ours.push()
+    place.place().remove_all("runs")
+    write(ours, b="3")
+    ours.push()
+    theirs.bring()
+    assert files(theirs.path) == files(ours.path) == {"a.json": b"1", "b.json": b"3"}
+    monkeypatch.setenv("TRANSFER_STUDIO_ARTIFACTS", f"file://{tmp_path}/another")
+    assert moving.push_all(pair[0].home).folders == 1
+    assert len(there()) == 3
+
+
+def test_names_in_a_store_that_are_none_of_ours_are_passed_over(pair):
+    other = pair[1]
+    for name in ("people/UP/runs/x/index.json", "people/x/y/z", "runs/index.json", "images/a/b", "weights/x", "README"):
+        place.place().write(name, things.seal(b"{}"))
+    moving.pull_all(other.home)
+    assert not (other.home.root / "README").exists()
+
+
+@pytest.mark.parametrize("path", [
+    "../evil", "/etc/evil", "a/../../evil", "a\\..\\evil", ".ssh", "a//b", "", "a\0b", "a/b/c/d/e/f/g"])
+def test_a_hostile_index_leads_nowhere(pair, path):
+    _, theirs = both(pair)
+    content = b"evil"
+    sha256 = hashlib.sha256(content).hexdigest()
+    place.place().write(f"runs/train-1/{sha256}", content)
+    place.place().write("runs/train-1/index.json", things.seal(json.dumps({"files": {path: [4, sha256]}}).encode()))
+    with pytest.raises(Unavailable) as refused:
+        theirs.bring()
+    assert refused.value.code == "artifacts_damaged"
+    assert files(theirs.home.root.parent / "b").keys() <= {"depot/locks/runs+train-1.lock", "depot/locks/runs+train-1.work"}
+
+
+@pytest.mark.parametrize("index", [
+    b"", b"[]", b"{}", b'{"files": 3}', b'{"files": {"a": 1}}', b'{"files": {"a": [-1, "x"]}}',
+    b'{"files": {"a": [1, "../../x"]}}', b'{"files": {"a": [1e400, "x"]}}',
+    json.dumps({"files": {"a": [1, "0" * 64], "a/b": [1, "0" * 64]}}).encode()])
+def test_an_index_that_is_none_is_refused(index):
+    with pytest.raises(Unavailable):
+        folders.checked(index, "runs/x/index.json")
+
+
+def test_a_link_in_the_folder_leads_nowhere_either(pair, tmp_path):
+    ours, theirs = both(pair)
+    (ours.path / "start").mkdir(parents=True)
+    (ours.path / "start" / "a.json").write_text("evil")
+    ours.push()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    theirs.path.mkdir(parents=True)
+    (theirs.path / "start").symlink_to(outside)
+    with pytest.raises(Unavailable):
+        theirs.bring()
+    assert not list(outside.iterdir())
+
+
+def test_a_changed_object_is_not_taken(pair):
+    ours, theirs = both(pair)
+    write(ours, a="good", b="fine")
+    ours.push()
+    theirs.bring()
+    write(ours, a="better", b="finer")
+    ours.push()
+    sha256 = hashlib.sha256(b"better").hexdigest()
+    for other in (b"worse!", b"longer than it was", b""):
+        place.place().write(f"runs/train-1/{sha256}", other)
+        with pytest.raises(Unavailable) as refused:
+            theirs.bring()
+        assert refused.value.code == "artifacts_damaged"
+        assert files(theirs.path) == {"a.json": b"good", "b.json": b"fine"}  # all of it or nothing
+    image = hashlib.sha256(b"a photo").hexdigest()
+    place.place().write(f"images/{image[:2]}/{image}", b"another photo")
+    with pytest.raises(Unavailable):
+        things.bring_image(theirs.home, image)
+    assert not theirs.home.image(image).exists()
+
+
+def test_a_person_has_no_way_to_anothers(studio, tmp_path):
+    one, other = (Machine(tmp_path / "a", studio, person) for person in (SOMEBODY, ANOTHER))
+    mine = Folder(one.home, "runs/train-1")
+    write(mine, a="1")
+    mine.push()
+    assert list(there()) and all(name.startswith(f"people/{SOMEBODY}/") for name in there())
+    assert not Folder(other.home, "runs/train-1").bring()
+    for name in ("runs/../../x/runs/train-1", f"runs/../../{SOMEBODY}", "people/x", "runs", "runs/.."):
+        with pytest.raises(ValueError, match="no "):
+            Folder(other.home, name)
+    tidying.remove_person(other.home)
+    tidying.remove_person(one.home.of(None))  # never all of the studio
+    assert there()
+
+
+@pytest.mark.parametrize("address", ["file"], indirect=True)
+def test_a_store_that_is_away_loses_nothing(pair, monkeypatch):
+    one, other = pair
+    upload = photos(one.home)
+    monkeypatch.setattr(running, "PATIENCE", 0.0)
+    with away(monkeypatch):
+        with pytest.raises(Unavailable) as refused:
+            one.store.submit("import", {"upload": upload, "name": "Colours"})
+        assert refused.value.code == "artifacts_away"
+        assert "very secret" not in str(refused.value)
+    imported = done(one, one.store.submit("import", {"upload": upload, "name": "Colours"}))
+    dataset = imported.result["dataset"]
+    with away(monkeypatch):
+        with pytest.raises(Unavailable):
+            editing.rename_class(one.store, dataset, "blue", "azure")
+        assert one.store.version(dataset).version == 1  # no version that others could not read
+        assert Manifest.read(one.home, dataset, 1)  # what is here is shown
+        failed = done(one, one.store.submit("import", {"path": str(one.home.root), "name": "x"}))
+        assert failed.state == "failed"
+    job = one.store.submit("train", {"recipe": {**RECIPE, "dataset": dataset, "version": 1}}, "cpu")
+
+    def goes_away(event) -> None:
+        if event.type == "started":
+            changed.setenv("TRANSFER_STUDIO_ARTIFACTS", "s3://nowhere/here")
+            changed.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{object_store.free_port()}")
+
+    with monkeypatch.context() as changed:
+        ended = done(one, job, watch=goes_away)
+        assert ended.state == "finished"
+        notes = [event.message.key for _, event in one.store.events(job.id, kinds=("note",))]
+        assert "jobs.not_pushed" in notes
+        with pytest.raises(Unavailable):
+            other.home.run(job.id)
+        assert one.home.run(job.id).is_dir()
+    forget()
+    assert tidying.catch_up(one.store, [one.home]) == 1
+    assert (other.home.run(job.id) / "report.json").read_bytes() == (one.home.run(job.id) / "report.json").read_bytes()
+    assert not folders.todo(one.home)
+
+
+def test_what_could_not_be_deleted_is_deleted_later(pair, monkeypatch):
+    ours, theirs = both(pair)
+    write(ours, a="1")
+    ours.push()
+    with away(monkeypatch):
+        tidying.remove(pair[0].home, "runs", "train-1")
+    assert not ours.path.exists()
+    assert there()
+    theirs.bring()
+    tidying.catch_up(pair[0].store, [pair[0].home])
+    assert there() == {}
+    tidying.tidy(pair[1].store, pair[1].home)  # the database knows no such run, and the store has none
+    assert not theirs.path.exists()
+
+
+def test_an_emptied_store_takes_nothing_along(pair):
+    """Neither the store alone nor the database alone decides that something goes."""
+    one, other = pair
+    job = one.store.submit("train", {"recipe": {**RECIPE, "dataset": "x"}}, "cpu")
+    ours = Folder(one.home, f"runs/{job.id}")
+    write(ours, a="1")
+    ours.push()
+    place.place().remove_all("runs")
+    tidying.tidy(one.store, one.home)
+    assert files(ours.path) == {"a.json": b"1"}
+    one.store.delete_job(job.id)  # hidden; it can be shown again
+    theirs = Folder(other.home, ours.name)
+    write(theirs, a="1")
+    theirs.push()
+    tidying.tidy(one.store, one.home)
+    assert files(ours.path)
+
+
+def test_the_images_of_a_deleted_dataset_go_with_it_unless_another_has_them(pair, monkeypatch):
+    one, other = pair
+    upload = photos(one.home)
+    again = shutil.copytree(one.home.uploads / upload, one.home.uploads / secrets.token_hex(16)).name
+    names = [done(one, one.store.submit("import", {"upload": each, "name": "C"})).result["dataset"] for each in (upload, again)]
+    monkeypatch.setattr(tidying, "OLD", -60.0)
+    images = [name for name in there() if name.startswith("images/")]
+    assert len(images) == 24
+    tidying.remove_dataset(other.home, names[0])
+    assert [name for name in there() if name.startswith("images/")] == images
+    tidying.remove_dataset(other.home, names[1])
+    assert not [name for name in there() if name.startswith(("images/", "thumbnails/", "datasets/"))]
+
+
+def test_pictures_are_shown_by_a_server_that_never_had_them(pair, monkeypatch):
+    one, other = pair
+    done(one, one.store.submit("import", {"upload": photos(one.home), "name": "Colours"}))
+    sha256 = next(file.name for file in (one.home.root / "images").glob("??/*"))
+    client = TestClient(Starlette(routes=http.routes(other.store)), base_url="http://127.0.0.1")
+    small = client.get(f"/thumbnails/{sha256}.webp")
+    assert (small.status_code, small.content) == (200, one.home.thumbnail(sha256).read_bytes())
+    assert client.get(f"/images/{sha256}").status_code == 200
+    assert client.get(f"/thumbnails/{'0' * 64}.webp").status_code == 404
+    assert client.get("/healthz").json()["parts"]["artifacts"] == "ok"
+    with away(monkeypatch):
+        away_client = TestClient(Starlette(routes=http.routes(other.store)), base_url="http://127.0.0.1")
+        told = away_client.get("/healthz")
+        assert (told.status_code, told.json()["parts"]["artifacts"]) == (503, "failed")
+
+
+def test_a_home_moves_in_and_out(studio, tmp_path, monkeypatch):
+    """Made before there was a store: pushed by one command, fetched by another on an empty machine."""
+    with monkeypatch.context() as without:
+        without.delenv("TRANSFER_STUDIO_ARTIFACTS")
+        before = Machine(tmp_path / "a", studio, SOMEBODY)
+        imported = done(before, before.store.submit("import", {"upload": photos(before.home), "name": "Colours"}))
+        assert imported.state == "finished"
+        run = before.home.run("train-1")
+        (run / "start").mkdir()
+        (run / "start" / "model.safetensors").write_bytes(b"weights")
+        (run / "report.json").write_text("{}")
+        (before.home.weights / hashlib.sha256(b"own").hexdigest()).write_bytes(b"own")
+    moved = moving.push_all(before.home.of(None))
+    assert (moved.images, moved.datasets, moved.weights, moved.folders) == (24, 1, 1, 1)
+    again = moving.push_all(before.home.of(None))
+    assert (again.images, again.datasets, again.weights, again.folders) == (0, 0, 0, 0)
+    after = Machine(tmp_path / "b", studio, SOMEBODY)
+    moving.pull_all(after.home.of(None))
+    kinds = ("images", "thumbnails", "datasets", "runs", "weights")
+    assert {kind: files(after.home.root / kind) for kind in kinds} == {kind: files(before.home.root / kind) for kind in kinds}
+
+
+def test_the_doctor_tries_it(studio, tmp_path, monkeypatch):
+    patient = Patient(Home(tmp_path / "a"), studio)
+    found = doctor.artifacts(patient)
+    assert (found.state, found.outcome) == ("warning", "sqlite")
+    assert there() == {}
+    with away(monkeypatch):
+        found = doctor.artifacts(patient)
+        assert (found.state, found.outcome) == ("problem", "no_answer")
+        assert "very secret" not in found.found("en")
+    monkeypatch.delenv("TRANSFER_STUDIO_ARTIFACTS")
+    assert doctor.artifacts(patient).outcome == "none"
+
+
+def test_without_the_setting_nothing_of_it_is_loaded(tmp_path):
+    program = ("import sys, os\nfrom transfer_core.store import Store\nfrom transfer_core.paths import Home\n"
+               "from pathlib import Path\nstore = Store(Home(Path(sys.argv[1])))\nstore.home.run('train-1')\n"
+               "from transfer_core import http, demos\nfrom transfer_core.depot import folders, things, jobs, tidying\n"
+               "assert not {'fsspec', 'pyarrow', 'torch', 'streamlit'} & set(sys.modules), sys.modules\n"
+               "assert not (store.home.root / 'depot').exists()")
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, cwd=ROOT, env={
+        name: value for name, value in os.environ.items() if not name.startswith("TRANSFER_STUDIO_")} | {"PYTHONPATH": str(ROOT)})
+    assert not depot.is_on()
+
+
+def test_a_store_of_no_kind_we_know_is_refused():
+    for wrong in ("ftp://x/y", "s3://", "file://relative", "memory://"):
+        with pytest.raises(Unavailable) as refused:
+            place.Place(wrong)
+        assert refused.value.code == "artifacts_address"
+
+
+def test_in_memory(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRANSFER_STUDIO_ARTIFACTS", f"memory://{tmp_path.name}")
+    ours, theirs = (Folder(Home(tmp_path / name), "runs/train-1") for name in "ab")
+    write(ours, a="1")
+    ours.push()
+    theirs.bring()
+    assert files(theirs.path) == {"a.json": b"1"}
+    assert len(there()) == 2
+    ours.remove()
+    assert there() == {}

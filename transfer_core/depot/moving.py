@@ -1,0 +1,123 @@
+"""All of a data home into the store, for who moves there, and all of it back, for a backup or the way out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transfer_core.depot import things
+from transfer_core.depot.folders import INDEX, Folder
+from transfer_core.depot.place import place
+from transfer_core.events import Progressed
+from transfer_core.paths import Home
+
+log = logging.getLogger(__name__)
+KINDS = ("runs", "jobs", "demos")
+
+
+@dataclass
+class Moved:
+    folders: int = 0
+    """Of runs, jobs and demos that were not there yet as they are here (or, on the way back, there)."""
+    images: int = 0
+    datasets: int = 0
+    weights: int = 0
+
+    def add(self, what: str, new: bool) -> None:
+        setattr(self, what, getattr(self, what) + new)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def push_all(home: Home, told: Callable[[Progressed], object] = lambda event: None) -> Moved:
+    """Everything that people made, of everybody. What is there already is left alone; may be repeated after it was interrupted.
+
+    A folder that is newer in the store, because another machine went on with it, stays as it is there.
+    """
+    moved = Moved()
+    for each in _homes(home):
+        there = place().names("/".join(each.root.relative_to(each.shared).parts))
+        images = [name for file in sorted((each.root / "images").glob("??/*")) if _is_hash(name := file.name)
+                  and things.key(each, "images", name[:2], name) not in there]
+        _tell(told, len(images))
+        things.at_once(lambda sha256, home=each: things.push_image(home, sha256), images,
+                       lambda done, total: told(Progressed(stage="pushing", done=done, total=total)))
+        moved.images += len(images)
+        lists = sorted(file for pattern in ("v*.jsonl", "kept.json") for file in (each.root / "datasets").glob(f"*/{pattern}"))
+        for file in lists:
+            if file.name == "kept.json" or things.key(each, *file.relative_to(each.root).parts) not in there:
+                things.push_sealed(each, file)
+                moved.datasets += file.suffix == ".jsonl"
+        for file in (each.root / "weights").glob("*"):
+            if _is_hash(file.name) and things.key(each, "weights", file.name) not in there:
+                things.push_weights(each, file.name)
+                moved.weights += 1
+        for folder in _folders(each):
+            if not folder.known and folder.index(0) is not None:
+                folder.bring()  # another machine's: what lies here under that name is compared with it
+            moved.folders += folder.push(only_mine=False)
+    return moved
+
+
+def pull_all(home: Home, told: Callable[[Progressed], object] = lambda event: None) -> Moved:
+    """Everything that the store has, of everybody, checkpoints and exports, too. A copy of the home is then one of all of it."""
+    moved, names = Moved(), sorted(place().names())
+    for number, name in enumerate(names):
+        told(Progressed(stage="fetching", done=number, total=len(names)))
+        try:
+            moved.add(*_pull(*_home_of(home, name)))
+        except ValueError:  # names in a store are data: this one is none of ours
+            log.warning("%r in the store is no name of a studio", name[:200])
+    return moved
+
+
+def _pull(home: Home, parts: list[str]) -> tuple[str, bool]:
+    """Bring one; what it is, and whether it was missing here."""
+    if parts[0] == "images" and len(parts) == 3:
+        return "images", not home.image(parts[2]).is_file() and things.bring_image(home, parts[2])
+    if parts[0] == "weights" and len(parts) == 2:
+        return "weights", not (home.weights / home.at(parts[1]).name).is_file() and things.bring_weights(home, parts[1])
+    if parts[0] in ("datasets", "thumbnails") and len(parts) == 3:
+        things.key(home, *parts)  # before it is a path
+        file = home.root.joinpath(*parts)
+        return "datasets", not file.is_file() and things.bring_sealed(home, file, fresh=0) and file.name.startswith("v")
+    if parts[0] in KINDS and parts[-1] == INDEX:
+        return "folders", Folder(home, "/".join(parts[:-1])).bring()
+    return "folders", False
+
+
+def _homes(home: Home) -> Iterator[Home]:
+    yield home.of(None)
+    yield from home.people()
+
+
+def _home_of(home: Home, name: str) -> tuple[Home, list[str]]:
+    """Whose it is. Raises `ValueError` for a person that cannot be."""
+    parts = name.split("/")
+    if parts[0] == "people" and len(parts) > 2:
+        return home.of(parts[1]), parts[2:]
+    return home.of(None), parts
+
+
+def _folders(home: Home) -> Iterator[Folder]:
+    for kind in KINDS:
+        folder = home.root / kind
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.is_dir() and _has_files(path):
+                yield Folder(home, f"{kind}/{path.name}")
+
+
+def _has_files(folder: Path) -> bool:
+    return any(file.is_file() and file.name not in ("log.txt", "log.old.txt") for file in folder.rglob("*"))
+
+
+def _is_hash(name: str) -> bool:
+    return len(name) == 64 and name.isalnum()
+
+
+def _tell(told: Callable[[Progressed], object], total: int) -> None:
+    told(Progressed(stage="pushing", done=0, total=total))
