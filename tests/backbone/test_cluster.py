@@ -88,14 +88,15 @@ def test_what_is_ahead_of_a_device_without_a_cluster_is_as_it_was(store):
 
 def test_who_has_fewer_running_is_next(store, known):
     known(LARGE, LARGE)  # four cards
-    ada = [store.submit("train", {}, "cuda:0", owner="ada") for _ in range(6)]
-    bo = [store.submit("train", {}, "cuda:0", owner="bo") for _ in range(6)]
-    first = store.startable(store.jobs(None, "queued", "running"))
+    ada = [store.of("ada").submit("train", {}, "cuda:0") for _ in range(6)]
+    bo = [store.of("bo").submit("train", {}, "cuda:0") for _ in range(6)]
+    everyone = store.everyone()
+    first = everyone.startable(everyone.jobs(None, "queued", "running"))
     assert sorted(job.id for job in first) == sorted(job.id for job in (*ada[:2], *bo[:2]))
     for number, job in enumerate(first):
-        assert store.claim(job.id, number)
-    store.end(ada[0].id, "finished")
-    assert [job.owner for job in store.startable(store.jobs(None, "queued", "running"))] == ["ada"], "one runs, of bo's two"
+        assert everyone.claim(job.id, number)
+    everyone.end(ada[0].id, "finished")
+    assert [job.owner for job in everyone.startable(everyone.jobs(None, "queued", "running"))] == ["ada"], "one runs, of bo's two"
 
 
 def test_a_job_nobody_asked_for_gives_way_only_where_all_is_taken(store, known):
