@@ -1,0 +1,214 @@
+"""One training, several processes: the same losses, step by step, as one process has; and what is not shared."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from events_of import of
+from safetensors.torch import load_file
+
+from transfer_core.events import Epoch, Finished, Note
+from transfer_core.training import freezing
+from transfer_core.training.fit import fit
+from transfer_core.training.ranks.crew import Crew
+from transfer_core.training.step import train_step
+
+ROOT = Path(__file__).resolve().parents[2]
+ALIKE = 1e-5
+"""Relative difference of a step's loss that rounding in another order may make, over some twenty steps."""
+
+
+class Helper:
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("a_helper.py"))], cwd=ROOT, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+
+    def do(self, **order) -> None:
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+    def said(self) -> str:
+        return self.process.stdout.readline().strip()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def two():
+    helpers = [Helper(), Helper()]
+    assert [helper.said() for helper in helpers] == ["ready", "ready"]
+    yield helpers
+    for helper in helpers:
+        helper.end()
+
+
+@pytest.fixture
+def small(recipe, manifest, home, hub_free):
+    """24 photos, batches of 7: the last holds 3."""
+    manifest.write(home)
+    return recipe.but(weights="pretrained", batch_size=7, epochs=5)
+
+
+class Seen:
+    """A step that notes its losses."""
+
+    def __init__(self) -> None:
+        self.losses: list[dict[str, float]] = []
+
+    def __call__(self, training, images, labels):
+        parts = train_step(training, images, labels)
+        self.losses.append({name: float(getattr(parts, name).detach()) for name in ("total", "target", "source", "penalty")
+                            if getattr(parts, name) is not None})
+        return parts
+
+
+@pytest.fixture
+def both(manifest, home, tmp_path, monkeypatch):
+    """Trains alone and with helpers; returns what each made, and the second one's events."""
+
+    def train(recipe, helpers, *, moving=False, wrong=None, alone_too=True):
+        monkeypatch.setattr(freezing, "SMALL_BATCH", 0 if moving else 10**6)
+        monkeypatch.setattr(freezing, "FEW_IMAGES", 0 if moving else 10**6)
+        alone, out, folder = Seen(), tmp_path / "shared", tmp_path / "ranks"
+
+        def hire(count):
+            for helper in helpers[:count]:
+                helper.do(recipe=recipe.model_dump(), home=str(home.root), out=str(out), folder=str(folder), moving=moving,
+                          wrong=wrong)
+
+        events = list(fit(recipe, manifest, home, tmp_path / "alone", device="cpu", step=alone)) if alone_too else []
+        shared = Seen()
+        crew = Crew(folder, "127.0.0.1", len(helpers), hire, lambda: len(helpers))
+        told = list(fit(recipe, manifest, home, out, device="cpu", step=shared, crew=crew))
+        return alone.losses, shared.losses, events, told
+
+    return train
+
+
+def keys(events) -> list[str]:
+    return [note.message.key for note in of(Note, events)]
+
+
+def assert_alike(alone, shared, steps: int = 20) -> None:
+    assert len(alone) == len(shared) >= steps
+    for step, (one, other) in enumerate(zip(alone, shared, strict=True), 1):
+        assert one == pytest.approx(other, rel=ALIKE, abs=1e-7), f"step {step}"
+
+
+SGD = {"optimizer": "sgd", "learning_rate": 0.02}
+"""Where a term is zero at the start, so are gradients, but for rounding; AdamW makes whole steps of that, and its penalty then
+differs in the fifth digit."""
+CASES = {
+    "head only, stored activations": {"freeze": "all", "learning_rate": 0.01},
+    "last stages": {"freeze": 3},
+    "everything": {},
+    "everything, its photos varied": {"augmentation": "light", "stored_views": 0},
+    "stored views": {"freeze": 3, "augmentation": "light", "stored_views": 2},
+    "class weights, smoothed": {"class_balance": "weights", "label_smoothing": 0.1},
+    "drawn so that classes come equally often": {"class_balance": "sampler", "freeze": 3},
+    "lwf": {"source_loss": "lwf", "freeze": 3, **SGD},
+    "features": {"source_loss": "features", **SGD},
+    "co_tuning": {"source_loss": "co_tuning", "lambda_target": 4.0, **SGD},
+    "ewc": {"source_loss": "ewc", "lambda_target": 0.1, "freeze": 3, **SGD},
+    "l1_sp": {"regularizer": "l1_sp", "lambda_omega": 1e-3},
+    "low rank, SGD": {"tuning": "lora", "lora_rank": 2, **SGD},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_make_the_steps_of_one(both, small, two, case):
+    alone, shared, events, told = both(small.but(**CASES[case]), two[:1])
+    assert_alike(alone, shared)
+    assert "fit.shared" in keys(told) and two[0].said() == "done"
+    for one, other in zip(of(Epoch, events), of(Epoch, told), strict=True):
+        assert (one.confusion, one.best) == (other.confusion, other.best)
+        assert one.train_accuracy == other.train_accuracy
+        assert one.train.model_dump(exclude_none=True) == pytest.approx(other.train.model_dump(exclude_none=True), rel=1e-4)
+
+
+def test_averages_of_the_batch_are_those_of_all_processes(both, small, two, home):
+    """BatchNorm that goes by the batch; three processes and a last batch of two, so that one has an image that counts for nothing."""
+    recipe = small.but(batch_size=11, epochs=7, optimizer="sgd", learning_rate=0.01)
+    alone, shared, _, told = both(recipe, two, moving=True)
+    for step, (one, other) in enumerate(zip(alone, shared, strict=True), 1):
+        assert one == pytest.approx(other, rel=ALIKE * 10), f"step {step}"
+    assert len(shared) == 21 and [helper.said() for helper in two] == ["done", "done"]
+    assert next(note for note in of(Note, told) if note.message.key == "fit.shared").message.values["count"] == 3
+
+
+def test_all_that_is_left_is_that_of_one_process(both, small, two, tmp_path):
+    both(small, two[:1])
+    assert two[0].said() == "done"
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("alone", "shared"))
+    assert one.keys() == other.keys() and all(torch.allclose(one[name], other[name], rtol=1e-3, atol=1e-5) for name in one)
+    assert not list((tmp_path / "ranks").glob("ready-*")), "helpers clear away what they wrote"
+
+
+REFUSED = {
+    "chance": {"head": "hidden", "head_dropout": 0.2},
+    "bss": {"regularizer": "bss"},
+    "replay": {"source_loss": "replay", "source_dataset": "colours"},
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_what_would_be_another_run_is_not_shared(both, small, two, reason):
+    alone, shared, _, told = both(small.but(epochs=2, **REFUSED[reason]), two[:1])
+    assert [key for key in keys(told) if key.startswith("fit.alone")] == [f"fit.alone.{reason}"]
+    assert alone == shared and "fit.shared" not in keys(told), "bit for bit as alone"
+
+
+def test_a_model_that_looks_at_several_photos_at_once_is_noticed(both, small, two, monkeypatch):
+    """Whatever it is made of: here the mean of the batch is taken off what goes into the classifier."""
+    from transfer_core.training import fit as module
+
+    build = module.build
+
+    def strange(*given):
+        built = build(*given)
+        built.model.global_pool.register_forward_hook(lambda _pool, _given, said: said - said.mean(0))
+        return built
+
+    monkeypatch.setattr(module, "build", strange)
+    alone, shared, _, told = both(small.but(epochs=1), two[:1])
+    assert "fit.alone.batch" in keys(told) and alone == shared
+
+
+def test_memory_that_is_full_anywhere_halves_the_batch_for_all(both, small, two):
+    _, shared, _, told = both(small.but(epochs=3), two[:1], wrong=(6, "full"), alone_too=False)
+    assert two[0].said() == "done"
+    assert keys(told).count("fit.batch_halved") == 1 and isinstance(told[-1], Finished)
+    assert [epoch.epoch for epoch in of(Epoch, told)] == [1, 2, 3]
+    assert len(shared) == 4 + 1 + 8 + 8, "an epoch of four steps, one that was given up, and two of eight steps each"
+
+
+def test_a_helper_that_dies_costs_the_epoch_under_way(both, small):
+    helper = Helper()
+    try:
+        assert helper.said() == "ready"
+        alone, shared, events, told = both(small, [helper], wrong=(7, "die"))
+    finally:
+        helper.end()
+    assert keys(told).count("fit.rank_lost") == 1 and keys(told)[-1] == "fit.nobody_helps"
+    assert len(shared) == len(alone) + 2, "two steps of the second epoch were made again"
+    assert_alike(alone, shared[:4] + shared[6:])
+    for one, other in zip(of(Epoch, events), of(Epoch, told), strict=True):
+        assert (one.epoch, one.confusion) == (other.epoch, other.confusion)
+
+
+def test_a_training_goes_on_with_another_number_of_processes(both, small, two, manifest, home, tmp_path):
+    """Two, then one, then three: the curve is that of one."""
+    alone, shared, _, _ = both(small.but(epochs=2), two[:1])
+    assert two[0].said() == "done"
+    assert_alike(alone, shared, steps=8)
