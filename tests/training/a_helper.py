@@ -40,9 +40,14 @@ def at(step: int, what: str):
     return stepped
 
 
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     weights.fetch, models.pretrained_state_dict = (lambda _name: iter(())), tensors
-    print("ready", flush=True)
+    say("ready")
     for line in sys.stdin:
         told = json.loads(line)
         freezing.SMALL_BATCH = freezing.FEW_IMAGES = 0 if told["moving"] else 10**6
@@ -52,9 +57,9 @@ def main() -> None:
             for _ in helping.help_with(recipe, Manifest.read(home, recipe.dataset, recipe.version), home, Path(told["out"]),
                                        Path(told["folder"]), "127.0.0.1", lambda: True, device="cpu"):
                 pass
-            print("done", flush=True)
+            say("done")
         except Exception as error:
-            print(repr(error), flush=True)
+            say(repr(error))
 
 
 if __name__ == "__main__":

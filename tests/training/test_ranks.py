@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -137,8 +138,8 @@ def test_two_processes_make_the_steps_of_one(both, small, two, case):
         assert one.train.model_dump(exclude_none=True) == pytest.approx(other.train.model_dump(exclude_none=True), rel=1e-4)
 
 
-def test_averages_of_the_batch_are_those_of_all_processes(both, small, two, home):
-    """BatchNorm that goes by the batch; three processes and a last batch of two, so that one has an image that counts for nothing."""
+def test_averages_of_the_batch_are_those_of_all_processes(both, small, two):
+    """BatchNorm that goes by the batch. Three processes and a last batch of two: one has an image that counts for nothing."""
     recipe = small.but(batch_size=11, epochs=7, optimizer="sgd", learning_rate=0.01)
     alone, shared, _, told = both(recipe, two, moving=True)
     for step, (one, other) in enumerate(zip(alone, shared, strict=True), 1):
@@ -207,8 +208,29 @@ def test_a_helper_that_dies_costs_the_epoch_under_way(both, small):
         assert (one.epoch, one.confusion) == (other.epoch, other.confusion)
 
 
-def test_a_training_goes_on_with_another_number_of_processes(both, small, two, manifest, home, tmp_path):
-    """Two, then one, then three: the curve is that of one."""
-    alone, shared, _, _ = both(small.but(epochs=2), two[:1])
-    assert two[0].said() == "done"
-    assert_alike(alone, shared, steps=8)
+def test_a_training_goes_on_with_another_number_of_processes(small, two, manifest, home, tmp_path):
+    """Two for two epochs, then one for one, then three: the curve is that of one all the time."""
+    def until(epoch, name, step, **more):
+        with closing(fit(small, manifest, home, tmp_path / name, device="cpu", step=step, **more)) as events:
+            for event in events:
+                if isinstance(event, Epoch) and event.epoch == epoch:
+                    return
+
+    def crew(helpers):
+        folder = tmp_path / f"ranks-{len(helpers)}"
+
+        def hire(_count):
+            for helper in helpers:
+                helper.do(recipe=small.model_dump(), home=str(home.root), out=str(tmp_path / "shared"), folder=str(folder),
+                          moving=False, wrong=None)
+
+        return Crew(folder, "127.0.0.1", len(helpers), hire, lambda: len(helpers))
+
+    alone, shared = Seen(), Seen()
+    until(5, "alone", alone)
+    until(2, "shared", shared, crew=crew(two[:1]))
+    assert two[0].said() == "done", "who stops iterating lets helpers go"
+    until(3, "shared", shared, resume=True)
+    until(5, "shared", shared, resume=True, crew=crew(two))
+    assert [helper.said() for helper in two] == ["done", "done"]
+    assert_alike(alone.losses, shared.losses)
