@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from transfer_core.errors import NotFound
 from transfer_core.events import Event, Note
 from transfer_core.jobs.devices import devices_here
-from transfer_core.jobs.spreading import clear, dismiss, parts_of
+from transfer_core.jobs.spreading import clear, parts_of
 from transfer_core.recipe import Recipe
 from transfer_core.settings import settings
 from transfer_core.store import Job, Store
@@ -88,8 +88,8 @@ def let_go(job: Job, store: Store) -> None:
     end = time.monotonic() + ENDING
     while parts_of(store, job.id, "running") and time.monotonic() < end:
         time.sleep(0.2)
-    dismiss(store, job.id)
-    clear(store, job.id)
+    for part in parts_of(store, job.id):  # hidden, and told to stop where one still runs
+        store.delete_job(part.id)
     for folder in store.home.job(job.id).glob("ranks-*"):
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transfer_core.training.loop import Training
 
 log = logging.getLogger(__name__)
-CONNECT, HEAR, SUM = 60.0, 120.0, 300.0
+CONNECT, HEAR, SUM = 120.0, 120.0, 300.0
 """Seconds until a rank counts as gone: that does not connect, that says nothing, that computes. A process that ends is noticed at
 once, since its connections close."""
 TICK = 10.0
