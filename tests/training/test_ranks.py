@@ -12,17 +12,26 @@ from pathlib import Path
 
 import pytest
 import torch
+from drawn_colours import drawn
 from events_of import of
 from safetensors.torch import load_file
 from timm.layers import BatchNormAct2d
 
+from transfer_core.cli import main
+from transfer_core.cluster.state import Cluster, Node
+from transfer_core.datasets.manifest import Manifest
 from transfer_core.events import Epoch, Finished, Note
+from transfer_core.jobs import ranks
+from transfer_core.jobs import run as running
+from transfer_core.jobs.run import run_job
+from transfer_core.store import Store
 from transfer_core.training import freezing
 from transfer_core.training.fit import fit
 from transfer_core.training.ranks.crew import Crew
 from transfer_core.training.ranks.norms import together
 from transfer_core.training.ranks.team import Team
 from transfer_core.training.step import train_step
+from transfer_core.words import message
 
 ROOT = Path(__file__).resolve().parents[2]
 ALIKE = 1e-5
@@ -275,3 +284,75 @@ def test_a_training_goes_on_with_another_number_of_processes(small, two, manifes
     until(5, "shared", shared, resume=True, crew=crew(two))
     assert [helper.said() for helper in two] == ["done", "done"]
     assert_alike(alone.losses, shared.losses)
+
+
+# In the queue
+
+@pytest.fixture
+def store(home, monkeypatch) -> Store:
+    monkeypatch.setattr(running, "BEAT", 0.05)
+    monkeypatch.setattr(running, "FLUSH", 0.02)
+    drawn(home, test=3).write(home)
+    return Store(home)
+
+
+def ended(store: Store, job) -> list[str]:
+    assert store.claim(job.id, os.getpid())
+    assert run_job(store, store.job(job.id)) == "finished"
+    return keys(event for _, event in store.events(job.id))
+
+
+def test_on_a_machine_with_one_place_it_says_so_and_one_process_trains(store, recipe):
+    job = store.submit("train", {"recipe": recipe.model_dump(mode="json"), "workers": 3}, "cpu")
+    assert "fit.fewer_places" in ended(store, job)
+    note = next(event for _, event in store.events(job.id, kinds=("note",)) if event.message.key == "fit.fewer_places")
+    assert note.message.values == {"asked": 3, "count": 1} and store.jobs("part") == []
+    assert store.job(job.id).result["test"]["n"] == 9
+
+
+@pytest.fixture
+def roomy(store, monkeypatch):
+    """A cluster with room for two trainings, whose nodes nobody looks after."""
+    address = "10.0.0.1:6379"
+    monkeypatch.setenv("TRANSFER_STUDIO_RAY_ADDRESS", address)
+    Cluster(address, "ready").of([Node("n", "10.0.0.2", 2, 0)], 1).write(store.home)
+
+
+def test_where_no_helper_comes_it_goes_on_alone_and_leaves_nothing(store, recipe, roomy, monkeypatch):
+    monkeypatch.setattr(ranks, "QUEUED", 0.3)
+    seen, real = [], ranks._Held.hire
+    monkeypatch.setattr(ranks._Held, "hire", lambda held, count: (real(held, count), seen.extend(store.jobs("part"))))
+    job = store.submit("train", {"recipe": recipe.model_dump(mode="json"), "workers": 2, "name": "Colours"}, "cpu")
+    told = ended(store, job)
+    assert "fit.nobody_helps" in told and "fit.shared" not in told
+    helper, = seen
+    assert helper.payload["of"] == job.id and helper.payload["name"] == "Colours" and helper.device == "cpu"
+    assert store.jobs("part") == [] and not list(store.home.job(job.id).glob("ranks-*"))
+
+
+def test_a_helper_whose_training_is_another_process_now_ends_at_once(store, recipe, roomy):
+    whole = store.submit("train", {"recipe": recipe.model_dump(mode="json"), "workers": 2}, "cpu")
+    assert store.claim(whole.id, "elsewhere:1:aaaaaaaa")
+    part = store.submit("part", {"of": whole.id, "part": {"rank": 1, "folder": "ranks-1", "of": "elsewhere:1:bbbbbbbb"}}, "cpu")
+    assert ended(store, part) == [] and store.job(part.id).result == {}
+
+
+def test_a_training_that_is_taken_up_again_hires_anew(store, recipe, roomy, monkeypatch):
+    """What a process of it that died has left is told to end, and taken off the lists."""
+    monkeypatch.setattr(ranks, "QUEUED", 0.3)
+    job = store.submit("train", {"recipe": recipe.model_dump(mode="json"), "workers": 2}, "cpu")
+    left = store.submit("part", {"of": job.id, "part": {"rank": 1, "folder": "ranks-0", "of": "gone:1:aaaaaaaa"}}, "cpu")
+    ended(store, job)
+    assert store.jobs("part") == [] and store.events(left.id) == []
+
+
+def test_what_was_asked_for_on_the_command_line_stands_in_the_job(store, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_HOME", str(store.home.root))
+    arguments = ["train", "--dataset", "colours", "--model", "test_resnet", "--weights", "scratch", "--no-wait", "--json"]
+    store.add_dataset("Colours", "colours", message("cli.imported"),
+                      {"classes": Manifest.read(store.home, "colours", 1).counts()})
+    for more in (["--workers", "4"], []):
+        with pytest.raises(SystemExit, match="0"):
+            main([*arguments, *more])
+    alone, shared = store.jobs("train")
+    assert shared.payload["workers"] == 4 and "workers" not in alone.payload

@@ -35,7 +35,7 @@ ENDING = 20.0
 
 def crew(job: Job, store: Store) -> Generator[Event, None, Crew | None]:
     """Who may help with a training whose payload asks for `workers`; a note where there is no room for so many. None: nobody."""
-    asked, others = job.payload.get("workers", 1), _others(job, store)
+    asked, others = job.payload.get("workers", 1), _others(store, job.device)
     for left in parts_of(store, job.id, "queued", "running"):  # of a process of this job that died
         store.ask_stop(left.id, "keep")
     clear(store, job.id)
@@ -49,12 +49,16 @@ def crew(job: Job, store: Store) -> Generator[Event, None, Crew | None]:
     return Crew(held.folder, address(), min(asked - 1, len(others)), held.hire, held.coming, held.release)
 
 
-def _others(job: Job, store: Store) -> list[str]:
-    """The devices of the places beside that of this job. On a cluster all are called the same."""
+def places(store: Store, device: str) -> int:
+    """Among how many a training for this device can be shared."""
+    return 1 + len(_others(store, device))
+
+
+def _others(store: Store, device: str) -> list[str]:
+    """The devices of the places beside that of such a training. On a cluster all are called the same."""
     if settings().ray_address:
-        return [job.device] * (store.room(job.device) - 1)
-    return [device for device in devices_here() if device.startswith("cuda") and device != job.device] if (
-        job.device.startswith("cuda")) else []
+        return [device] * max(0, store.room(device) - 1)
+    return [other for other in devices_here() if other != device and other.startswith("cuda") and device.startswith("cuda")]
 
 
 class _Held:
