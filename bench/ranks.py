@@ -4,7 +4,8 @@
 
 Two cores: one process with two threads against two processes with one each (and one process with one thread, for the scale), in
 turns, for the default model with all of it trained and with its last stages. Prints one JSON object: seconds an optimiser step,
-the median of all rounds and each round's.
+the median of all rounds and each round's; and processor seconds of the first process, which change less with what else the machine
+does.
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ FIRST = 2
 class Timed:
     def __init__(self) -> None:
         self.ends: list[float] = []
+        self.worked: list[float] = []
 
     def __call__(self, training, images, labels):
         parts = train_step(training, images, labels)
         self.ends.append(time.perf_counter())
+        self.worked.append(time.process_time())
         return parts
 
 
@@ -50,8 +53,8 @@ def recipe_of(dataset: str, trained: str, batch: int) -> Recipe:
     return Recipe(dataset=dataset, freeze=TRAINED[trained], batch_size=batch, epochs=50, augmentation="none", patience=0)
 
 
-def measure(home: Home, recipe: Recipe, processes: int, steps: int) -> float:
-    """Seconds a step, the median of so many."""
+def measure(home: Home, recipe: Recipe, processes: int, steps: int) -> tuple[float, float]:
+    """Seconds a step, the median of so many, and processor seconds."""
     manifest, timed = Manifest.read(home, recipe.dataset, 1), Timed()
     with tempfile.TemporaryDirectory() as folder:
         out, helpers = Path(folder) / "run", []
@@ -67,8 +70,11 @@ def measure(home: Home, recipe: Recipe, processes: int, steps: int) -> float:
                     break
         for helper in helpers:
             helper.wait(60)
-    times = [after - before for before, after in zip(timed.ends[FIRST:], timed.ends[FIRST + 1:], strict=False)]
-    return median(times)
+    return _between(timed.ends), _between(timed.worked)
+
+
+def _between(moments: list[float]) -> float:
+    return median(after - before for before, after in zip(moments[FIRST:], moments[FIRST + 1:], strict=False))
 
 
 def main() -> None:
@@ -89,7 +95,7 @@ def main() -> None:
         return
     if given.measure:
         home, recipe, processes = given.measure
-        print(measure(Home(Path(home)), Recipe(**json.loads(recipe)), int(processes), given.steps))
+        print(*measure(Home(Path(home)), Recipe(**json.loads(recipe)), int(processes), given.steps))
         return
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
@@ -99,12 +105,15 @@ def main() -> None:
             for trained in TRAINED:
                 recipe = recipe_of(dataset, trained, given.batch).model_dump_json()
                 for way, (processes, threads) in WAYS.items():
+                    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
                     said = subprocess.run(
                         [sys.executable, __file__, "--steps", str(given.steps), "--measure", folder, recipe, str(processes)],
-                        env=os.environ | {"OMP_NUM_THREADS": str(threads)}, stdout=subprocess.PIPE, text=True, check=True)
-                    found[trained][way].append(float(said.stdout.split()[-1]))
-    print(json.dumps({"batch": given.batch, "seconds a step": {trained: {
-        way: {"median": round(median(times), 3), "each": [round(time, 3) for time in times]} for way, times in ways.items()}
+                        env=environment, stdout=subprocess.PIPE, text=True, check=True)
+                    found[trained][way].append(tuple(map(float, said.stdout.split()[-2:])))
+                    print(trained, way, found[trained][way][-1], file=sys.stderr)
+    print(json.dumps({"batch": given.batch, "a step": {trained: {way: {
+        "seconds": round(median(wall for wall, _ in times), 2), "of the processor": round(median(busy for _, busy in times), 2),
+        "each": [[round(number, 2) for number in pair] for pair in times]} for way, times in ways.items()}
         for trained, ways in found.items()}}, indent=1))
 
 
