@@ -4,8 +4,8 @@
 
 Two cores: one process with two threads against two processes with one each (and one process with one thread, for the scale), in
 turns, for the default model with all of it trained and with its last stages. Prints one JSON object: seconds an optimiser step,
-the median of all rounds and each round's; and processor seconds of the first process, which change less with what else the machine
-does.
+the median of all rounds and each round's; and processor seconds of the first process, which change less with what else the
+machine does.
 """
 
 from __future__ import annotations
