@@ -34,8 +34,8 @@ from transfer_core.training import loop
 from transfer_core.training.budget import Budget
 from transfer_core.training.evaluate import evaluate
 from transfer_core.training.fit import choose_device, fit
-from transfer_core.training.loop import train_step
 from transfer_core.training.models import load_run
+from transfer_core.training.step import train_step
 
 FOLDS = 5
 WAYS = ("in time", "cut off", "squeezed", "planned", "all")

@@ -33,8 +33,8 @@ from transfer_core.examples import make_example
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.training.fit import fit
-from transfer_core.training.loop import train_step
 from transfer_core.training.models import build
+from transfer_core.training.step import train_step
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "exactness.md"
 EPOCHS, BATCH, PICTURES = 9, 4, 32

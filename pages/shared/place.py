@@ -2,8 +2,8 @@
 
 Keys of the URL: `lang`, `dataset` (id), `run` (job id of a training), `runs` (to be compared), `job` (an import), `look` (a
 first look), `upload`, `id` (a published demo), `depth`, `folds` (whether a training brings a cross-validation along, where
-that is not what goes without saying), every recipe setting that differs from the recommended one (see `draft`), and what the
-model search asks (`searching.KEYS`).
+that is not what goes without saying), `workers` ("all": a training is shared among all places there are), every recipe
+setting that differs from the recommended one (see `draft`), and what the model search asks (`searching.KEYS`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from transfer_core.words import FALLBACK, languages
 
 SETTINGS = tuple(name for name in Recipe.model_fields if name not in ("dataset", "version"))
 """Recipe settings, as keys of the URL."""
-KEPT = ("lang", "depth", "dataset", "run", "preset", "folds")
+KEPT = ("lang", "depth", "dataset", "run", "preset", "folds", "workers")
 """What goes along when a visitor moves to another page; the draft's settings go along too."""
 LATE_S, LINK_S = 20.0, 4.0
 """For how long a URL that was left counts as late where it may as well be a link: to the page itself there are hardly any."""

@@ -446,3 +446,55 @@ def test_trainings_of_one_job_run_at_the_same_time_and_find_the_same(store, ray,
             for point in result["points"]:
                 point["run"] = None
     assert found.result == ours
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["nobody", "helper", "leader"])
+def test_one_training_on_two_nodes_ends_as_here(store, ray, colours, monkeypatch, tmp_path, lost):
+    """`train --workers 2`; with the node of one of both killed on the way."""
+    import torch
+    from safetensors.torch import load_file
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    ray.have(2)
+    recipe = colours.but(epochs=40, batch_size=7, optimizer="sgd", learning_rate=0.05).model_dump(mode="json")
+    job = store.submit("train", {"recipe": recipe, "workers": 2}, "cpu")
+    with (tmp_path / "said").open("w") as said:
+        studio = run("worker", "--ray", ray.address, "--json", env=os.environ | ray.environment, stderr=said)
+        try:
+            def reached(condition):
+                end = time.monotonic() + 400
+                while not condition():
+                    assert time.monotonic() < end and studio.poll() is None, (tmp_path / "said").read_text()
+                    time.sleep(0.05)
+
+            reached(lambda: told(store, job.id) or not store.job(job.id).live)
+            assert "fit.shared" in notes(store, job.id), store.events(job.id)[-1]
+            if lost != "nobody":
+                held = store.job(job.id) if lost == "leader" else store.jobs("part", "running")[0]
+                ray.kill_the_node_of(held.pid)
+            reached(lambda: not store.job(job.id).live)
+            studio.send_signal(signal.SIGTERM)
+            assert studio.wait(60) == 0
+        finally:
+            studio.kill()
+            studio.wait()
+            studio.stdout.close()
+    ended = store.job(job.id)
+    assert ended.state == "finished" and store.jobs("part") == []
+    assert not list(store.home.job(job.id).glob("ranks-*")), "nothing is left of it"
+    said = notes(store, job.id)
+    assert ("fit.rank_lost" in said, "jobs.went_on" in said) == (lost == "helper", lost == "leader")
+    here = store.submit("train", {"recipe": recipe}, "cpu")
+    assert store.claim(here.id, os.getpid())
+    assert run_job(store, here) == "finished"
+    for one, other in zip(told(store, here.id), told(store, job.id), strict=True):
+        assert one["confusion"] == other["confusion"]
+        assert one["train"]["target"] == pytest.approx(other["train"]["target"], rel=1e-3)
+    assert store.job(here.id).result["test"]["accuracy"] == ended.result["test"]["accuracy"]
+    one, other = (load_file(store.home.run(run) / "model.safetensors") for run in (here.id, job.id))
+    assert all(torch.allclose(one[name], other[name], rtol=1e-3, atol=1e-4) for name in one)
+
+
+def notes(store, job: str) -> list[str]:
+    return [event.message.key for _, event in store.events(job, kinds=("note",))]

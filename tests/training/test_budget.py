@@ -15,8 +15,8 @@ from transfer_core.progress import Progress, fold, verdict
 from transfer_core.training import loop
 from transfer_core.training.budget import Budget
 from transfer_core.training.fit import fit
-from transfer_core.training.loop import train_step
 from transfer_core.training.models import load_run
+from transfer_core.training.step import train_step
 
 STEPS = 4
 """Of an epoch: 24 photos, 6 in a batch."""

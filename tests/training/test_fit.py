@@ -15,9 +15,9 @@ from transfer_core.errors import BadRecipe, NotFound, TrainingFailed, Unavailabl
 from transfer_core.events import Epoch, Finished, Note, Started, Step, from_json, to_json
 from transfer_core.recipe import Recipe
 from transfer_core.training.fit import fit
-from transfer_core.training.loop import train_step
 from transfer_core.training.models import build, load_run
 from transfer_core.training.pipeline import ImageInputs
+from transfer_core.training.step import train_step
 
 
 def of(kind, events):

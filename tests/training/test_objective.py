@@ -17,12 +17,13 @@ from transfer_core.regularizers import REGULARIZERS, l1, l2, l2_sp
 from transfer_core.source_losses import SOURCE_LOSSES, features, lwf
 from transfer_core.training.freezing import climb, freeze
 from transfer_core.training.layers import layer_groups
-from transfer_core.training.loop import Training, train_step
+from transfer_core.training.loop import Training
 from transfer_core.training.meter import Meter
 from transfer_core.training.models import Built, new_head, preprocessing_of
 from transfer_core.training.objective import Joint, Objective
 from transfer_core.training.objective.terms import Answers
 from transfer_core.training.optim import make_optimizer, make_precision, set_learning_rate
+from transfer_core.training.step import train_step
 
 CPU = torch.device("cpu")
 IMAGES = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))

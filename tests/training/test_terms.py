@@ -12,8 +12,8 @@ from torch import nn
 
 from transfer_core.regularizers import REGULARIZERS, bss, l1_sp, l2_sp
 from transfer_core.source_losses import co_tuning, ewc, lwf, replay
-from transfer_core.training.loop import train_step
 from transfer_core.training.objective.terms import Importance, Relation, answers
+from transfer_core.training.step import train_step
 
 
 def slopes(function, at: torch.Tensor, width: float = 1e-6) -> np.ndarray:

@@ -13,9 +13,9 @@ from torch.func import functional_call
 from transfer_core.errors import BadRecipe
 from transfer_core.events import Epoch, Started
 from transfer_core.recipe import Recipe
-from transfer_core.training import loop
 from transfer_core.training.fit import fit
 from transfer_core.training.models import build, head_tensors
+from transfer_core.training.step import train_step
 from transfer_core.training.tuning import LowRank, left_out
 
 
@@ -151,7 +151,7 @@ def test_memory_that_runs_out_in_the_backward_pass_leaves_nothing_behind(tuning,
                 if late:
                     training.objective(training.network, images, labels).data.backward()
                 raise torch.OutOfMemoryError("CUDA out of memory")
-            return loop.train_step(training, images, labels)
+            return train_step(training, images, labels)
 
         list(fit(settings, manifest, home, tmp_path / name, device="cpu", step=step))
         assert failed

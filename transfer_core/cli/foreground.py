@@ -58,7 +58,8 @@ def run_here(store: Store, job: Job) -> Job:
     with _stops(store, job, tell):
         limit_threads()
         if not settings().ray_address and store.claim(job.id, os.getpid()):
-            run_job(store, store.job(job.id), watch=tell)
+            with _helpers(store, job):
+                run_job(store, store.job(job.id), watch=tell)
         else:
             _follow(store, job.id, tell)
     job = store.job(job.id)
@@ -66,6 +67,20 @@ def run_here(store: Store, job: Job) -> Job:
         failures = store.events(job.id, kinds=("failed",))
         raise JobFailedError(failures[-1][1] if failures else None)
     return job
+
+
+@contextmanager
+def _helpers(store: Store, job: Job) -> Iterator[None]:
+    """Somebody starts those of a training that is shared among graphics cards, even where no studio runs."""
+    if job.payload.get("workers", 1) < 2:
+        yield
+        return
+    supervisor = Supervisor(store, warm=False)
+    supervisor.start()
+    try:
+        yield
+    finally:
+        supervisor.stop()
 
 
 def _follow(store: Store, job_id: str, tell: Teller) -> None:

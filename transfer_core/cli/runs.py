@@ -33,6 +33,7 @@ def train(
     name: Annotated[str | None, option("--name", words="option_run_name")] = None,
     cache: Annotated[bool, option("--cache/--no-cache", words="option_cache")] = True,
     compiled: Annotated[bool, option("--compile", words="option_compile")] = False,
+    workers: Annotated[int, option("--workers", words="option_workers", min=1, max=64)] = 1,
     folds: Annotated[int | None, option("--folds", words="option_train_folds", min=2, max=20)] = None,
     wait: Annotated[bool, option("--wait/--no-wait", words="option_wait")] = True,
     **settings: Any,
@@ -44,7 +45,7 @@ def train(
         recipe = recipe_of(store, dataset, preset, read(settings))
         payload = {"recipe": recipe.model_dump(mode="json")} | ({"name": name} if name else {})
         payload |= ({} if cache else {"cache": False}) | ({"compiled": True} if compiled else {})
-        payload |= _folds(store, recipe, folds)
+        payload |= ({"workers": workers} if workers > 1 else {}) | _folds(store, recipe, folds)
         job = store.submit("train", payload, device or devices()[0])
     return _done(store, job, wait)
 

@@ -191,7 +191,7 @@ def train(job: Job, store: Store) -> Work:
     """Train a recipe, or average trained models, then measure the outcome on images it never saw and export it. Goes on from a
     checkpoint. A cross-validation that was asked for with it is put in the queue at its end."""
     from transfer_core.datasets.manifest import Manifest
-    from transfer_core.jobs import averages, beside
+    from transfer_core.jobs import averages, beside, ranks
     from transfer_core.training.finish import finish
     from transfer_core.training.fit import fit
 
@@ -203,10 +203,11 @@ def train(job: Job, store: Store) -> Work:
     before = [event for _, event in store.events(job.id)]
     result.recall(before)
     told = max((event.epoch for event in before if isinstance(event, Epoch)), default=0)
-    made = averages.make(job, store) if job.is_average else fit(
-        recipe, manifest, store.home, out, device=job.device, resume=(out / "last.pt").is_file(),
-        cache=job.payload.get("cache", True), compiled=job.payload.get("compiled", False), told=told)
     try:
+        crew = yield from ranks.crew(job, store)
+        made = averages.make(job, store) if job.is_average else fit(
+            recipe, manifest, store.home, out, device=job.device, resume=(out / "last.pt").is_file(),
+            cache=job.payload.get("cache", True), compiled=job.payload.get("compiled", False), told=told, crew=crew)
         yield from result.of(made)
         write_history(store, job)
         yield from result.of(finish(out, manifest, store.home, name=name, device=job.device))
@@ -219,6 +220,8 @@ def train(job: Job, store: Store) -> Work:
             return result.summary()
         remove(store.home, "runs", job.id)
         raise
+    finally:
+        ranks.let_go(job, store)
     beside.follow(job, store)
     return result.summary()
 
@@ -249,10 +252,12 @@ def learning_curve(job: Job, store: Store) -> Work:
 
 @TASKS.add("part", torch=True, short=False)
 def part(job: Job, store: Store) -> Work:
-    """One training of a sweep or a cross-validation, where several run at the same time."""
-    from transfer_core.jobs import crossvalidating, sweeps
+    """One training of a sweep or a cross-validation, where several run at the same time; or help with one training."""
+    from transfer_core.jobs import crossvalidating, ranks, sweeps
 
     whole = store.job(job.payload["of"])
+    if whole.kind == "train":
+        return (yield from ranks.help_with(job, whole, store))
     if whole.kind == "sweep":
         return (yield from sweeps.point(job, whole, store))
     yield from crossvalidating.fold(job, whole, store, crossvalidating.Turn(**job.payload["part"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -22,14 +23,19 @@ from transfer_core.training.budget import Budget
 from transfer_core.training.checkpoint import State
 from transfer_core.training.freezing import Ladder, trainable_parameters
 from transfer_core.training.meter import Meter
-from transfer_core.training.objective import Joint, Objective, Parts
+from transfer_core.training.objective import Joint, Objective
 from transfer_core.training.optim import Precision, schedule, set_learning_rate
 from transfer_core.training.pipeline import Inputs, in_batches, in_order, shuffled
 from transfer_core.training.prefix.inputs import moved, placed
+from transfer_core.training.ranks.crew import Crew
+from transfer_core.training.ranks.norms import shared
+from transfer_core.training.ranks.team import RankLost, Team
+from transfer_core.training.step import TrainStep, is_out_of_memory
 from transfer_core.training.sums import Sums
 from transfer_core.training.tuning import LowRank
 from transfer_core.words import message
 
+log = logging.getLogger(__name__)
 REPORT_EVERY = 0.25
 """Seconds between two `Step` events."""
 
@@ -59,11 +65,19 @@ class Training:
     budget: Budget = field(default_factory=lambda: Budget(None, time.monotonic))
     factors: LowRank | None = None
     """What changes instead of the weights themselves (tuning "lora")."""
+    crew: Crew | None = None
+    """Who may take a share of every batch, where several processes train together (see `ranks`)."""
+    team: Team | None = None
+    """Those that do, now."""
 
     @property
     def _beside(self) -> list[nn.Module]:
         """What learns and is no part of the model."""
         return [*self.objective.source_heads, *([self.factors] if self.factors else [])]
+
+    def order(self, batch_size: int, epoch: int) -> list[list[int]]:
+        """Places of the training images, batch by batch."""
+        return shuffled(self.train.labels, batch_size, self.recipe.seed, epoch, self.recipe.class_balance == "sampler")
 
     def save(self, out: Path, state: State) -> None:
         checkpoint.save_last(out, self.model, self.optimizer, self.precision.scaler, state, self._beside)
@@ -79,14 +93,11 @@ class Training:
             return
         self.model.eval()
         with self.meter.watch():
-            for images, _ in _on_device(self, self.validation, in_batches(places, _FEW), 0):
+            for images, _ in batches_of(self, self.validation, in_batches(places, _FEW), 0):
                 with self.precision.cast():
                     self.network(images)
         self.meter.begin()
         self.model.train()
-
-
-TrainStep = Callable[[Training, Tensor, Tensor], Parts]
 
 
 _FEW = 8
@@ -105,13 +116,21 @@ def epochs(training: Training, out: Path, state: State) -> Iterator[Event]:
         if not announced:
             yield _started(training, state)
             announced = True
-        full = False
+        full = lost = False
         try:
+            if training.crew:
+                training.team = yield from training.crew.team(training)
             state = yield from _epoch(training, out, state)
+        except RankLost as error:
+            log.warning("a process of a shared training is gone: %s", error)
+            lost = True
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             full = True  # handled below, once the error and the tensors its traceback holds are gone
+        if lost:
+            state = _back(training, out)
+            yield Note(level="warning", message=message("fit.rank_lost", epoch=state.epoch + 1))
         if full:
             state = _halve(training, out)
             announced = False
@@ -124,61 +143,33 @@ def epochs(training: Training, out: Path, state: State) -> Iterator[Event]:
 def _started(training: Training, state: State) -> Started:
     return Started(
         epochs=training.recipe.epochs, first_epoch=state.epoch + 1,
-        steps_per_epoch=len(_order(training, state.batch_size, 1)), classes=training.classes, images=training.images,
+        steps_per_epoch=len(training.order(state.batch_size, 1)), classes=training.classes, images=training.images,
         trainable_parameters=trainable_parameters(training.model, training.factors),
         total_parameters=sum(p.numel() for p in training.model.parameters()), device=str(training.device),
         precision=training.precision.name, batch_size=state.batch_size,
         groups=[(group.name, position) for group, position in training.ladder.rungs], minutes=training.recipe.minutes)
 
 
-def _order(training: Training, batch_size: int, epoch: int) -> list[list[int]]:
-    recipe = training.recipe
-    return shuffled(training.train.labels, batch_size, recipe.seed, epoch, recipe.class_balance == "sampler")
-
-
-def _halve(training: Training, out: Path) -> State:
-    """Back to the end of the last whole epoch, with half the batch. Raises `TrainingFailed` at one image."""
+def _back(training: Training, out: Path) -> State:
+    """To the end of the last whole epoch."""
+    if training.crew:
+        training.crew.start_over()
     gc.collect()
     if training.device.type == "cuda":
         torch.cuda.empty_cache()
     training.optimizer.zero_grad(set_to_none=True)
     training.model.zero_grad(set_to_none=True)  # weights that change by factors are none of the optimiser's
-    state = training.load(out)
+    return training.load(out)
+
+
+def _halve(training: Training, out: Path) -> State:
+    """Back to the end of the last whole epoch, with half the batch. Raises `TrainingFailed` at one image."""
+    state = _back(training, out)
     if state.batch_size == 1:
         raise TrainingFailed("out_of_memory", device=str(training.device))
     state = replace(state, batch_size=state.batch_size // 2)
     training.save(out, state)
     return state
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """A GPU says so with a type of its own, a processor only in words."""
-    words = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in words or "out of memory" in words))
-
-
-def train_step(training: Training, images: Tensor, labels: Tensor) -> Parts:
-    """One optimiser step: gradients of the data terms, then the penalties' proximal step."""
-    optimizer, scaler, recipe = training.optimizer, training.precision.scaler, training.recipe
-    with training.precision.cast():
-        parts = training.objective(training.faster, images, labels)
-    if not parts.data.requires_grad:
-        return parts
-    optimizer.zero_grad(set_to_none=True)
-    scaler.scale(parts.data).backward()
-    if training.factors:
-        training.factors.gather()
-    if recipe.clip:
-        scaler.unscale_(optimizer)
-        trained = [p for group in optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(trained, recipe.clip)
-    scaler.step(optimizer)
-    scaler.update()
-    training.objective.pull(optimizer)
-    if training.factors:
-        training.factors.write()
-    return parts
 
 
 def _epoch(training: Training, out: Path, state: State) -> Generator[Event, None, State]:
@@ -190,7 +181,8 @@ def _epoch(training: Training, out: Path, state: State) -> Generator[Event, None
     if source:
         source.begin(number, state.batch_size)
     try:
-        train, step, whole = yield from _train_epoch(training, state)
+        with shared(training):
+            train, step, whole = yield from _train_epoch(training, state)
     finally:
         if source:
             source.end()
@@ -231,13 +223,19 @@ def _epoch(training: Training, out: Path, state: State) -> Generator[Event, None
 def _train_epoch(training: Training, state: State) -> Generator[Event, None, tuple[Sums, int, bool]]:
     """Returns what was summed up, the number of steps so far, and whether all images were gone through."""
     recipe, number, step, budget = training.recipe, state.epoch + 1, state.step, training.budget
-    order = _order(training, state.batch_size, number)
+    order, team = training.order(state.batch_size, number), training.team
+    if team:
+        team.begin(training, number, state.batch_size)
     whole, recent = (Sums(len(training.classes), training.device) for _ in range(2))
     reported = time.monotonic()
     training.model.train()
-    for index, (images, labels) in enumerate(_on_device(training, training.train, order, number)):
+    mine = [team.part(batch) for batch in order] if team else order
+    for index, (images, labels) in enumerate(batches_of(training, training.train, mine, number)):
         factor = min(schedule(recipe, (state.epoch + (index + 0.5) / len(order)) / recipe.epochs), budget.highest)
         set_learning_rate(training.optimizer, factor)
+        if team:
+            labels = moved(training.train.labels[order[index]], training.device)  # of the whole batch, which is what is counted
+            team.go(order[index], factor)
         parts = training.step(training, images, labels)
         step += 1
         for sums in (whole, recent):
@@ -254,6 +252,8 @@ def _train_epoch(training: Training, state: State) -> Generator[Event, None, tup
             reported, recent = time.monotonic(), Sums(len(training.classes), training.device)
         if last:
             break
+    if team:
+        team.end()
     return whole, step, index == len(order) - 1
 
 
@@ -264,7 +264,7 @@ def _validate(training: Training, batch_size: int) -> tuple[Sums | None, Kept]:
     training.model.eval()
     order = in_order(len(training.validation.labels), batch_size)
     with training.meter.watch():
-        for images, labels in _on_device(training, training.validation, order, 0):
+        for images, labels in batches_of(training, training.validation, order, 0):
             with training.precision.cast():
                 parts = training.objective(training.network, images, labels)
             sums.add(parts, labels)
@@ -279,6 +279,6 @@ def _validate(training: Training, batch_size: int) -> tuple[Sums | None, Kept]:
     return (sums if order else None), kept
 
 
-def _on_device(training: Training, inputs: Inputs, order: list[list[int]], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches_of(training: Training, inputs: Inputs, order: list[list[int]], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     for images, labels in inputs.batches(order, epoch):
         yield placed(images, training.device), moved(labels, training.device)

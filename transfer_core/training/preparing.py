@@ -17,7 +17,7 @@ from transfer_core.training.budget import Budget
 from transfer_core.training.compiling import Images, Network, compile_network
 from transfer_core.training.folding import fold
 from transfer_core.training.freezing import Ladder, climb, freeze, has_statistics
-from transfer_core.training.loop import Training, TrainStep, is_out_of_memory
+from transfer_core.training.loop import Training
 from transfer_core.training.meter import Meter
 from transfer_core.training.models import Built, in_fast_layout
 from transfer_core.training.objective import Answers, Joint, Objective, Term
@@ -26,6 +26,7 @@ from transfer_core.training.pipeline import ImageInputs, Inputs, class_weights
 from transfer_core.training.pixels import keep_pixels
 from transfer_core.training.prefix.inputs import Suffix, placed
 from transfer_core.training.prefix.shorten import CHOICE, Short, read_choice, shorten
+from transfer_core.training.step import TrainStep, is_out_of_memory
 from transfer_core.training.tuning import low_rank
 from transfer_core.words import Message, message
 

@@ -7,7 +7,7 @@ import streamlit as st
 from pages.shared import averages, backend, draft, navigation, place
 from pages.shared.model.numbers import decimal, duration, short, size
 from pages.shared.text import plain, t
-from pages.shared.train import beside
+from pages.shared.train import beside, places
 from pages.shared.undisturbed import undisturbed
 from transfer_core import estimate
 from transfer_core.catalog import ModelInfo, model, weights_at
@@ -27,16 +27,17 @@ def show() -> None:
         _nothing_yet()
         return
     recipe = draft.recipe()
-    folds = beside.asked(recipe)
+    folds, workers = beside.asked(recipe), places.asked()
     with st.container(border=True, key="run-card"):
         describe(recipe, dataset)
         changed = draft.differences()
         if changed:
             st.caption(t("train.differs", count=len(changed)))
     beside.show(recipe, folds)
+    places.show(workers)
     with st.container(horizontal=True, vertical_alignment="center", key="start-row"):
         st.button(t("train.start"), type="primary", icon=":material/play_arrow:", key="start", on_click=_start,
-                  args=(recipe, dataset, folds.on))
+                  args=(recipe, dataset, folds.on, workers))
         navigation.link("model", t("train.change"), ":material/tune:")
     others = [job for job in backend.store().jobs(None, "running", "queued") if job.kind in ("train", "sweep", *PARTS)]
     if others:
@@ -52,11 +53,12 @@ def _nothing_yet() -> None:
 
 
 @undisturbed()
-def _start(recipe: Recipe, dataset: Dataset, folds: bool) -> None:
+def _start(recipe: Recipe, dataset: Dataset, folds: bool, workers: int) -> None:
     # Two quick clicks call this twice; the second finds the run already in the URL.
     if backend.run() is not None:
         return
     payload = {"recipe": recipe.model_dump(), "name": dataset.name} | ({"folds": FOLDS} if folds else {})
+    payload |= {"workers": workers} if workers > 1 else {}
     job = backend.store().submit("train", payload, backend.device())
     place.put(run=job.id)
 
