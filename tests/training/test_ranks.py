@@ -330,6 +330,14 @@ def test_where_no_helper_comes_it_goes_on_alone_and_leaves_nothing(store, recipe
     assert store.jobs("part") == [] and not list(store.home.job(job.id).glob("ranks-*"))
 
 
+def test_where_nodes_share_no_folder_one_process_trains_and_says_why(store, recipe, roomy, monkeypatch, tmp_path):
+    monkeypatch.setenv("TRANSFER_STUDIO_ARTIFACTS", (tmp_path / "depot").as_uri())
+    assert ranks.places(store, "cpu") == 1
+    job = store.submit("train", {"recipe": recipe.model_dump(mode="json"), "workers": 2}, "cpu")
+    told = ended(store, job)
+    assert "fit.no_shared_folder" in told and "fit.fewer_places" not in told and store.jobs("part") == []
+
+
 def test_a_helper_whose_training_is_another_process_now_ends_at_once(store, recipe, roomy):
     whole = store.submit("train", {"recipe": recipe.model_dump(mode="json"), "workers": 2}, "cpu")
     assert store.claim(whole.id, "elsewhere:1:aaaaaaaa")

@@ -13,6 +13,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from transfer_core import depot
 from transfer_core.errors import NotFound
 from transfer_core.events import Event, Note
 from transfer_core.jobs.devices import devices_here
@@ -39,7 +40,9 @@ def crew(job: Job, store: Store) -> Generator[Event, None, Crew | None]:
     for left in parts_of(store, job.id, "queued", "running"):  # of a process of this job that died
         store.ask_stop(left.id, "keep")
     clear(store, job.id)
-    if asked > 1 + len(others):
+    if asked > 1 and _apart():
+        yield Note(level="warning", message=message("fit.no_shared_folder"))
+    elif asked > 1 + len(others):
         yield Note(level="warning", message=message("fit.fewer_places", asked=asked, count=1 + len(others)))
     if min(asked - 1, len(others)) < 1:
         return None
@@ -56,9 +59,16 @@ def places(store: Store, device: str) -> int:
 
 def _others(store: Store, device: str) -> list[str]:
     """The devices of the places beside that of such a training. On a cluster all are called the same."""
+    if _apart():
+        return []
     if settings().ray_address:
         return [device] * max(0, store.room(device) - 1)
     return [other for other in devices_here() if other != device and other.startswith("cuda") and device.startswith("cuda")]
+
+
+def _apart() -> bool:
+    """Whether nodes have no folder in common, in which they would meet."""
+    return bool(settings().ray_address) and depot.is_on()
 
 
 class _Held:
