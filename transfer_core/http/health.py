@@ -35,7 +35,7 @@ class Database:
     name = "database"
 
     def __init__(self, store: Store | Place) -> None:
-        self._ping = store.ping
+        self._store = store
         self._asked: asyncio.Task[Exception | None] | None = None
         self._there = True
 
@@ -50,7 +50,7 @@ class Database:
 
     def _ask(self) -> Exception | None:
         try:
-            self._ping()
+            self._store.ping()
         except Exception as error:  # noqa: BLE001 — whatever it is, it is no answer
             return error
         return None
