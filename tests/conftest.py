@@ -1,4 +1,4 @@
-"""For all tests: no deadline for a single example. A busy machine is no defect. And where ONNX Runtime Web lies."""
+"""For all tests: how examples are drawn (no deadline for one: a busy machine is no defect), and where ONNX Runtime Web lies."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,9 @@ from hypothesis import settings
 
 from transfer_core import web_runtime as runtime
 
-settings.register_profile("studio", deadline=None)
+settings.register_profile("studio", deadline=None, derandomize=True)  # the same examples each time: no run fails by luck
+settings.register_profile("search", deadline=None, max_examples=2_000)
+"""New examples each time, many: `pytest --hypothesis-profile=search tests/datasets` looks for what nobody thought of."""
 settings.load_profile("studio")
 
 FETCHED = Path(__file__).resolve().parents[1] / ".venv" / "web"

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from transfer_core.datasets.split import Item, one_side, split
@@ -52,7 +52,6 @@ def test_the_seed_decides():
 
 
 @given(items)
-@settings(max_examples=200, deadline=None)
 def test_no_group_straddles_and_every_class_is_everywhere(items):
     result = split(items)
     assert len(result.splits) == len(items)
@@ -75,7 +74,6 @@ def test_no_group_straddles_and_every_class_is_everywhere(items):
 
 
 @given(st.integers(3, 400), st.integers(3, 400))
-@settings(max_examples=60, deadline=None)
 def test_shares_are_kept_to_the_image_when_all_are_different(first, second):
     items = singles(a=first, b=second)
     found = counts(split(items), items)
@@ -85,7 +83,6 @@ def test_shares_are_kept_to_the_image_when_all_are_different(first, second):
 
 
 @given(divided)
-@settings(max_examples=200, deadline=None)
 def test_a_given_split_is_kept_and_nothing_tested_was_trained_on(items):
     names = {item.given for item in items}
     result = split(items)
@@ -126,7 +123,6 @@ def test_the_training_side_of_a_straddling_group_is_left_out():
 
 
 @given(items, st.lists(parts, min_size=120, max_size=120), st.booleans())
-@settings(max_examples=200, deadline=None)
 def test_groups_that_grew_go_to_one_side_and_the_others_stay(items, before, given_split):
     before = before[:len(items)]
     after = one_side(items, before, given_split)
@@ -148,7 +144,8 @@ def test_groups_that_grew_go_to_one_side_and_the_others_stay(items, before, give
     for label in torn:
         pure = [group for group, names in labels_of.items() if names == {label}]
         count = Counter(next(iter(now[group])) for group in pure)
-        if len(pure) > 2 and not (count["test"] and count["validation"]):  # only where nothing could be spared
+        held = {next(iter(now[group])) for group, names in labels_of.items() if label in names}  # shared groups hold it as well
+        if len(pure) > 2 and not {"test", "validation"} <= held:  # only where nothing could be spared
             assert count["train"] <= 1
 
 

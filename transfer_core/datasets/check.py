@@ -21,7 +21,7 @@ SIGNATURE = 16
 """Side in pixels of the grey miniature that confirms a near-duplicate."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Checked:
     sha256: str
     width: int

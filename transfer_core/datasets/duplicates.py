@@ -18,7 +18,8 @@ APART = 12.0
 Measured, pairs joined with hash alone → with all three: MNIST digits 152 (8 of them across classes) → 2 (0), 8 × 8 digits
 104 → 0, coins 28 (4) → 8 (0), brain scans 23 → 21 besides the 25 exact copies, clothing 0 → 0. Photos saved again at
 quality 50, at half or a third of the size, or 10 % brighter: 60 of 60 are still found."""
-_ROWS = 128
+_ROWS, _COLUMNS = 128, 16_384
+"""Hashes that are compared at a time: 16 MB, however many there are."""
 _PAIRS = 20_000
 
 
@@ -37,9 +38,10 @@ def find_groups(images: Sequence[Checked]) -> Iterator[int | np.ndarray]:
     for start in range(0, len(unique), _ROWS):
         yield start
         rows = hashes[start:start + _ROWS, None]
-        left, right = np.nonzero(np.bitwise_count(rows ^ hashes[None, start:]) <= NEAR)
-        left, right = left + start, right + start
-        _join(root, left[left < right], right[left < right], small)
+        for column in range(start, len(unique), _COLUMNS):
+            left, right = np.nonzero(np.bitwise_count(rows ^ hashes[None, column:column + _COLUMNS]) <= NEAR)
+            left, right = left + start, right + column
+            _join(root, left[left < right], right[left < right], small)
     group_of_unique = np.empty(len(images), dtype=np.int64)
     group_of_unique[unique] = root
     raw = group_of_unique[copy_of]

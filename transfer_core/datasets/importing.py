@@ -33,7 +33,7 @@ _LEAST_STEP = 25
 """Progress is reported at most every so many images (and at most 200 times)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Good:
     placed: Placed
     checked: Checked

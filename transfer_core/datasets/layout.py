@@ -13,7 +13,7 @@ from transfer_core.datasets.names import split_of
 Parts = tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Placed:
     """A picture and where the layout puts it."""
 

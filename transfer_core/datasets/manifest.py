@@ -65,8 +65,8 @@ class Manifest:
         takes 400 ms, to copy them 20."""
         path = home.manifest(self.dataset, self.version)
         known = {} if base is None else base._lines(home)
-        with replacing(path) as part:
-            part.write_bytes(b"".join([known.get(id(image)) or _line(image) for image in self.images]))
+        with replacing(path) as part, part.open("wb") as file:
+            file.writelines(known.get(id(image)) or _line(image) for image in self.images)
         if depot.is_on():  # before anybody is told of it: whoever is told may be elsewhere
             from transfer_core.depot import things
 

@@ -13,7 +13,7 @@ from transfer_core.datasets.manifest import Split
 SHARES = {"validation": 0.15, "test": 0.15}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """What a split needs to know of an image; `given` is the split it came with."""
 
