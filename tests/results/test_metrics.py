@@ -58,7 +58,9 @@ def test_a_class_without_test_images_has_no_score():
     assert (c["precision"], c["recall"], c["f1"], c["recall_low"], c["support"], c["predicted"]) == (None,) * 4 + (0, 1)
     assert found["balanced_accuracy"] == pytest.approx(0.75)
     assert found["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
-    assert found["baseline_class"] == "a"  # a tie goes to the first class
+    assert (found["baseline_class"], found["baseline"]) == ("a", pytest.approx(2 / 3))  # a tie goes to what is tested most
+    again = metrics.report([0, 1, 1], one_hot([0, 2, 1], 3), ["a", "b", "c"], {"a": 1, "b": 1, "c": 1})
+    assert (again["baseline_class"], again["baseline"]) == ("b", pytest.approx(2 / 3))
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -226,7 +226,8 @@ def _mistakes(classes: list[str], full: Sequence[list[dict[str, Any]]], groups: 
     labels = np.array([classes.index(row["label"]) for row in full[0]])
     said = np.array([[classes.index(row["predicted"]) for row in rows] for rows in full])
     confusion = sum(metrics.confusion_matrix(labels, each, len(classes)) for each in said)
-    largest = max(classes, key=lambda name: learned_from.get(name, 0))
+    support = np.bincount(labels, minlength=len(classes))
+    usual = metrics.usual_answer(classes, learned_from, support)
     rows = []
     for number, name in enumerate(classes):
         own = labels == number
@@ -236,7 +237,7 @@ def _mistakes(classes: list[str], full: Sequence[list[dict[str, Any]]], groups: 
     found = [{**row, "count": row["count"] / len(full), "of": row["of"] // len(full)}
              for row in metrics.top_confusions(confusion, classes)]
     wrong = int(confusion.sum() - np.trace(confusion)) / len(full)
-    return {"baseline": float((labels == classes.index(largest)).mean()), "baseline_class": largest, "per_class": rows,
+    return {"baseline": float(support[usual] / len(labels)), "baseline_class": classes[usual], "per_class": rows,
             "confusions": found, "mistakes": wrong}
 
 

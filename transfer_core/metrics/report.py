@@ -16,6 +16,7 @@ from transfer_core.metrics.counts import (
     intervals,
     macro_f1,
     top_confusions,
+    usual_answer,
     weighted_f1,
 )
 from transfer_core.metrics.intervals import evidence, f1_interval, student, wilson
@@ -89,7 +90,7 @@ def named_only(confusion: np.ndarray, classes: Sequence[str], train_counts: Mapp
     support, predicted, right = confusion.sum(axis=1), confusion.sum(axis=0), np.diag(confusion)
     n, correct = int(support.sum()), int(right.sum())
     low, high = wilson(correct * different.all, n * different.all)
-    largest = max(range(len(classes)), key=lambda index: (train_counts.get(classes[index], 0), -index))
+    largest = usual_answer(classes, train_counts, support)
     bounds = intervals(confusion, seed, different=different.of_class)
     unknown = [f"{name}{end}" for name in ("auc", "average_precision", "log_loss") for end in ("", "_low", "_high")]
     return {

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transfer_core.datasets.manifest import Image, Manifest, Split, spread
 from transfer_core.errors import NotFound
 from transfer_core.events import Event, Progressed
-from transfer_core.metrics import evidence, mcnemar, wilson
+from transfer_core.metrics import evidence, mcnemar, usual_answer, wilson
 from transfer_core.paths import Home
 from transfer_core.training.evaluate import BATCH, full_float32
 from transfer_core.training.fit import choose_device
@@ -55,13 +55,14 @@ def background(run_folder: Path | str, manifest: Manifest, home: Home, *,
             right[way] += (_named(model, given.to(where)) == labels).tolist()
         yield Progressed(stage="background", done=len(right["full"]), total=len(images))
     counts = Counter(image.label for image in manifest.of("train"))
-    largest = max(classes, key=lambda name: counts[name])
-    baseline = sum(image.label == largest for image in images) / len(images)
+    support = [sum(image.label == name for image in images) for name in classes]
+    usual = usual_answer(classes, counts, support)
+    baseline = support[usual] / len(images)
     groups = [image.group for image in images]
     scores = {way: _score(right[way], right["full"], baseline, groups) for way in WAYS}
     code, reason = verdict(scores, len(images), baseline)
-    return {"split": split, "n": len(images), "few": FEW, "centre": CENTRE, "baseline": baseline, "baseline_class": largest,
-            **scores, "verdict": code, "reason": reason}
+    return {"split": split, "n": len(images), "few": FEW, "centre": CENTRE, "baseline": baseline,
+            "baseline_class": classes[usual], **scores, "verdict": code, "reason": reason}
 
 
 def verdict(scores: dict[str, dict[str, Any]], n: int, baseline: float) -> tuple[str, str]:
