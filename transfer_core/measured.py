@@ -17,8 +17,6 @@ from transfer_core.recipe import Recipe
 
 SPLITS = ("test", "validation")
 """The order in which a score is looked for."""
-_NEWEST = "evidence"
-"""Of the keys of a report the one that came last: a run whose report has it has all scores."""
 
 
 def report(folder: Path, split: str) -> dict[str, Any] | None:
@@ -28,14 +26,14 @@ def report(folder: Path, split: str) -> dict[str, Any] | None:
     images, so it is kept beside them (not in `report.json`, which a worker may be writing).
     """
     found = _json(folder / "report.json").get(split)
-    if found is None or _NEWEST in found:
+    if found is None or _is_new(found):
         return found
     answers, kept = predictions_file(folder, split), folder / f"scores_{split}.json"
     if not (answers.is_file() and answers.stat().st_size):
         return _only_named(folder, found)
     written = answers.stat().st_mtime_ns
     known = _json(kept)
-    if known.get("of") != written or _NEWEST not in known["report"]:
+    if known.get("of") != written or not _is_new(known["report"]):
         known = {"of": written, "report": _again(folder, split, found)}
         with suppress(OSError):  # a full disk or a home that may only be read: then it is computed each time
             write_json(kept, known)
@@ -54,6 +52,12 @@ def _only_named(folder: Path, found: Mapping[str, Any]) -> dict[str, Any]:
     classes = _json(folder / "classes.json")
     return metrics.named_only(np.array(found["confusion"]), classes, {}) | {
         name: found.get(name) for name in ("baseline", "baseline_class", "log_loss")}
+
+
+def _is_new(found: Mapping[str, Any]) -> bool:
+    """Are all scores in it? The intervals of each class came last."""
+    rows = found.get("per_class")
+    return bool(rows) and all("auc_low" in row for row in rows)
 
 
 def temperature(folder: Path) -> dict[str, Any] | None:

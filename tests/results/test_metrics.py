@@ -1,6 +1,7 @@
 """Scores against values worked out by hand, published values, and scikit-learn as an independent reference."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -386,3 +387,32 @@ def test_scores_that_came_later_are_computed_once(tmp_path, monkeypatch):
         assert measured.report(tmp_path, "test") == again
     (tmp_path / "predictions_test.jsonl").write_text("\n".join(map(json.dumps, rows[:20])))  # resumed, and measured again
     assert measured.report(tmp_path, "test")["n"] == 20
+
+
+@pytest.mark.parametrize(("distance", "size"), [(1.0, 5), (2.5, 5), (2.5, 12)])
+def test_the_areas_of_one_class_lie_in_their_intervals(distance, size):
+    """Scores of a rare class and of 88 others are normal, so many standard deviations apart: AUC = Φ(d / √2)."""
+    chance = np.random.default_rng(size)
+    labels = np.r_[np.ones(size, int), np.zeros(88, int)]
+
+    def drawn(truth):
+        given = 1 / (1 + np.exp(-chance.normal(size=len(truth)) - distance * truth))
+        return np.stack([1 - given, given], axis=1)
+
+    many = np.repeat(labels, 4_000)
+    order = np.argsort(-drawn(many)[:, 1])
+    precision = (many[order].cumsum() / np.arange(1, len(many) + 1))[many[order] == 1].mean()
+    area, held = 0.5 * (1 + math.erf(distance / 2)), np.zeros(2)
+    for _ in range(60):
+        row = metrics.report(labels, drawn(labels), ["others", "it"], {})["per_class"][1]
+        held += [row["auc_low"] <= area <= row["auc_high"],
+                 row["average_precision_low"] <= precision <= row["average_precision_high"]]
+    assert (held >= 54).all(), held  # of 60; on average 57 and more
+
+
+def test_of_two_photos_the_average_precision_may_be_anything():
+    found = metrics.report([0, 0, 1, 1, 1, 1], np.array([[0.9, 0.1], [0.3, 0.7], [0.4, 0.6], [0.2, 0.8], [0.2, 0.8], [0.1, 0.9]]),
+                           ["a", "b"], {})
+    rare, common = found["per_class"]
+    assert (rare["average_precision_low"], rare["average_precision_high"]) == (0.0, 1.0)
+    assert 0 < common["average_precision_low"] < common["average_precision"] < common["average_precision_high"] <= 1

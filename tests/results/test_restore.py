@@ -105,7 +105,8 @@ def test_with_its_photos_everything_is_there_again(made, store):
 def known(report: dict) -> dict:
     """What a confusion matrix knows of a report."""
     unknown = [name for name in report if name.startswith(("auc", "average_precision", "log_loss", "ece"))]
-    rows = [{**row, "auc": None, "average_precision": None} for row in report["per_class"]]
+    rows = [{name: None if name.startswith(("auc", "average_precision")) else value for name, value in row.items()}
+            for row in report["per_class"]]
     return {**report, **dict.fromkeys(unknown), "per_class": rows}
 
 

@@ -6,11 +6,11 @@ Each class against all others ("one-vs-rest"), then the mean over the classes th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from transfer_core.metrics.intervals import RESAMPLES, Z, drawn, on_logits
+from transfer_core.metrics.intervals import RESAMPLES, Z, drawn, on_logits, student, wilson
 
 _WORK = 200_000_000
 """Resamples × images × classes at most, some ten seconds; beyond, there are fewer resamples."""
@@ -23,41 +23,67 @@ Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Ranking:
+class Areas:
+    """Under the curves of one class against all others, or their means."""
+
     auc: float
     auc_interval: Interval
     average_precision: float
     average_precision_interval: Interval
-    per_class: list[tuple[float, float] | None]
-    """AUC and average precision of each class; None without images of it, or of anything else."""
 
 
-def ranked(labels: np.ndarray, probabilities: np.ndarray, seed: int = 0, different: float = 1.0) -> Ranking | None:
+@dataclass(frozen=True)
+class Ranking(Areas):
+    per_class: list[Areas | None]
+    """None without images of the class, or of anything else."""
+
+
+def ranked(labels: np.ndarray, probabilities: np.ndarray, seed: int = 0, different: float = 1.0,
+           different_of: np.ndarray | None = None) -> Ranking | None:
     """`labels` int n, `probabilities` n × C. Intervals: 95 %, on the logit, with the standard error of a stratified bootstrap.
-    `different`: which part of the images is `evidence`. None where all images are of one class."""
+    `different`: which part of the images is `evidence`, `different_of`: of those of each class. None if all are of one class."""
     n, count = probabilities.shape
     classes = _of_classes(labels, probabilities)
     present = [order for order in classes if order]
     if not present:
         return None
-    whole = [order.scores(np.ones((1, n), np.float32))[:, 0] if order else None for order in classes]
-    auc, precision = (float(score) for score in np.mean([scores for scores in whole if scores is not None], axis=0))
+    whole = np.array([order.scores(np.ones((1, n), np.float32))[:, 0] for order in present])
     resamples = min(RESAMPLES, max(_FEWEST, _WORK // (n * count)))
-    drawn_scores = np.concatenate([np.mean([order.scores(weights) for order in present], axis=0)
-                                   for weights in drawn(labels, resamples, seed)], axis=1)
-    sizes = np.bincount(labels)[np.unique(labels)]
+    scattered = np.concatenate([np.array([order.scores(weights) for order in present], np.float32)
+                                for weights in drawn(labels, resamples, seed)], axis=2)  # classes × 2 × resamples
+    sizes = np.array([int(order.positives.sum()) for order in present])
     # Of k images, k resampled ones scatter as k − 1 would.
-    errors = drawn_scores.std(axis=1) * math.sqrt(np.mean(sizes / np.maximum(sizes - 1, 1)) / different)
-    positives, negatives, n = (float(each * different) for each in (sizes.mean(), n - sizes.mean(), n))
-    if drawn_scores[0].min() == drawn_scores[0].max():  # a perfect order, or one image a class: resampling sees no spread
+    spread = scattered.mean(axis=0, dtype=np.float64).std(axis=1)
+    mean = _bounded(whole.mean(axis=0), spread * math.sqrt(np.mean(sizes / np.maximum(sizes - 1, 1)) / different),
+                    float(sizes.mean() * different), float((n - sizes.mean()) * different))
+    parts = np.full(count, different) if different_of is None else different_of
+    parts = parts[[bool(order) for order in classes]]
+    each = iter([_of_one(*facts, n, different)
+                 for facts in zip(whole, scattered.std(axis=2, dtype=np.float64), sizes, parts, strict=True)])
+    return Ranking(mean.auc, mean.auc_interval, mean.average_precision, mean.average_precision_interval,
+                   [next(each) if order else None for order in classes])
+
+
+def _of_one(scores: np.ndarray, spread: np.ndarray, size: int, part: float, n: int, different: float) -> Areas:
+    """Of one class, by itself: with few images of it their spread is unsure, too (Student's quantile), and two say
+    nothing of it: then the average precision may be anything."""
+    own, others = size * part, (n - size) * different
+    wider = student(round(own) - 1) / Z * math.sqrt(size / (size - 1) / part) if own >= 3 else 0.0
+    areas = _bounded(scores, spread * wider, own, others)
+    if areas.average_precision == 1:  # as the share of so many that were all right
+        return replace(areas, average_precision_interval=wilson(own, own))
+    return areas
+
+
+def _bounded(scores: np.ndarray, errors: np.ndarray, positives: float, negatives: float) -> Areas:
+    """`scores`: AUC and average precision; `errors`: their standard errors, from so many `positives` and `negatives`."""
+    auc, precision = (float(score) for score in scores)
+    n = positives + negatives
+    if errors[0] < 1e-9:  # a perfect order, or one image a class: resampling sees no spread
         bounds = _score_interval(auc, positives, negatives)
-        return Ranking(auc, bounds, precision, bounds if precision == 1 else (0.0, 1.0), _pairs(whole))
-    return Ranking(auc, on_logits(auc, errors[0], 0.5 / (positives * negatives)),
-                   precision, on_logits(precision, math.hypot(errors[1], math.sqrt(_UNSEEN) / n), 0.5 / n), _pairs(whole))
-
-
-def _pairs(whole: list[np.ndarray | None]) -> list[tuple[float, float] | None]:
-    return [None if scores is None else (float(scores[0]), float(scores[1])) for scores in whole]
+        return Areas(auc, bounds, precision, bounds if precision == 1 else (0.0, 1.0))
+    return Areas(auc, on_logits(auc, errors[0], 0.5 / (positives * negatives)),
+                 precision, on_logits(precision, math.hypot(errors[1], math.sqrt(_UNSEEN) / n), 0.5 / n))
 
 
 def orders(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:

@@ -51,11 +51,13 @@ def report(labels: Sequence[int] | np.ndarray, probabilities: np.ndarray, classe
     said, losses = probabilities.argmax(axis=1), _losses(labels, probabilities)
     different = None if groups is None or len(np.unique(groups)) == n else Different.of(np.asarray(groups), labels, said, count)
     part = different.all if different else 1.0
-    order = ranked(labels, probabilities, seed, part)
+    order = ranked(labels, probabilities, seed, part, different.of_class if different else None)
     trust = calibration(probabilities.max(axis=1), said == labels, seed, groups if different else None)
     found = named_only(confusion_matrix(labels, said, count), classes, train_counts, seed, different)
-    for row, pair in zip(found["per_class"], order.per_class if order else (), strict=False):
-        row["auc"], row["average_precision"] = pair or (None, None)
+    for row, areas in zip(found["per_class"], order.per_class if order else (), strict=False):
+        if areas:
+            row |= _with_bounds("auc", areas.auc, areas.auc_interval)
+            row |= _with_bounds("average_precision", areas.average_precision, areas.average_precision_interval)
     return found | {
         **_with_bounds("auc", order and order.auc, order and order.auc_interval),
         **_with_bounds("average_precision", order and order.average_precision, order and order.average_precision_interval),
@@ -152,8 +154,8 @@ def _of_class(name: str, right: int, support: int, predicted: int, different: fl
         **_with_bounds("recall", right / support if support else None, wilson(*found) if support else None),
         **_with_bounds("f1", 2 * right / (support + predicted) if support else None,
                        f1_interval(right * least, support * least, predicted * least) if support else None),
-        "auc": None,
-        "average_precision": None,
+        **_with_bounds("auc", None, None),
+        **_with_bounds("average_precision", None, None),
     }
 
 

@@ -36,7 +36,8 @@ def _choose(results: Results, rows: dict[str, dict]) -> None:
     said = given >= threshold / 100
     right, count = int((said & truth).sum()), int(said.sum())
     st.markdown(t("thresholds.point", label=plain(label), threshold=threshold, right=right, of=int(truth.sum()), said=count))
-    numbers = {"auc": f"{rows[label]['auc']:.3f}", "precision": f"{rows[label]['average_precision']:.3f}"}
+    numbers = {name: "{:.3f} ({:.3f} – {:.3f})".format(*(rows[label][f"{score}{end}"] for end in ("", "_low", "_high")))
+               for name, score in (("auc", "auc"), ("precision", "average_precision"))}
     with st.container(key="threshold-curves"):
         drawing(precision_recall(found, right, count, truth), key="precision-recall")
         drawing(roc(found, right, count, truth), key="roc")
