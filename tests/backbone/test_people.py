@@ -116,6 +116,45 @@ def test_without_a_setting_the_secret_is_made_once_and_nobody_else_reads_it(home
     assert [each.name for each in home.root.iterdir() if "secret" in each.name] == ["secret"]
 
 
+@pytest.mark.parametrize("left", [b"", b" \n", b"\0" * 64])
+def test_a_secret_that_a_crash_left_empty_is_made_anew(home, monkeypatch, left):
+    monkeypatch.delenv("TRANSFER_STUDIO_SECRET")
+    (home.root / "secret").write_bytes(left)
+    made = people.Secret.of(home)
+    assert len(made.key) == 64 and (home.root / "secret").read_bytes() == made.key
+    assert people.anonymous(f"{ADA}.{people.Secret(left).sign(ADA)}", made) is None
+
+
+@pytest.mark.parametrize("weak", ["short", " " * 10 + "short" + " " * 10, "ab" * 20])
+def test_a_secret_that_could_be_guessed_is_refused_in_words(home, monkeypatch, weak):
+    monkeypatch.delenv("TRANSFER_STUDIO_SECRET")
+    (home.root / "secret").write_text(weak)
+    with pytest.raises(BadInput) as refused:
+        people.Secret.of(home)
+    assert refused.value.code == "weak_secret" and str(home.root / "secret") in refused.value.message("zh")
+    assert (home.root / "secret").read_text() == weak, "it is somebody's, and stays"
+    monkeypatch.setenv("TRANSFER_STUDIO_SECRET", "ab" * 20)
+    with pytest.raises(BadInput, match="TRANSFER_STUDIO_SECRET"):
+        people.Secret.of(home)
+
+
+def test_an_address_gets_so_many_names_an_hour_and_whom_we_know_is_let_in(visit, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_NEW_PER_HOUR", "2")
+    browser = visit()
+    known = browser.get("/")
+    names = {browser.cookies[people.COOKIE]}
+    for _ in range(2):
+        browser.cookies.delete(people.COOKIE)
+        answer = browser.get("/data", headers={"Accept-Language": "zh-CN"})
+        names.add(browser.cookies.get(people.COOKIE))
+    assert (known.status_code, answer.status_code) == (200, 429) and len(names) == 3 and None in names
+    assert message("errors.too_many_new.text", most=2).say("zh") in answer.text and "a page" not in answer.text
+    assert 0 < int(answer.headers["retry-after"]) <= 1800
+    browser.cookies.set(people.COOKIE, next(f"{name}" for name in names if name))
+    assert browser.get("/").text == "a page"
+    assert browser.get("/demo").text == "a page", "a demo asks for no workspace"
+
+
 def test_whoever_opens_a_page_gets_a_name_that_no_script_reads(visit, monkeypatch):
     browser = visit()
     cookie = browser.get("/").headers["set-cookie"]
