@@ -22,6 +22,7 @@ def show() -> None:
     """For somebody we do not know: the way in."""
     st.title(t("app.name"))
     if settings().people == "sign-in":
+        st.write(t("people.gate_what"))
         st.write(t("people.gate_sign_in"))
         _ways_in()
         st.caption(t("people.gate_why"))

@@ -27,6 +27,7 @@ from transfer_core.datasets.summary import describe
 from transfer_core.demos import publish
 from transfer_core.errors import BadInput, Busy, NotFound
 from transfer_core.events import Exported, Note
+from transfer_core.http import uploads
 from transfer_core.http.lifespan import _sweep
 from transfer_core.http.people import Door
 from transfer_core.jobs import Supervisor
@@ -402,22 +403,35 @@ def test_other_jobs_are_stopped_when_their_time_is_up(store, tasks, monkeypatch)
 
 
 def test_files_have_a_limit_and_what_can_be_computed_again_does_not_count(store, visit, monkeypatch):
-    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_BYTES", "1000")
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_BYTES", "100_000")
     monkeypatch.setattr(quotas, "COUNTED_EVERY", 0.0)
     ada = store.of(ADA)
-    (ada.home.cache / "activations").write_bytes(b"x" * 5000)
+    (ada.home.cache / "activations").write_bytes(b"x" * 500_000)
     client = visit(ADA)
     upload = client.post("/api/uploads").json()["upload"]
-    assert client.put(f"/api/uploads/{upload}?path=a.jpg", content=b"x" * 600).status_code == 200
-    refused = client.put(f"/api/uploads/{upload}?path=b.jpg", content=b"x" * 600)
+    assert client.put(f"/api/uploads/{upload}?path=a.jpg", content=b"x" * 60_000).status_code == 200
+    refused = client.put(f"/api/uploads/{upload}?path=b.jpg", content=b"x" * 60_000)
     assert (refused.status_code, refused.json()["code"]) == (413, "quota_bytes")
     assert visit(BO).post("/api/uploads").status_code == 201
-    (ada.home.run("train-1") / "model").write_bytes(b"x" * 600)
+    (ada.home.run("train-1") / "model").write_bytes(b"x" * 60_000)
     job = ada.submit("import", {"upload": upload, "name": "x"})
     ada.claim(job.id, os.getpid())
     assert running.run_job(ada, ada.job(job.id)) == "failed"
     assert ada.events(job.id, kinds=("failed",))[0][1].message.key == "errors.quota_bytes.text"
     people.check_room(store)  # without accounts, no limit
+
+
+def test_files_with_nothing_in_them_have_a_limit_too(store, visit, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_BYTES", "20_000")
+    monkeypatch.setattr(quotas, "COUNTED_EVERY", 0.0)
+    monkeypatch.setattr(uploads, "MOST_OPEN", 3)
+    ada = visit(ADA)
+    upload = ada.post("/api/uploads").json()["upload"]
+    statuses = [ada.put(f"/api/uploads/{upload}?path={number}.jpg", content=b"x").status_code for number in range(8)]
+    assert statuses[0] == 200 and statuses[-1] == 413
+    monkeypatch.delenv("TRANSFER_STUDIO_QUOTA_BYTES")
+    assert [ada.post("/api/uploads").status_code for _ in range(3)] == [201, 201, 429]
+    assert visit(BO).post("/api/uploads").status_code == 201
 
 
 def test_photos_have_a_limit(store, monkeypatch):

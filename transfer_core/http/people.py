@@ -102,8 +102,8 @@ class Welcome:
         except Busy as error:
             if not self._is_said:
                 self._is_said = True
-                log.warning("new visitors from one address are refused: more than %d in an hour. If all seem to come from one, the "
-                            "proxy does not say for whom it asks (X-Forwarded-For), or is not trusted (FORWARDED_ALLOW_IPS).",
+                log.warning("new visitors from one address are refused: more than %d in an hour. If all seem to come from one, "
+                            "the proxy does not say for whom it asks (X-Forwarded-For), or is not trusted (FORWARDED_ALLOW_IPS).",
                             self._most)
             seconds = int(error.values["seconds"])
             return page(Busy("too_many_new", most=self._most, minutes=-(-seconds // 60)), Request(scope),
