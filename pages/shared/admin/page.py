@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.shared import backend, gate, people
 from pages.shared.model.numbers import duration
@@ -51,9 +52,10 @@ def _may_enter() -> bool:
     given = place.text_input(t("admin.key"), type="password", key="admin-key")
     if not given:
         return False
-    _wait_for_turn(given)
+    said = st.empty()
+    _wait_for_turn(given, said)
     if not _is_key(given):
-        st.error(t("admin.wrong_key"))
+        said.error(t("admin.wrong_key"))
         return False
     st.session_state[_OPEN] = True
     st.session_state.pop(_LOOKED_AT, None)
@@ -61,13 +63,12 @@ def _may_enter() -> bool:
     return True
 
 
-def _wait_for_turn(given: str) -> None:
+def _wait_for_turn(given: str, said: DeltaGenerator) -> None:
     """Every key is looked at, and who guesses waits before: at the same moment whether it is right or not."""
     typed, moment = st.session_state.get(_LOOKED_AT) or ("", 0.0)
     if typed != given:
         moment = time.monotonic() + _GUESSES.begin(asker(st.context.ip_address))
         st.session_state[_LOOKED_AT] = given, moment
-    said = st.empty()
     while (left := moment - time.monotonic()) > 0:
         said.info(t("admin.key_waits", seconds=math.ceil(left)), icon=":material/hourglass:")
         time.sleep(min(1.0, left))
