@@ -237,7 +237,6 @@ def test_who_guesses_waits_longer_and_longer_and_keeps_nobody_out():
 
 def test_a_class_behind_one_address_can_ask_and_one_of_them_not_for_all(visitor, published, monkeypatch):
     monkeypatch.setenv("TRANSFER_STUDIO_DEMO_PER_MINUTE", "2")
-    monkeypatch.setattr(desk.demos, "examples", None)
     monkeypatch.setattr(desk.Desk, "_ask", lambda _desk, _demo, _folder, names: [
         {"file": name, "label": "red", "none_of_these": None, "probabilities": [1.0, 0.0, 0.0]} for name in names])
     client, statuses = visitor(), []
