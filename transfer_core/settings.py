@@ -97,6 +97,7 @@ class Settings(BaseModel):
     web_runtime: Path | None = _field(None, "folder")
     frame_ancestors: str | None = _field(None, "directive", pattern=_ONE_LINE)
     people: Annotated[Literal["anonymous", "sign-in"], BeforeValidator(_lower)] | None = _field(None, "people")
+    new_per_hour: int = _field(60, "count", "people_an_hour", gt=0)
     secret: SecretStr | None = _field(None, "key", min_length=16)
     admins: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = _field((), "emails")
     admin_key: SecretStr | None = _field(None, "key", min_length=12)

@@ -12,10 +12,14 @@ from transfer_core import people
 from transfer_core.people.quotas import GB
 from transfer_core.settings import settings
 
+_SURE, _DELETED = "delete-sure", "all-deleted"
+
 
 def show() -> None:
     who = visitors.visitor()
     st.title(t("people.title"))
+    if st.session_state.pop(_DELETED, False):
+        st.success(t("people.deleted"), icon=":material/check_circle:")
     if who is None or who.person is None:  # a studio without accounts
         st.write(t("people.nobody_else"))
         return
@@ -24,7 +28,7 @@ def show() -> None:
     _kept()
     _delete()
     if visitors.is_admin(who) or (settings().people == "anonymous" and settings().admin_key):
-        navigation.link("admin", t("nav.admin"), ":material/monitor_heart:")
+        navigation.link("admin", t("people.look_after"), ":material/monitor_heart:")
 
 
 def _who(who: visitors.Visitor) -> None:
@@ -68,7 +72,7 @@ def _kept() -> None:
 def _delete() -> None:
     st.subheader(t("people.delete_title"))
     st.write(t("people.delete_text"))
-    sure = st.checkbox(t("people.delete_sure"), key="delete-sure")
+    sure = st.checkbox(t("people.delete_sure"), key=_SURE)
     st.button(t("people.delete"), type="primary", icon=":material/delete_forever:", key="delete-all", disabled=not sure,
               on_click=_leave)
 
@@ -79,4 +83,6 @@ def _leave() -> None:
     for name in list(st.session_state):
         if not str(name).startswith(("one at a time", "turn of")):
             del st.session_state[name]
+    st.session_state[_SURE] = False  # the browser would keep its tick, beside a button that waits for one
+    st.session_state[_DELETED] = True
     place.put(run=None, dataset=None, job=None)

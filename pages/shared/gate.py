@@ -7,9 +7,10 @@ import time
 import streamlit as st
 
 from pages.shared import backend, navigation
+from pages.shared import people as visitors
 from pages.shared.model.numbers import local
 from pages.shared.people import Visitor
-from pages.shared.text import t
+from pages.shared.text import plain, t
 from pages.shared.undisturbed import undisturbed
 from transfer_core import people
 from transfer_core.settings import settings
@@ -21,8 +22,9 @@ def show() -> None:
     """For somebody we do not know: the way in."""
     st.title(t("app.name"))
     if settings().people == "sign-in":
+        st.write(t("people.gate_what"))
         st.write(t("people.gate_sign_in"))
-        st.button(t("people.sign_in"), type="primary", icon=":material/login:", key="sign-in", on_click=st.login)
+        _ways_in()
         st.caption(t("people.gate_why"))
     else:
         st.write(t("people.gate_cookie"))
@@ -30,6 +32,18 @@ def show() -> None:
         st.html(f'<p><a href="./" target="_self">{t("people.gate_open")}</a></p>')
     if settings().keep_days is not None:
         st.caption(t("people.kept_for", days=f"{settings().keep_days:g}"))
+
+
+def _ways_in() -> None:
+    """One button, or one for each provider there is."""
+    offered = visitors.providers()
+    if len(offered) < 2:
+        st.button(t("people.sign_in"), type="primary", icon=":material/login:", key="sign-in", on_click=st.login, args=offered)
+        return
+    for name in offered:
+        called = plain(name[:1].upper() + name[1:])
+        words = t("people.sign_in") if name == visitors.DEFAULT else t("people.sign_in_with", name=called)
+        st.button(words, type="primary", icon=":material/login:", key=f"sign-in-{name}", on_click=st.login, args=(name,))
 
 
 def leaving(who: Visitor) -> bool:

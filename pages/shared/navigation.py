@@ -58,6 +58,11 @@ def current() -> StreamlitPage:
     return st.navigation([page(name) for name in _ICONS], position="hidden")
 
 
+def addresses() -> tuple[str, ...]:
+    """Where there is a page, without the slash."""
+    return ("", PUBLIC) if only_demos() else ("", *_ICONS)
+
+
 def nothing_here() -> None:
     """The front of a studio that shows demos only: whoever comes has a link to one."""
     st.title(t("demo.front_title"))

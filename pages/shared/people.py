@@ -10,12 +10,17 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from transfer_core.errors import Unavailable
+from transfer_core.errors import BadInput, StudioError, Unavailable
 from transfer_core.paths import Home
 from transfer_core.people import COOKIE, Secret, anonymous, is_hosted, signed_in
+from transfer_core.people.identity import SHORTEST, is_weak
 from transfer_core.settings import settings, terminal_language
 
 _STREAMLITS_COOKIE = "_streamlit_user"
+DEFAULT = "default"
+"""Streamlit's name for the provider whose client stands in [auth] itself."""
+_OF_THE_DOCUMENTS = "a long random text of your own"
+"""What docs/deploy.md writes where a secret belongs: whoever copied it signs with what everybody can read."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Visitor:
     """Only an address the provider has not called unverified."""
     is_vouched: bool = False
     """Whether the provider says that the address is theirs. Some let people write any there, and say nothing."""
+    provider: str = DEFAULT
+    """Who says so: its section in .streamlit/secrets.toml."""
 
 
 def visitor() -> Visitor | None:
@@ -55,8 +62,27 @@ def is_admin(who: Visitor | None) -> bool:
     provider vouches for, or by the name the studio gives a person."""
     if who is None:
         return False
-    by_mail = who.is_vouched and who.email and who.email.lower() in settings().admins
-    return not is_hosted() or bool(by_mail or who.person in settings().admins)
+    return not is_hosted() or _has_admins_address(who) or who.person in settings().admins
+
+
+def _has_admins_address(who: Visitor) -> bool:
+    """Where there are several providers, an address counts only as that of the one it was written with: each of them may call any
+    address theirs. And only of one that people may still sign in with: a cookie holds on for weeks."""
+    if not who.email or not who.is_vouched:
+        return False
+    mail, offered = who.email.lower(), providers()
+    if offered and who.provider not in offered:
+        return False
+    return f"{who.provider}:{mail}".lower() in settings().admins or (len(offered) < 2 and mail in settings().admins)
+
+
+def providers() -> tuple[str, ...]:
+    """Whom people may sign in with, by their sections in .streamlit/secrets.toml; the one without a name first."""
+    from streamlit.auth_util import get_secrets_auth_section
+
+    auth = get_secrets_auth_section().to_dict()
+    named = [name for name, section in auth.items() if isinstance(section, dict) and "client_id" in section and name != DEFAULT]
+    return (*([DEFAULT] if "client_id" in auth or DEFAULT in auth else []), *named)
 
 
 def _signed_in(claims: Mapping[str, object]) -> Visitor | None:
@@ -67,7 +93,10 @@ def _signed_in(claims: Mapping[str, object]) -> Visitor | None:
     said = claims.get("email_verified")
     mail = str(email)[:200] if email and said in (None, True, "true") else None
     name = str(claims.get("name") or "")[:200] or mail
-    return Visitor(signed_in(str(issuer), str(subject)), name, mail, said in (True, "true"))
+    provider = str(claims.get("provider") or DEFAULT)
+    # Which issuer it is, a provider says of itself. One with a name of its own in the settings cannot speak for another.
+    who = signed_in(str(issuer) if provider == DEFAULT else f"{provider} {issuer}", str(subject))
+    return Visitor(who, name, mail, said in (True, "true"), provider)
 
 
 def _claims(cookies: Mapping[str, str]) -> Mapping[str, object]:
@@ -93,12 +122,32 @@ def _claims(cookies: Mapping[str, str]) -> Mapping[str, object]:
 
 
 def check_or_exit() -> None:
-    """A studio whose people sign in needs Streamlit's own settings for that: said in the terminal, and not on every page."""
-    if settings().people != "sign-in":
-        return
-    from streamlit.auth_util import get_secrets_auth_section, is_authlib_installed
-
-    problem = "no_authlib" if not is_authlib_installed() else "no_sign_in" if not get_secrets_auth_section() else None
-    if problem:
-        error, said = Unavailable(problem), terminal_language()
+    """A studio for many needs a key nobody guesses, and, where people sign in, Streamlit's own settings for that: said in the
+    terminal, and not on every page."""
+    try:
+        if settings().people == "anonymous":
+            Secret.of(Home.default())
+        elif settings().people == "sign-in":
+            _check_sign_in()
+    except StudioError as error:
+        said = terminal_language()
         sys.exit(f"{error.message(said)}\n{error.hint(said)}")
+
+
+def _check_sign_in() -> None:
+    from streamlit.auth_util import get_secrets_auth_section, is_authlib_installed, validate_auth_credentials
+    from streamlit.errors import StreamlitAuthError
+    from streamlit.web.server.server_util import get_cookie_secret
+
+    if not is_authlib_installed():
+        raise Unavailable("no_authlib")
+    if not get_secrets_auth_section():
+        raise Unavailable("no_sign_in")
+    try:
+        for provider in providers() or (DEFAULT,):
+            validate_auth_credentials(provider)
+    except StreamlitAuthError as error:
+        raise BadInput("bad_sign_in", problem=" ".join(str(error).split())) from None
+    secret = str(get_cookie_secret())
+    if is_weak(secret.encode()) or secret == _OF_THE_DOCUMENTS:
+        raise BadInput("weak_secret", where="cookie_secret (.streamlit/secrets.toml)", least=SHORTEST)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import base64
 
+import streamlit as st
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pages.shared import navigation
+from transfer_core.errors import NotFound
+from transfer_core.http.errors import page
 from transfer_core.paths import assets
 from transfer_core.words import say
 
@@ -25,6 +30,9 @@ class Shell:
 
     Drawn by the page's script, the style would arrive amid the page, and everything would move once it is there: a click made
     meanwhile would miss. Other pages, recognised by their title, pass as they are.
+
+    Streamlit sends its first page whatever the address; one that leads nowhere is answered here, before a script begins: what
+    Streamlit would say of it, it says in English.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -53,6 +61,9 @@ class Shell:
             elif message["type"] == "http.response.body":
                 body += message.get("body", b"")
                 if not message.get("more_body"):
+                    if THEIR_TITLE in body and (way := _way_back(scope)):
+                        await page(NotFound("no_page"), Request(scope), way=way)(scope, receive, send)
+                        return
                     await self._answer(start, body, send)
 
         await self.app(scope, receive, ours)
@@ -73,3 +84,12 @@ class Shell:
 def _may_be_theirs(start: Message) -> bool:
     headers = Headers(raw=start["headers"])
     return headers.get("content-type", "").startswith("text/html") and "content-disposition" not in headers
+
+
+def _way_back(scope: Scope) -> str:
+    """From an address at which there is no page, the way to the first one; nothing from a page's own. (It is said from where one
+    is: a proxy may have taken off the beginning of an address.)"""
+    base = (st.get_option("server.baseUrlPath") or "").strip("/")
+    path = scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
+    rest = path.removeprefix(base).strip("/")
+    return "" if rest in navigation.addresses() else "../" * rest.count("/") or "./"

@@ -19,7 +19,7 @@ from transfer_core import demos
 from transfer_core.errors import Busy
 from transfer_core.http import demos as desk
 from transfer_core.http import photos
-from transfer_core.http.limits import Limit
+from transfer_core.http.limits import KNOWN, Guesses, Limit, asker
 from transfer_core.predicting.process import Died, PredictorProcess, shared
 
 
@@ -208,6 +208,44 @@ def test_a_full_bucket_fills_again():
     limit.take("a", 3)  # never more than the burst
     with pytest.raises(Exception, match="seconds"):
         limit.take("a")
+
+
+def test_a_visitor_with_a_network_of_addresses_is_one_asker():
+    assert asker("2001:db8:1:2:aaaa::1") == asker("2001:db8:1:2::9%eth0") != asker("2001:db8:1:3::9")
+    assert asker("::ffff:10.0.0.1") == asker("10.0.0.1") != asker("10.0.0.2")
+    assert (asker(None), asker("testclient")) == ("", "testclient")
+
+
+def test_who_guesses_waits_longer_and_longer_and_keeps_nobody_out():
+    now = [0.0]
+    guesses = Guesses(now=lambda: now[0])
+    looked_at = 0
+    while now[0] < 3600:  # one after the other, for an hour
+        now[0] += guesses.begin("guesser")
+        looked_at += 1
+    assert looked_at <= 11 * 60
+    at_once = [guesses.begin("guesser") for _ in range(10_000)]
+    assert max(at_once) == Guesses.MOST, "who knows the key is let in after a minute even from there"
+    assert sum(wait < Guesses.MOST for wait in at_once) < 40
+    assert 0 < guesses.begin("somebody else") <= Guesses.MOST_ANYWHERE
+    now[0] += 3 * 3600
+    assert guesses.begin("somebody") == 0.0
+    for number in range(2 * KNOWN):
+        guesses.begin(str(number))
+    assert len(guesses._tries) == KNOWN
+
+
+def test_a_class_behind_one_address_can_ask_and_one_of_them_not_for_all(visitor, published, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_DEMO_PER_MINUTE", "2")
+    monkeypatch.setattr(desk.Desk, "_ask", lambda _desk, _demo, _folder, names: [
+        {"file": name, "label": "red", "none_of_these": None, "probabilities": [1.0, 0.0, 0.0]} for name in names])
+    client, statuses = visitor(), []
+    for pupil in range(12):
+        client.cookies.set("studio_token", f"{pupil:040}")
+        statuses.append([client.post(f"/api/demos/{published[0].id}/predict", files={"image": picture("red")},
+                                     headers={"x-studio-token": f"{pupil:040}"}).status_code for _ in range(3)])
+    assert statuses[:10] == [[200, 200, 429]] * 10
+    assert statuses[-1] == [429] * 3, "names cost nothing: the address has a limit, too"
 
 
 class Dying(PredictorProcess):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
+from transfer_core.errors import Busy
 from transfer_core.events import Epoch, Finished, Losses, Progressed, Step, from_json
 from transfer_core.http import stream
 
@@ -118,3 +120,35 @@ def test_a_late_page_gets_a_curve_and_not_a_hundred_thousand_points(client, stor
     assert 90 <= len(steps) <= 102
     assert epoch in events
     assert steps[-1].step == 1001, "the newest event is never thinned out"
+
+
+def test_one_person_cannot_hold_all_streams(store, monkeypatch, job):
+    """And whose stream has ended, however, has its place again."""
+    monkeypatch.setattr(stream, "OF_ONE", 2)
+    monkeypatch.setattr(stream, "OF_ADDRESS", 3)
+    places = stream.Places()
+
+    def request(host: str) -> object:
+        return SimpleNamespace(client=SimpleNamespace(host=host))
+
+    ada, bo = store.of("a" * 32), store.of("b" * 32)
+    held = [places.take(request("10.0.0.1"), ada), places.take(request("10.0.0.2"), ada)]
+    with pytest.raises(Busy) as refused:
+        places.take(request("10.0.0.3"), ada)
+    assert refused.value.values == {"most": 2}
+    held += [places.take(request("10.0.0.1"), bo), places.take(request("10.0.0.1"), store.of("c" * 32))]
+    with pytest.raises(Busy):
+        places.take(request("10.0.0.1"), bo)
+    for names in held:
+        places.give_back(names)
+    assert places.taken == {}
+
+
+def test_one_stream_too_many_is_told_so_and_an_ended_one_is_none(client, store, job, monkeypatch):
+    store.end(job.id, "finished")
+    monkeypatch.setattr(stream, "OF_ADDRESS", 1)
+    for _ in range(3):
+        assert client.get(f"/api/jobs/{job.id}/events").status_code == 200
+    monkeypatch.setattr(stream, "OF_ADDRESS", 0)
+    answer = client.get(f"/api/jobs/{job.id}/events")
+    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams") and answer.json()["hint"]

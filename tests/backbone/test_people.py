@@ -27,6 +27,7 @@ from transfer_core.datasets.summary import describe
 from transfer_core.demos import publish
 from transfer_core.errors import BadInput, Busy, NotFound
 from transfer_core.events import Exported, Note
+from transfer_core.http import uploads
 from transfer_core.http.lifespan import _sweep
 from transfer_core.http.people import Door
 from transfer_core.jobs import Supervisor
@@ -114,6 +115,45 @@ def test_without_a_setting_the_secret_is_made_once_and_nobody_else_reads_it(home
     file = home.root / "secret"
     assert file.stat().st_mode & 0o077 == 0 and file.read_bytes() == people.Secret.of(home).key
     assert [each.name for each in home.root.iterdir() if "secret" in each.name] == ["secret"]
+
+
+@pytest.mark.parametrize("left", [b"", b" \n", b"\0" * 64])
+def test_a_secret_that_a_crash_left_empty_is_made_anew(home, monkeypatch, left):
+    monkeypatch.delenv("TRANSFER_STUDIO_SECRET")
+    (home.root / "secret").write_bytes(left)
+    made = people.Secret.of(home)
+    assert len(made.key) == 64 and (home.root / "secret").read_bytes() == made.key
+    assert people.anonymous(f"{ADA}.{people.Secret(left).sign(ADA)}", made) is None
+
+
+@pytest.mark.parametrize("weak", ["short", " " * 10 + "short" + " " * 10, "ab" * 20])
+def test_a_secret_that_could_be_guessed_is_refused_in_words(home, monkeypatch, weak):
+    monkeypatch.delenv("TRANSFER_STUDIO_SECRET")
+    (home.root / "secret").write_text(weak)
+    with pytest.raises(BadInput) as refused:
+        people.Secret.of(home)
+    assert refused.value.code == "weak_secret" and str(home.root / "secret") in refused.value.message("zh")
+    assert (home.root / "secret").read_text() == weak, "it is somebody's, and stays"
+    monkeypatch.setenv("TRANSFER_STUDIO_SECRET", "ab" * 20)
+    with pytest.raises(BadInput, match="TRANSFER_STUDIO_SECRET"):
+        people.Secret.of(home)
+
+
+def test_an_address_gets_so_many_names_an_hour_and_whom_we_know_is_let_in(visit, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_NEW_PER_HOUR", "2")
+    browser = visit()
+    known = browser.get("/")
+    names = {browser.cookies[people.COOKIE]}
+    for _ in range(2):
+        browser.cookies.delete(people.COOKIE)
+        answer = browser.get("/data", headers={"Accept-Language": "zh-CN"})
+        names.add(browser.cookies.get(people.COOKIE))
+    assert (known.status_code, answer.status_code) == (200, 429) and len(names) == 3 and None in names
+    assert message("errors.too_many_new.text", most=2).say("zh") in answer.text and "a page" not in answer.text
+    assert 0 < int(answer.headers["retry-after"]) <= 1800
+    browser.cookies.set(people.COOKIE, next(f"{name}" for name in names if name))
+    assert browser.get("/").text == "a page"
+    assert browser.get("/demo").text == "a page", "a demo asks for no workspace"
 
 
 def test_whoever_opens_a_page_gets_a_name_that_no_script_reads(visit, monkeypatch):
@@ -363,22 +403,35 @@ def test_other_jobs_are_stopped_when_their_time_is_up(store, tasks, monkeypatch)
 
 
 def test_files_have_a_limit_and_what_can_be_computed_again_does_not_count(store, visit, monkeypatch):
-    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_BYTES", "1000")
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_BYTES", "100_000")
     monkeypatch.setattr(quotas, "COUNTED_EVERY", 0.0)
     ada = store.of(ADA)
-    (ada.home.cache / "activations").write_bytes(b"x" * 5000)
+    (ada.home.cache / "activations").write_bytes(b"x" * 500_000)
     client = visit(ADA)
     upload = client.post("/api/uploads").json()["upload"]
-    assert client.put(f"/api/uploads/{upload}?path=a.jpg", content=b"x" * 600).status_code == 200
-    refused = client.put(f"/api/uploads/{upload}?path=b.jpg", content=b"x" * 600)
+    assert client.put(f"/api/uploads/{upload}?path=a.jpg", content=b"x" * 60_000).status_code == 200
+    refused = client.put(f"/api/uploads/{upload}?path=b.jpg", content=b"x" * 60_000)
     assert (refused.status_code, refused.json()["code"]) == (413, "quota_bytes")
     assert visit(BO).post("/api/uploads").status_code == 201
-    (ada.home.run("train-1") / "model").write_bytes(b"x" * 600)
+    (ada.home.run("train-1") / "model").write_bytes(b"x" * 60_000)
     job = ada.submit("import", {"upload": upload, "name": "x"})
     ada.claim(job.id, os.getpid())
     assert running.run_job(ada, ada.job(job.id)) == "failed"
     assert ada.events(job.id, kinds=("failed",))[0][1].message.key == "errors.quota_bytes.text"
     people.check_room(store)  # without accounts, no limit
+
+
+def test_files_with_nothing_in_them_have_a_limit_too(store, visit, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_BYTES", "20_000")
+    monkeypatch.setattr(quotas, "COUNTED_EVERY", 0.0)
+    monkeypatch.setattr(uploads, "MOST_OPEN", 3)
+    ada = visit(ADA)
+    upload = ada.post("/api/uploads").json()["upload"]
+    statuses = [ada.put(f"/api/uploads/{upload}?path={number}.jpg", content=b"x").status_code for number in range(8)]
+    assert statuses[0] == 200 and statuses[-1] == 413
+    monkeypatch.delenv("TRANSFER_STUDIO_QUOTA_BYTES")
+    assert [ada.post("/api/uploads").status_code for _ in range(3)] == [201, 201, 429]
+    assert visit(BO).post("/api/uploads").status_code == 201
 
 
 def test_photos_have_a_limit(store, monkeypatch):

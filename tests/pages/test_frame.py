@@ -6,7 +6,12 @@ import re
 import tomllib
 
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
+from pages.shared import shell
 from pages.shared.navigation import STEPS
 from pages.shared.text import plain
 from transfer_core.charts import PALETTE
@@ -39,6 +44,31 @@ def test_every_page_survives_an_address_that_names_nothing(visit, name):
     app = visit(name, lang="xx", run="train-0000000000", dataset="no-such-0000", job="import-0", upload="../..", model="no/model",
                 freeze="x", epochs="-3", positions="nothing")
     assert not app.exception
+
+
+THEIRS = "<html><head><title>Streamlit</title></head><body></body></html>"
+
+
+@pytest.fixture
+def front():
+    """A browser in front of what Streamlit sends: its first page, whatever the address."""
+    async def everything(request):
+        return HTMLResponse(THEIRS) if request.url.path != "/ours" else HTMLResponse("<title>Ours</title>")
+
+    app = Starlette(routes=[Route("/{path:path}", everything)], middleware=[shell.middleware()])
+    return TestClient(app, headers={"Accept": "text/html", "Accept-Language": "zh-CN,zh"})
+
+
+def test_an_address_without_a_page_is_answered_in_the_visitors_language(front, monkeypatch):
+    for path, way in (("/nothing", "./"), ("/x/data", "../"), ("/demo/<script>", "../"), ("/nothing?lang=en", "./")):
+        answer = front.get(path)
+        said = "en" if "lang=en" in path else "zh"
+        assert answer.status_code == 404 and say("errors.no_page.text", said) in answer.text, path
+        assert f'href="{way}"' in answer.text and "<script" not in answer.text
+    for path in ("/", "/data", "/admin/", "/demo", "/ours"):
+        assert front.get(path).status_code == 200, path
+    monkeypatch.setenv("TRANSFER_STUDIO_MODE", "demos")
+    assert [front.get(path).status_code for path in ("/", "/demo", "/data")] == [200, 200, 404]
 
 
 def test_the_language_of_the_address_wins(visit):

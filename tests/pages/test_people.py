@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import photos
 import pytest
@@ -19,6 +20,7 @@ from pages.shared.people import Visitor
 from pages.shared.share import pushing
 from pages.shared.text import plain
 from transfer_core.events import Imported
+from transfer_core.http.limits import Guesses
 from transfer_core.store.schema import people
 from transfer_core.words import languages, say
 
@@ -103,6 +105,9 @@ def test_the_account_says_what_there_is_and_deletes_it(visit, store, come, tmp_p
     button(app, "delete-all").click().run()
     assert not app.exception and ada.datasets() == [] and not ada.home.root.joinpath("images").exists()
     assert [person.id for person in store.people()] == []
+    assert say("people.deleted", language) in app.success[0].value
+    assert not app.checkbox(key="delete-sure").value and button(app, "delete-all").disabled
+    assert not app.run().success, "once"
 
 
 def test_who_leaves_sees_that_and_nothing_else(visit, store, come):
@@ -254,13 +259,82 @@ def test_an_address_makes_nobody_an_admin_unless_the_provider_says_it_is_theirs(
     assert visitors.is_admin(who), "the name of a person is the studio's own to give"
 
 
+PROVIDERS = {"redirect_uri": "https://studio.example.org/oauth2callback", "cookie_secret": "0123456789abcdef" * 4,
+             **{name: {"client_id": "x", "client_secret": "x", "server_metadata_url": "x"} for name in ("google", "school")}}
+
+
+@pytest.fixture
+def settings_of_sign_in(monkeypatch):
+    """`settings_of_sign_in(auth)`: what .streamlit/secrets.toml says from now on."""
+    from streamlit.runtime import secrets
+
+    monkeypatch.setenv("TRANSFER_STUDIO_PEOPLE", "sign-in")
+    monkeypatch.setattr(secrets.secrets_singleton, "load_if_toml_exists", lambda: True)
+
+    def say_so(auth: dict) -> None:
+        monkeypatch.setattr(secrets.secrets_singleton, "_secrets", {"auth": auth})
+
+    return say_so
+
+
+def test_of_several_providers_none_makes_an_admin_of_anothers_address(monkeypatch, settings_of_sign_in):
+    settings_of_sign_in(PROVIDERS)
+    claims = {"iss": "https://id.example.org", "sub": "1", "email": "ada@example.org", "email_verified": True}
+    google, school = (visitors._signed_in({**claims, "provider": name}) for name in ("google", "school"))
+    assert google.person != school.person, "who speaks for the same issuer is still another provider"
+    for admins, who in (("ada@example.org", []), ("google:Ada@example.org", [google]), (school.person, [school])):
+        monkeypatch.setenv("TRANSFER_STUDIO_ADMINS", admins)
+        assert [each for each in (google, school) if visitors.is_admin(each)] == who, admins
+    monkeypatch.setenv("TRANSFER_STUDIO_ADMINS", "ada@example.org")
+    settings_of_sign_in({name: each for name, each in PROVIDERS.items() if name != "school"})
+    assert visitors.is_admin(google), "the only one there is"
+    assert not visitors.is_admin(school), "a cookie of one that was taken out"
+
+
+@pytest.mark.parametrize("language", languages())
+def test_each_of_several_providers_has_a_button(visit, come, settings_of_sign_in, language):
+    come(None, "sign-in")
+    settings_of_sign_in(PROVIDERS)
+    app = visit("home", lang=language)
+    said = [say("people.sign_in_with", language, name=name) for name in ("Google", "School")]
+    assert not app.exception and [each.label for each in app.button] == said
+
+
+@pytest.mark.parametrize("changes", [{"google": {"client_id": "x"}}, *({"cookie_secret": secret} for secret in (
+    "", " " * 40, "ab" * 20, "short", visitors._OF_THE_DOCUMENTS))])
+def test_a_studio_with_a_sign_in_that_is_none_does_not_start(settings_of_sign_in, changes):
+    pytest.importorskip("authlib")
+    settings_of_sign_in(PROVIDERS)
+    visitors.check_or_exit()
+    settings_of_sign_in(PROVIDERS | changes)
+    with pytest.raises(SystemExit, match=r"secrets\.toml"):
+        visitors.check_or_exit()
+
+
 def test_a_key_opens_it_and_guesses_do_not(visit, store, come, monkeypatch):
     monkeypatch.setenv("TRANSFER_STUDIO_ADMIN_KEY", KEY)
-    monkeypatch.setattr(admin, "_TRIES", admin.Limit(10))
+    monkeypatch.setattr(admin, "_GUESSES", Guesses())
     come(Visitor(ADA))
     app = visit("admin")
     app.text_input(key="admin-key").input("a guess").run()
     assert not app.exception and say("admin.wrong_key") in app.error[0].value and not app.metric
+    app.text_input(key="admin-key").input(KEY).run()
+    assert not app.exception and app.metric and not app.error
+
+
+def test_the_right_key_opens_it_however_many_wrong_ones_were_tried(visit, store, come, monkeypatch):
+    monkeypatch.setenv("TRANSFER_STUDIO_ADMIN_KEY", KEY)
+    monkeypatch.setattr(admin, "_GUESSES", guesses := Guesses())
+    slept = []
+    clock = SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append, time=time.time)
+    monkeypatch.setattr(admin, "time", clock)
+    for number in range(2000):
+        guesses.begin(f"10.0.{number % 7}.1")
+    come(Visitor(ADA))
+    app = visit("admin")
+    app.text_input(key="admin-key").input("a guess").run()
+    assert say("admin.wrong_key") in app.error[0].value
+    assert 0 < sum(slept) <= Guesses.MOST_ANYWHERE, "the guesses of others slow it down"
     app.text_input(key="admin-key").input(KEY).run()
     assert not app.exception and app.metric and not app.error
 

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from transfer_core import demos
 from transfer_core.errors import BadImage, BadInput, Busy, NotFound, StudioError, Unavailable
 from transfer_core.http import metrics, photos
 from transfer_core.http.errors import answer, language, plainly
-from transfer_core.http.guard import is_visitor
-from transfer_core.http.limits import Limit
+from transfer_core.http.guard import COOKIE, is_visitor
+from transfer_core.http.limits import Limit, asker
 from transfer_core.http.openapi import document
 from transfer_core.http.uploads import RESERVE
 from transfer_core.predicting.folder import row_of
@@ -39,10 +40,13 @@ from transfer_core.words import Message
 
 AT_ONCE = 4
 """Requests that are answered at the same time; the predictor itself takes two photos at once."""
-WAITING = 60
+WAITING = 120
 """Requests that may be under way besides, sending or waiting for their turn. Who comes then is asked to come again."""
-EACH = 16
-"""Of these, from one address: who opens many and sends slowly must not keep the others out."""
+EACH = 40
+"""Of these, from one address: a class that asks all at once, and no more, for who opens many and sends slowly must not keep the
+others out."""
+CLASS = 10
+"""Times as many photos a minute may come from one address as from one visitor: many sit behind one (a school, a company)."""
 SENDING, LONGEST = 20.0, 60.0
 """Seconds a body may take to arrive, and a request may wait for its turn."""
 LEFTOVER = 3600.0
@@ -86,8 +90,10 @@ class Desk:
     def __init__(self, store: Store, process: PredictorProcess) -> None:
         self.store, self.process = store.everyone(), process  # whose demo it is does not matter to who has its link
         self._places, self._inside = asyncio.Semaphore(AT_ONCE), list[str]()
-        # 30 photos a minute are more than a person drops; 300 a minute are one core's work.
+        # 30 photos a minute are more than a person drops; 300 a minute are one core's work. What tells visitors apart is a
+        # cookie, which costs nothing: so their addresses have a limit, too.
         self._visitors = Limit(settings().demo_per_minute)
+        self._addresses = Limit(settings().demo_per_minute * CLASS)
         self._keys = Limit(settings().api_per_minute)
 
     async def about(self, request: Request) -> Response:
@@ -103,13 +109,15 @@ class Desk:
 
     async def predict(self, request: Request) -> Response:
         demo = await self._find(request)
-        limit, who = self._admitted(request, demo)
-        limit.take(who)
+        limits = self._admitted(request, demo)
+        for limit, who in limits:
+            limit.take(who)
         with metrics.answering(), self._counted(request), tempfile.TemporaryDirectory(dir=self._folder()) as place:
             try:
                 async with asyncio.timeout(SENDING):
                     names = await photos.receive(request, Path(place))
-                limit.take(who, len(names) - 1, already=1)
+                for limit, who in limits:
+                    limit.take(who, len(names) - 1, already=1)
                 rows = await self._answered(demo, Path(place), names)
             except ClientDisconnect:
                 return Response(status_code=499)
@@ -147,16 +155,17 @@ class Desk:
     async def _find(self, request: Request) -> Demo:
         return await run_in_threadpool(self.store.demo, request.path_params["demo"])
 
-    def _admitted(self, request: Request, demo: Demo) -> tuple[Limit, str]:
-        """Which limit holds, and for whom. Raises `BadInput` for a request with neither the key nor the page's token."""
+    def _admitted(self, request: Request, demo: Demo) -> list[tuple[Limit, str]]:
+        """Which limits hold, and for whom. Raises `BadInput` for a request with neither the key nor the page's token."""
         key = _key(request)
         if key:
             if not demo.opens(key):
                 raise BadInput("wrong_key")
-            return self._keys, demo.id
+            return [(self._keys, demo.id)]
         if not is_visitor(request):
             raise BadInput("no_key")
-        return self._visitors, f"{demo.id} {_address(request)}"
+        visitor = sha256(request.cookies[COOKIE].encode()).hexdigest()  # as long as a cookie may be, and remembered
+        return [(self._visitors, f"{demo.id} {visitor}"), (self._addresses, f"{demo.id} {_address(request)}")]
 
     @contextmanager
     def _counted(self, request: Request) -> Iterator[None]:
@@ -204,7 +213,7 @@ def told(row: dict[str, Any], classes: list[str], said: str) -> dict[str, Any]:
 
 
 def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
+    return asker(request.client.host if request.client else None)
 
 
 def _key(request: Request) -> str:

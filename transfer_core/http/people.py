@@ -5,18 +5,23 @@ In a studio for many (`TRANSFER_STUDIO_PEOPLE`) a request of nobody is answered 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request, cookie_parser
+from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from transfer_core.errors import BadInput
+from transfer_core.errors import BadInput, Busy
+from transfer_core.http.errors import page
+from transfer_core.http.limits import Limit, asker
 from transfer_core.paths import Home
 from transfer_core.people import COOKIE, Secret, anonymous, is_hosted, new_cookie
 from transfer_core.settings import settings
 from transfer_core.store import Store
 
+log = logging.getLogger(__name__)
 Identify = Callable[[Mapping[str, str]], str | None]
 """The person a request's cookies belong to; None: nobody's."""
 STRANGERS = ("/demo", "/api/", "/_stcore", "/static", "/vendor")
@@ -50,10 +55,17 @@ def by_cookie(home: Home) -> Identify:
 
 
 class Welcome:
-    """Gives whoever opens a page a name of their own: in a studio for people without accounts, and there only."""
+    """Gives whoever opens a page a name of their own: in a studio for people without accounts, and there only.
+
+    A name costs nothing, and each has the quotas of a person: so an address gets `new_per_hour` of them. Whom we know already
+    is let in from anywhere.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._most = settings().new_per_hour
+        self._new = Limit(self._most / 60, self._most)
+        self._is_said = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (scope["type"] != "http" or scope["method"] != "GET" or settings().people != "anonymous"
@@ -63,17 +75,40 @@ class Welcome:
         secret = Secret.of(Home.default())
         known = anonymous(cookie_parser(Headers(scope=scope).get("cookie", "")).get(COOKIE, ""), secret)
 
+        refused: HTMLResponse | None = None
+
         async def welcomed(message: Message) -> None:
+            nonlocal refused
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                if headers.get("content-type", "").startswith("text/html"):
+                if message["status"] < 400 and headers.get("content-type", "").startswith("text/html"):
+                    if known is None and (refused := self._refused(scope)) is not None:
+                        await refused(scope, receive, send)
+                        return
                     # To those we know, too: a year from now, and not from when they first came.
                     cookie = new_cookie(secret, secure=is_secure(scope), framed=_framed(), person=known)
                     headers.append("set-cookie", cookie)
                     headers["cache-control"] = "no-store"  # one name for one person
-            await send(message)
+            if refused is None:
+                await send(message)
 
         await self.app(scope, receive, welcomed)
+
+    def _refused(self, scope: Scope) -> HTMLResponse | None:
+        """What somebody new is shown where there have been too many from their address."""
+        client = scope.get("client")
+        try:
+            self._new.take(asker(client[0] if client else None))
+        except Busy as error:
+            if not self._is_said:
+                self._is_said = True
+                log.warning("new visitors from one address are refused: more than %d in an hour. If all seem to come from one, "
+                            "the proxy does not say for whom it asks (X-Forwarded-For), or is not trusted (FORWARDED_ALLOW_IPS).",
+                            self._most)
+            seconds = int(error.values["seconds"])
+            return page(Busy("too_many_new", most=self._most, minutes=-(-seconds // 60)), Request(scope),
+                        {"retry-after": str(seconds), "cache-control": "no-store"})
+        return None
 
 
 def is_secure(scope: Scope) -> bool:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import secrets
 import shutil
@@ -24,7 +25,7 @@ from starlette.routing import BaseRoute, Route
 
 from transfer_core import depot
 from transfer_core.depot.tidying import remove
-from transfer_core.errors import BadInput, NotFound, Unavailable
+from transfer_core.errors import BadInput, Busy, NotFound, Unavailable
 from transfer_core.http.arrivals import Upload
 from transfer_core.http.bodies import Body, Bundle, Part, Single, named
 from transfer_core.http.errors import plainly
@@ -43,6 +44,8 @@ IDLE = 600.0
 """Seconds without a request after which an upload is no longer kept in memory: 30,000 names are 10 MB."""
 KEPT = 86_400.0
 """Seconds after which an upload nobody imported is removed."""
+MOST_OPEN = 1000
+"""Uploads of one person that may lie there. Empty ones take no byte of what a person may keep, but places in the disk's table."""
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -79,6 +82,8 @@ class Desk:
     async def create(self, request: Request) -> Response:
         store = self.door.store(request)
         await run_in_threadpool(store.touch)
+        if store.person is not None and len(await run_in_threadpool(os.listdir, store.home.uploads)) >= MOST_OPEN:
+            raise Busy("too_many_uploads", most=MOST_OPEN)
         name = secrets.token_hex(16)
         folder = store.home.uploads / name
         folder.mkdir()

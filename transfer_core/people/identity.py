@@ -8,20 +8,28 @@ every browser.
 from __future__ import annotations
 
 import hmac
+import logging
 import os
 import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
+from filelock import FileLock
+
+from transfer_core.errors import BadInput
 from transfer_core.paths import Home
-from transfer_core.settings import raw, settings
+from transfer_core.settings import PREFIX, raw, settings
 
 COOKIE = "studio_person"
 YEAR = 365 * 86_400
+SHORTEST, FEWEST = 16, 8
+"""Signs, and different ones, that a key has at least. Whoever finds it may be anybody: they try offline, as fast as they like."""
 _NAME, _SIGNATURE = 32, 64
+_NOTHING = b"\0 \t\r\n\v\f"
+"""What a file is full of that was made and never written: after a crash some file systems leave zeros, others no bytes."""
+log = logging.getLogger(__name__)
 
 
 def is_hosted() -> bool:
@@ -42,8 +50,11 @@ class Secret:
 
     @classmethod
     def of(cls, home: Home) -> Secret:
+        """Raises `BadInput("weak_secret")` for a key that could be guessed."""
         given = settings().secret
-        return cls(given.get_secret_value().encode() if given else _kept(str(home.shared)))
+        if given is None:
+            return cls(_kept(str(home.shared)))
+        return cls(_checked(given.get_secret_value().encode(), f"{PREFIX}SECRET"))
 
     def sign(self, person: str) -> str:
         return hmac.new(self.key, b"person " + person.encode(), sha256).hexdigest()
@@ -72,18 +83,41 @@ def signed_in(issuer: str, subject: str) -> str:
     return sha256(f"{issuer}\0{subject}".encode()).hexdigest()[:_NAME]
 
 
+def is_weak(key: bytes) -> bool:
+    """Whether what signs cookies could be guessed: nothing, white space, too short, or few signs again and again."""
+    written = key.strip(_NOTHING)
+    return len(written) < SHORTEST or len(set(written)) < FEWEST
+
+
+def _checked(key: bytes, where: str) -> bytes:
+    if is_weak(key):
+        raise BadInput("weak_secret", where=where, least=SHORTEST)
+    return key
+
+
 @lru_cache(maxsize=8)
 def _kept(root: str) -> bytes:
     file = Path(root) / "secret"
     file.parent.mkdir(parents=True, exist_ok=True)
-    if not file.is_file():
-        part = file.with_name(f".secret.{secrets.token_hex(4)}.part")
-        made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(made, secrets.token_hex(32).encode())
-            with suppress(FileExistsError):  # another process was faster: theirs holds
-                os.link(part, file)
-        finally:
-            os.close(made)
-            part.unlink()
-    return file.read_bytes()
+    if not _is_written(file):
+        with FileLock(file.with_name(".names.lock")):  # of two processes that see none, the second takes what the first wrote
+            if not _is_written(file):
+                if file.is_file():
+                    log.warning("the file that names are signed with was empty, and is made anew: all browsers get new names")
+                _write(file)
+    return _checked(file.read_bytes(), str(file))
+
+
+def _is_written(file: Path) -> bool:
+    return file.is_file() and bool(file.read_bytes().strip(_NOTHING))
+
+
+def _write(file: Path) -> None:
+    part = file.with_name(f".secret.{secrets.token_hex(4)}.part")
+    made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(made, secrets.token_hex(32).encode())
+        os.fsync(made)  # else a name without content is what a power cut may leave
+    finally:
+        os.close(made)
+    part.replace(file)

@@ -18,6 +18,8 @@ from transfer_core.store import Store
 
 COUNTED_EVERY = 10.0
 """Seconds for which a folder's size is remembered: adding up 10,000 photos takes 0.1 s."""
+BLOCK = 4096
+"""Bytes that a file takes at least: of files with one byte in each, a quota of 1 GB would hold 4 TB of disk."""
 GB = 1_000_000_000
 _UNCOUNTED = ("cache",)
 """What can be computed again, and is thrown away by itself."""
@@ -87,7 +89,7 @@ def _size(folder: Path) -> int:
                         if entry.name not in _UNCOUNTED:
                             waiting.append(entry.path)
                     else:
-                        total += entry.stat(follow_symlinks=False).st_size
+                        total += max(BLOCK, entry.stat(follow_symlinks=False).st_size)
         except OSError:  # removed meanwhile
             continue
     return total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 import os
 import shutil
 import time
@@ -10,14 +11,14 @@ from hashlib import sha256
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.shared import backend, gate, people
 from pages.shared.model.numbers import duration
 from pages.shared.text import t, told
 from pages.shared.undisturbed import undisturbed
 from transfer_core import people as core
-from transfer_core.errors import Busy
-from transfer_core.http.limits import Limit
+from transfer_core.http.limits import Guesses, asker
 from transfer_core.jobs import waiting
 from transfer_core.jobs.supervisor import free_memory
 from transfer_core.people import overview
@@ -25,8 +26,9 @@ from transfer_core.settings import settings
 
 GB = 1_000_000_000
 _OPEN = "admin"
-_TRIES = Limit(10)
-"""Keys that may be tried in a minute, by all together: who guesses has years to wait."""
+_LOOKED_AT = "admin-key-looked-at"
+"""Which key was typed, and when it is looked at: a page that is drawn again meanwhile does not begin anew."""
+_GUESSES = Guesses()
 
 
 def show() -> None:
@@ -50,17 +52,32 @@ def _may_enter() -> bool:
     given = place.text_input(t("admin.key"), type="password", key="admin-key")
     if not given:
         return False
-    try:
-        _TRIES.take("all")
-    except Busy as error:
-        st.error(told(error))
-        return False
-    if not hmac.compare_digest(given.encode(), settings().admin_key.get_secret_value().encode()):
-        st.error(t("admin.wrong_key"))
+    said = st.empty()
+    _wait_for_turn(given, said)
+    if not _is_key(given):
+        said.error(t("admin.wrong_key"))
         return False
     st.session_state[_OPEN] = True
+    st.session_state.pop(_LOOKED_AT, None)
     place.empty()
     return True
+
+
+def _wait_for_turn(given: str, said: DeltaGenerator) -> None:
+    """Every key is looked at, and who guesses waits before: at the same moment whether it is right or not."""
+    typed, moment = st.session_state.get(_LOOKED_AT) or ("", 0.0)
+    if typed != given:
+        moment = time.monotonic() + _GUESSES.begin(asker(st.context.ip_address))
+        st.session_state[_LOOKED_AT] = given, moment
+    while (left := moment - time.monotonic()) > 0:
+        said.info(t("admin.key_waits", seconds=math.ceil(left)), icon=":material/hourglass:")
+        time.sleep(min(1.0, left))
+    said.empty()
+
+
+def _is_key(given: str) -> bool:
+    ours = settings().admin_key.get_secret_value()
+    return hmac.compare_digest(sha256(given.encode()).digest(), sha256(ours.encode()).digest())
 
 
 def _numbers() -> None:

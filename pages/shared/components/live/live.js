@@ -4,6 +4,7 @@
 const PARTS = ["target", "source", "penalty", "total"];
 const COLORS = { target: 0, source: 1, penalty: 3, total: 4 };
 const REDRAW_MS = 250;
+const REFUSED_MS = 10_000;
 
 export default function ({ parentElement, data }) {
   const root = parentElement.querySelector(".live");
@@ -47,9 +48,36 @@ function follow(root, { run, words, palette }) {
   needles.hidden = charts.hidden = table.hidden = hint.hidden = true;
 
   let timer = null, stopped = false, drawnEpoch = -1;
-  const source = new EventSource(`/api/jobs/${run}/events`);
-  source.onmessage = (message) => {
+  let source = null, seen = 0, again = null;
+  open();
+
+  function open() {
+    const address = `/api/jobs/${run}/events${seen ? `?after=${seen}` : ""}`;
+    source = new EventSource(address);
+    source.onopen = () => {
+      status.textContent = words.empty;
+      status.hidden = !charts.hidden;
+    };
+    source.onmessage = heard;
+    source.addEventListener("end", () => source.close());
+    // It comes back by itself, but not from a refusal; and why it was refused, only a question of our own hears.
+    source.onerror = () => { if (source.readyState === EventSource.CLOSED && !stopped) why(address); };
+  }
+
+  async function why(address) {
+    const asked = new AbortController();
+    const answer = await fetch(address, { signal: asked.signal }).catch(() => null);
+    if (answer?.status === 429) {
+      const { error, hint } = await answer.json();
+      status.textContent = `${error} ${hint}`;
+      status.hidden = false;
+    } else asked.abort();
+    if ([200, 429].includes(answer?.status) && !stopped) again = setTimeout(open, REFUSED_MS);
+  }
+
+  function heard(message) {
     const event = JSON.parse(message.data);
+    seen = Number(message.lastEventId) || seen;
     if (event.type === "started") resume(event);
     else if (event.type === "step") state.steps.push(event);
     else if (event.type === "epoch") state.epochs.push(event);
@@ -59,8 +87,7 @@ function follow(root, { run, words, palette }) {
     }
     else return;
     timer ??= setTimeout(() => { timer = null; draw(); }, REDRAW_MS);
-  };
-  source.addEventListener("end", () => source.close());
+  }
 
   function resume(event) {
     state.started = event;
@@ -114,6 +141,7 @@ function follow(root, { run, words, palette }) {
       stopped = true;
       source.close();
       clearTimeout(timer);
+      clearTimeout(again);
       resize.disconnect();
       dark.removeEventListener("change", repaint);
     },
