@@ -10,7 +10,7 @@ from pages.shared.text import t
 from transfer_core.paths import assets
 
 _COMMAND = """unzip {file} -d my-model && cd my-model
-pip install -r requirements.txt
+python -m pip install -r requirements.txt
 python predict.py photo.jpg"""
 
 _STUDIO = """from pathlib import Path
