@@ -58,6 +58,7 @@ def routes(store: Store, process: PredictorProcess = shared) -> list[BaseRoute]:
         Route("/api/openapi.json", _document, methods=["GET"]),
         Route("/api/demos/{demo}", openly(desk.about), methods=["GET", "OPTIONS"]),
         Route("/api/demos/{demo}/predict", openly(desk.predict), methods=["POST", "OPTIONS"]),
+        Route("/api/demos/{demo}/predict", openly(_photos_wanted), methods=["GET", "PUT", "PATCH", "DELETE"]),
         Route("/api/demos/{demo}/examples/{number:int}", plainly(desk.example), methods=["GET"]),
     ]
 
@@ -210,6 +211,13 @@ def _address(request: Request) -> str:
 def _key(request: Request) -> str:
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
+
+
+async def _photos_wanted(request: Request) -> Response:
+    """Whoever opens the address in a browser is told what it is for, and not shown the studio's front page."""
+    response = answer(BadInput("wrong_method", given=request.method), request)
+    response.headers["allow"] = "POST, OPTIONS"
+    return response
 
 
 async def _document(request: Request) -> Response:
