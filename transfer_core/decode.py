@@ -167,7 +167,7 @@ def _what_else(source: Path | bytes | BinaryIO) -> str:
         return "lfs_pointer"
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return "html_page"
-    if text.startswith((b"%pdf", b"%!ps", b"<svg")) or text.startswith((b"<?xml", b"<!--")) and b"<svg" in text:
+    if text.startswith((b"%pdf", b"%!ps", b"<svg")) or (text.startswith((b"<?xml", b"<!--")) and b"<svg" in text):
         return "drawing_file"
     if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8")):
         return "damaged_image" if len(head) > 100 else "truncated_image"

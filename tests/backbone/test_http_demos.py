@@ -165,7 +165,8 @@ def test_classes_of_any_name_come_back_as_they_are(stranger, store, monkeypatch)
     demo, key = demos.publish(store, stories.finished(store), title=strange[0])
     client = stranger()
     assert client.get(f"/api/demos/{demo.id}").json()["classes"] == strange
-    answer = client.post(f"/api/demos/{demo.id}/predict", headers={"X-API-Key": key}, files={"image": ("=1\u202e.png", picture("blue"))})
+    answer = client.post(f"/api/demos/{demo.id}/predict", headers={"X-API-Key": key},
+                         files={"image": ("=1\u202e.png", picture("blue"))})
     [row] = answer.json()["predictions"]
     assert list(row["probabilities"]) == strange and row["label"] == strange[2] and row["file"] == "=1\u202e.png"
 

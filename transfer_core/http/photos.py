@@ -29,7 +29,7 @@ _LONGEST_NAME = 200
 _IN_MEMORY = 64_000
 """Bytes of a form's part that are kept in memory: sixty requests may be under way."""
 _END = 100
-"""Bytes of a form's end that are looked at: its last boundary is followed by `--` (RFC 2046, section 5.1.1), and maybe by spaces."""
+"""Bytes of a form's end that are looked at: its last boundary is followed by `--` (RFC 2046, section 5.1.1), maybe by spaces."""
 _SIGNS = 500
 """Commas and brackets in a body of JSON; sixteen photos with their names need a hundred."""
 _decoding = asyncio.Semaphore(2)
