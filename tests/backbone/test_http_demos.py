@@ -288,6 +288,20 @@ def test_when_too_many_wait_the_next_is_asked_to_come_again(store, published, in
     assert [each.status_code for each in others] == [200] * 3
 
 
+def test_who_waited_in_vain_is_asked_to_come_again(store, published, in_a_loop, monkeypatch, tmp_path):
+    monkeypatch.setattr(desk, "LONGEST", 0.0)
+
+    async def wait() -> None:
+        made = desk.Desk(store, shared)
+        for _ in range(desk.AT_ONCE):
+            await made._places.acquire()
+        await made._answered(published[0], tmp_path, ["a.png"])
+
+    with pytest.raises(Busy) as error:
+        in_a_loop(wait())
+    assert error.value.code == "queue_full" and error.value.values["seconds"] == 5
+
+
 def test_the_numbers_for_whoever_runs_the_server(stranger, ask, monkeypatch):
     ask(files={"image": picture("red")})
     client = stranger()

@@ -112,5 +112,5 @@ def test_what_a_small_file_costs_is_said(visit, store):
     store.append(run.id, Exported(format="onnx-int8", file="model-int8.onnx", bytes=4_000_000, replayed=18, same=15,
                                   largest_difference=0.4, right=14, right_before=15))
     app = visit("share", run=run.id)
-    said = say("share.quantized", n=18, right=14, before=15, same=15)
+    said = say("share.quantized", n=18, right=14, low="54.8", high="91.0", before=15, same=15)
     assert any(said in caption.value for caption in app.caption)

@@ -125,8 +125,11 @@ class Desk:
         return JSONResponse({"model": demo.id, "predictions": [told(row, demo.facts["classes"], said) for row in rows]})
 
     async def _answered(self, demo: Demo, folder: Path, names: list[str]) -> list[dict[str, Any]]:
-        async with asyncio.timeout(LONGEST):
-            await self._places.acquire()
+        try:
+            async with asyncio.timeout(LONGEST):
+                await self._places.acquire()
+        except TimeoutError:  # others are slow, not this one's line: coming again helps
+            raise Busy("queue_full", waiting=len(self._inside), seconds=5) from None
         try:  # no time limit on the work itself: a thread cannot be ended, and its place would be given away meanwhile
             return await run_in_threadpool(self._ask, demo, folder, names)
         finally:
