@@ -48,7 +48,7 @@ def main() -> None:
 async def visit(address: str, demo: str, photos: list[bytes], asked: argparse.Namespace) -> dict[str, object]:
     async with httpx.AsyncClient(base_url=address, timeout=120, limits=httpx.Limits(max_connections=None)) as client:
         await client.get(f"/api/demos/{demo}")
-        seconds: list[float] = []
+        seconds, lost = list[float](), list[float]()
         answers: collections.Counter[int] = collections.Counter()
 
         async def one(number: int) -> None:
@@ -61,16 +61,17 @@ async def visit(address: str, demo: str, photos: list[bytes], asked: argparse.Na
                     answer = await client.post(f"/api/demos/{demo}/predict", headers=headers,
                                                files={"image": ("photo.jpg", chance.choice(photos))})
                     answers[answer.status_code] += 1
-                    if answer.status_code not in (429, 503):
+                    if "retry-after" not in answer.headers:  # an answer, or a refusal for good
                         break
                     await asyncio.sleep(float(answer.headers["retry-after"]))
-                seconds.append(time.perf_counter() - began)
+                (seconds if answer.is_success else lost).append(time.perf_counter() - began)
                 await asyncio.sleep(chance.random())
 
         began = time.perf_counter()
         await asyncio.gather(*map(one, range(asked.visitors)))
         whole = time.perf_counter() - began
-    return {"visitors": asked.visitors, "photos": len(seconds), "photos_a_second": round(len(seconds) / whole, 1),
+    return {"visitors": asked.visitors, "photos": len(seconds), "not_answered": len(lost),
+            "photos_a_second": round(len(seconds) / whole, 1),
             "p50": round(statistics.median(seconds), 2), "p95": round(statistics.quantiles(seconds, n=20)[-1], 2),
             "most": round(max(seconds), 2), "answers": {str(code): count for code, count in sorted(answers.items())}}
 

@@ -48,7 +48,8 @@ def decode(source: Path | bytes | BinaryIO, draft: int | None = None) -> Decoded
 
     `draft`: decode a JPEG at a reduced scale (1/2, 1/4, 1/8) whose sides are still at least this many pixels. The
     whole file is read all the same, so damage is found; a 24-megapixel photo takes a third of the time.
-    Raises `BadImage`: `empty_file lfs_pointer html_page text_file not_a_picture too_many_pixels truncated_image damaged_image`.
+    Raises `BadImage`: `empty_file lfs_pointer html_page drawing_file text_file not_a_picture too_many_pixels truncated_image
+    damaged_image`.
     """
     _prepare()
     try:
@@ -166,6 +167,8 @@ def _what_else(source: Path | bytes | BinaryIO) -> str:
         return "lfs_pointer"
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return "html_page"
+    if text.startswith((b"%pdf", b"%!ps", b"<svg")) or (text.startswith((b"<?xml", b"<!--")) and b"<svg" in text):
+        return "drawing_file"
     if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8")):
         return "damaged_image" if len(head) > 100 else "truncated_image"
     if b"\x00" not in head and sum(byte < 9 or 13 < byte < 32 for byte in head) == 0:

@@ -17,6 +17,7 @@ PEOPLE = "people"
 BROUGHT = frozenset(("runs", "jobs", "demos", "datasets", "thumbnails"))
 """What is fetched when somebody asks for it, where files go through an object store."""
 PERSON = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9]) *(\..*)?", re.IGNORECASE)
 
 
 @cache  # asked for at every link of every page; looking costs a tenth of a page's run
@@ -169,8 +170,11 @@ def replacing(path: Path):
 
 
 def file_name(name: str) -> str:
-    """A name a person chose as a file name that every system takes: no separators, no control characters, at most 100 bytes."""
+    """A name a person chose as a file name that every system takes: no separators, no control characters, at most 100 bytes, and
+    none that Windows keeps for its devices, whatever stands after the dot (`CON.zip`)."""
     kept = "".join("-" if sign in '/\\:*?"<>|' or not sign.isprintable() else sign for sign in name).strip(" .-")
+    if _DEVICE.fullmatch(kept):
+        kept = _DEVICE.sub(r"\1_\2", kept)
     return kept.encode("utf-8", "ignore")[:100].decode("utf-8", "ignore").strip(" .-") or "model"
 
 

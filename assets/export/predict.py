@@ -1,7 +1,7 @@
 """Name photos with model.onnx.
 
-    pip install -r requirements.txt
-    python predict.py photo.jpg holiday/*.png
+    python -m pip install -r requirements.txt
+    python predict.py photo.jpg holiday/
     python predict.py --json photo.jpg
 
 Class names and preprocessing are read from the model file. `pictures/` opens a picture and prepares it exactly as it was
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -44,16 +45,24 @@ class Model:
         return powers / powers.sum(), bool(likeness[0] < self.none_below) if likeness else None
 
 
+def files(given: Path) -> list[Path]:
+    """What lies in a folder; a file itself."""
+    if not given.is_dir():
+        return [given]
+    return sorted(path for path in given.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Name photos with an exported model.")
-    parser.add_argument("images", nargs="+", type=Path, help="picture files")
+    parser.add_argument("images", nargs="+", type=Path, help="picture files, or folders of them")
     parser.add_argument("--model", type=Path, default=Path(__file__).with_name("model.onnx"))
     parser.add_argument("--top", type=int, default=3, help="how many classes to name (default 3)")
     parser.add_argument("--json", action="store_true", help="print one JSON object with all probabilities")
     chosen = parser.parse_args()
-    sys.stdout.reconfigure(encoding="utf-8")  # class names may be in any script, consoles are not always
+    # Class names may be in any script, consoles are not always; a file's name may be no text at all.
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     model, answers = Model(chosen.model), []
-    for path in chosen.images:
+    for path in chain.from_iterable(map(files, chosen.images)):
         try:
             given, none = model.probabilities(path)
         except (BadImage, OSError) as error:

@@ -143,6 +143,34 @@ def test_broken_bodies_are_refused_and_not_a_crash(ask, published, kind, content
     assert answer.status_code in (400, 415) and answer.json()["hint"]
 
 
+def test_a_form_that_breaks_off_is_not_answered_in_part(ask, published):
+    part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n' + picture("red") + b"\r\n"
+    headers = {"X-API-Key": published[1], "Content-Type": "multipart/form-data; boundary=x"}
+    answer = ask(content=part + part[:-40], headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "body_cut_off") and answer.json()["hint"]
+    assert len(ask(content=part + part + b"--x--\r\n", headers=headers).json()["predictions"]) == 2
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_another_method_is_told_which_one(stranger, published, method):
+    answer = stranger().request(method, f"/api/demos/{published[0].id}/predict", headers={"Accept-Language": "zh"})
+    assert (answer.status_code, answer.json()["code"], answer.headers["allow"]) == (405, "wrong_method", "POST, OPTIONS")
+    assert "POST" in answer.json()["error"] and "照片" in answer.json()["error"]
+
+
+def test_classes_of_any_name_come_back_as_they_are(stranger, store, monkeypatch):
+    strange = ["🍎 中文 a/b .. CON", "=1+1 | $x$ <b>&amp;</b> \"'` __proto__", "שלום \u202eabc\n\t e\u0301 " + "L" * 200]
+    monkeypatch.setattr(stories, "CLASSES", strange)
+    stories.dataset(store)
+    demo, key = demos.publish(store, stories.finished(store), title=strange[0])
+    client = stranger()
+    assert client.get(f"/api/demos/{demo.id}").json()["classes"] == strange
+    answer = client.post(f"/api/demos/{demo.id}/predict", headers={"X-API-Key": key},
+                         files={"image": ("=1\u202e.png", picture("blue"))})
+    [row] = answer.json()["predictions"]
+    assert list(row["probabilities"]) == strange and row["label"] == strange[2] and row["file"] == "=1\u202e.png"
+
+
 def test_what_is_too_large_is_refused_whatever_was_declared(ask, published, monkeypatch):
     monkeypatch.setattr(photos, "WHOLE", 2000)
     monkeypatch.setattr(photos, "LARGEST", 1000)
@@ -296,6 +324,20 @@ def test_when_too_many_wait_the_next_is_asked_to_come_again(store, published, in
     refused, *others = in_a_loop(ask_all())
     assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "queue_full", "3")
     assert [each.status_code for each in others] == [200] * 3
+
+
+def test_who_waited_in_vain_is_asked_to_come_again(store, published, in_a_loop, monkeypatch, tmp_path):
+    monkeypatch.setattr(desk, "LONGEST", 0.0)
+
+    async def wait() -> None:
+        made = desk.Desk(store, shared)
+        for _ in range(desk.AT_ONCE):
+            await made._places.acquire()
+        await made._answered(published[0], tmp_path, ["a.png"])
+
+    with pytest.raises(Busy) as error:
+        in_a_loop(wait())
+    assert error.value.code == "queue_full" and error.value.values["seconds"] == 5
 
 
 def test_the_numbers_for_whoever_runs_the_server(stranger, ask, monkeypatch):

@@ -91,7 +91,8 @@ def test_size_is_checked_before_decoding():
 @pytest.mark.parametrize(("data", "code"), [
     (b"", "empty_file"), (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "lfs_pointer"),
     (b"\n<!DOCTYPE html><html>", "html_page"), (b"hello", "text_file"), (b"\x80\x04\x95\x00\x00", "not_a_picture"),
-    (b"\xff\xd8\xff\xe0", "truncated_image"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "text_file")])
+    (b"\xff\xd8\xff\xe0", "truncated_image"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "drawing_file"),
+    (b"%PDF-1.7\n%\xe2\xe3", "drawing_file"), (b"<?xml version='1.0'?>\n<svg xmlns='x'>", "drawing_file")])
 def test_what_it_is_instead(data, code):
     for source in (data, io.BytesIO(data)):
         with pytest.raises(BadImage) as caught:

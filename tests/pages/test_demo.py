@@ -8,6 +8,7 @@ import re
 import pytest
 import stories
 
+from pages.shared.demo import public
 from transfer_core import demos
 from transfer_core.words import languages, say
 
@@ -112,3 +113,8 @@ def test_numbers_nobody_measured_here_are_called_so(visit, store, run):
     said = "\n".join(element.value for element in visit("demo", id=demo.id).markdown)
     numbers = {name: f"{100 * demo.facts['measured'][name]:.1f}" for name in ("accuracy", "low", "high")}
     assert say("demo.measured_claimed", n=18, **numbers) in said
+
+
+def test_twelve_of_twelve_are_a_hundred_percent():
+    row = public._row({"label": "=1+1", "support": 12, "recall": 1.0, "recall_low": 0.757, "recall_high": 1.0})
+    assert list(row.values()) == ["=1+1", "12", "100 % (76 % – 100 %)"]

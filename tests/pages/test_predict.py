@@ -118,10 +118,10 @@ def test_a_model_that_cannot_be_used_is_said_in_words(visit, store, run, tmp_pat
 
 def test_the_table_opens_in_a_spreadsheet_and_runs_nothing_there():
     rows = [{"n": 0, "file": "0/=cmd().jpg", "label": "+red", "probabilities": [0.75, 0.25]}]
-    body = answers._csv(rows, ["+red", "苹果"])
+    body = answers._csv(rows, ["+red", "＝苹果"])
     assert body.startswith(b"\xef\xbb\xbf")
     header, row = csv.reader(io.StringIO(body.decode("utf-8-sig")))
-    assert header == ["file", "label", "probability", "none_of_these", "'+red", "苹果"]
+    assert header == ["file", "label", "probability", "none_of_these", "'+red", "'＝苹果"]
     assert row == ["'=cmd().jpg", "'+red", "0.750000", "", "0.750000", "0.250000"]
 
 

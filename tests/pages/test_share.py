@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import stories
 
-from pages.shared.share import files
+from pages.shared.share import files, snippets
 from transfer_core.events import Exported, Failed, Finished
 from transfer_core.words import languages, message, say
 
@@ -28,7 +28,7 @@ def test_the_files_and_what_they_answered(visit, store, language):
     # One of 18 answers differs: that is no small print.
     apart = say("share.up_to", language, value="2")
     assert app.warning[0].value == say("share.differs", language, n=18, same=17, difference=apart)
-    assert app.code[0].value.startswith("unzip 'My colours.zip' -d my-model")
+    assert app.code[0].value.startswith('python -m zipfile -e "My colours.zip" my-model\ncd my-model\n')
 
 
 @pytest.mark.parametrize(("difference", "key", "value"), [
@@ -55,6 +55,13 @@ def test_a_run_that_was_never_measured_offers_no_report(visit, store):
     store.append(run.id, Finished(seconds=3))
     store.end(run.id, "finished", {"epochs": 2})
     assert "/report/" not in links(visit("share", run=run.id))
+
+
+@pytest.mark.parametrize(("name", "written"), [
+    ("hats.zip", "hats.zip"), ("苹果 🍎.zip", '"苹果 🍎.zip"'), ("$HOME `ls`.zip", "'$HOME `ls`.zip'"),
+    ("it's.zip", '"it\'s.zip"')])
+def test_the_name_of_the_zip_is_one_word_for_a_terminal(name, written):
+    assert snippets.quoted(name) == written
 
 
 def test_a_run_without_files_says_so(visit, store):
@@ -105,5 +112,5 @@ def test_what_a_small_file_costs_is_said(visit, store):
     store.append(run.id, Exported(format="onnx-int8", file="model-int8.onnx", bytes=4_000_000, replayed=18, same=15,
                                   largest_difference=0.4, right=14, right_before=15))
     app = visit("share", run=run.id)
-    said = say("share.quantized", n=18, right=14, before=15, same=15)
+    said = say("share.quantized", n=18, right=14, low="54.8", high="91.0", before=15, same=15)
     assert any(said in caption.value for caption in app.caption)

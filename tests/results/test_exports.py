@@ -7,13 +7,16 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import timm
 import torch
+from markdown_it import MarkdownIt
 from trained_run import LABELS, odd_pictures, trained
 
 from transfer_core.errors import BadRecipe, TrainingFailed, Unavailable
@@ -53,8 +56,105 @@ def test_every_format_is_made_replayed_and_copied_out(finished, tmp_path, kind, 
         assert last.same == 8 and 0 <= last.largest_difference < 1e-4
     assert (folder / last.file).stat().st_size == last.bytes
     assert last.files and all((tmp_path / "out" / name).is_file() for name in last.files)
+    assert CLIENTS[kind](tmp_path / "out", last.files) == CLASSES, "a class is called otherwise in this file"
     assert EXPORTERS[kind].help
     assert not list(folder.glob(".*")), "a half-written file stayed behind"
+
+
+def _of_onnx(folder: Path, files: list[str]) -> list[str]:
+    file = next(name for name in files if name.endswith(".onnx"))
+    return json.loads(onnxruntime.InferenceSession(folder / file).get_modelmeta().custom_metadata_map["classes"])
+
+
+def _of_program(folder: Path, files: list[str]) -> list[str]:
+    extra = {"transfer_studio.json": ""}
+    torch.export.load(folder / files[0], extra_files=extra)
+    return json.loads(extra["transfer_studio.json"])["classes"]
+
+
+def _of_openvino(folder: Path, _files: list[str]) -> list[str]:
+    import openvino
+
+    outputs = openvino.Core().read_model(folder / "model.xml").outputs[0].partial_shape[1].get_length()
+    classes = json.loads((folder / "transfer_studio.json").read_text("utf-8"))["classes"]
+    assert outputs == len(classes)
+    return classes
+
+
+class _Read(HTMLParser):
+    """The list of classes and the facts of a page, as a browser sees them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside, self.listed, self.facts, self.tags = "", [], "", set()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        self.inside = "facts" if ("id", "facts") in attributes else tag
+        if tag == "li":
+            self.listed.append("")
+
+    def handle_endtag(self, _tag):
+        self.inside = ""
+
+    def handle_data(self, data):
+        if self.inside == "facts":
+            self.facts += data
+        elif self.inside == "li":
+            self.listed[-1] += data
+
+
+def _of_page(folder: Path, files: list[str]) -> list[str]:
+    page = _Read()
+    page.feed((folder / next(name for name in files if name.endswith(".html"))).read_text("utf-8"))
+    assert page.listed == json.loads(page.facts)["classes"] and not page.tags & {"b", "iframe"}
+    return page.listed
+
+
+def _of_python(folder: Path, files: list[str]) -> list[str]:
+    (folder / "a.jpg").write_bytes(odd_pictures()["plain.jpg"])
+    said = subprocess.run([sys.executable, "predict.py", "--json", "a.jpg"], cwd=folder, capture_output=True, check=True)
+    assert sorted(rendered((folder / "README.md").read_text("utf-8"))) == sorted(rendered_classes())
+    assert _of_onnx(folder, files) == list(json.loads(said.stdout)["predictions"][0]["probabilities"])
+    return _of_onnx(folder, files)
+
+
+def _of_zip(folder: Path, files: list[str]) -> list[str]:
+    with zipfile.ZipFile(folder / files[0]) as packed:
+        for card in ("README.md", "README.zh.md"):
+            assert sorted(rendered(packed.read(card).decode())) == sorted(rendered_classes())
+        if "dataset/manifest.jsonl" in packed.namelist():
+            rows = map(json.loads, packed.read("dataset/manifest.jsonl").splitlines())
+            assert {row["label"] for row in rows} == set(LABELS[:8])
+        return json.loads(packed.read("classes.json"))
+
+
+def rendered(card: str) -> list[str]:
+    """The classes in a card's largest table, as a reader of Markdown shows them."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(card.split("---", 2)[2])
+    inside = {child.type for token in tokens for child in token.children or ()}
+    assert not inside & {"html_inline", "link_open", "image"}
+    rows = [index + 2 for index, token in enumerate(tokens) if token.type == "tr_open" and tokens[index + 1].type == "td_open"]
+    widest = [place for place in rows if [token.type for token in tokens[place - 2:]].index("tr_close") == 16]
+    return ["".join(child.content for child in tokens[place].children) for place in widest]
+
+
+def rendered_classes() -> list[str]:
+    return [" ".join(label.split()) for label in LABELS]
+
+
+def _of_timm(folder: Path, _files: list[str]) -> list[str]:
+    return list(timm.create_model(f"local-dir:{folder}", pretrained=True).pretrained_cfg["label_names"])
+
+
+CLIENTS = {"timm": _of_timm, "onnx": _of_onnx, "onnx-int8": _of_onnx, "pt2": _of_program, "openvino": _of_openvino,
+           "html": _of_page, "html-folder": _of_page, "python": _of_python, "zip": _of_zip, "project": _of_zip}
+"""How the classes are read by who opens a format; a new one needs its reader here."""
+
+
+def test_no_sign_of_a_name_means_anything_to_a_reader_of_markdown():
+    card = formats.model_card.__globals__["plain"]
+    assert card("$x$ :d: @c https://a www.b") == r"\$x\$ \:d\: \@c https\://a www\.b", "math, emoji, somebody, links"
 
 
 @pytest.mark.parametrize("kind", ["onnx", "timm", "pt2"])
@@ -230,7 +330,8 @@ def test_the_card_gives_numbers_with_their_n_and_no_label_becomes_markup(finishe
 
 
 @pytest.mark.parametrize(("name", "file"), [
-    ("clothing 10", "clothing 10"), ("../../etc/passwd", "etc-passwd"), ("a:b*c?", "a-b-c-"), ("line\nbreak", "line-break"),
+    ("clothing 10", "clothing 10"), ("../../etc/passwd", "etc-passwd"), ("CON", "CON_"), ("nul.txt", "nul_.txt"),
+    ("console", "console"), ("a:b*c?", "a-b-c-"), ("line\nbreak", "line-break"),
     ("  . ", "model"), ("", "model"), ("苹果🍎", "苹果🍎"), ("ü" * 90, "ü" * 50),
 ])
 def test_file_names_are_safe_on_every_system(name, file):

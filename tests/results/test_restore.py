@@ -30,7 +30,7 @@ CURVE = [Started(epochs=1, steps_per_epoch=2, classes=["a"], images={}, trainabl
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Trained:
-    """A finished run of five hostile class names, with its zips."""
+    """A finished run of hostile class names, with its zips."""
     run = trained(tmp_path_factory.mktemp("made"))
     (run.folder / "history.jsonl").write_text("".join(to_json(event) + "\n" for event in CURVE), "utf-8")
     list(finish(run.folder, run.manifest, run.home, name="früchte", device="cpu"))

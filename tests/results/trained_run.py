@@ -16,7 +16,11 @@ from transfer_core.images import open_image, preprocess
 from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 
-LABELS = ["<b>bold</b> & \"q\"", "line\nbreak", "a/b\\c|d", "苹果", "🍎"]
+LABELS = ["<b>bold</b> & \"q\"", "line\nbreak", "a/b\\c|d", "苹果", "🍎", "..", "CON", "$x$ {y} `z`", "=1+1", "hat", "Hat",
+          "\u00e9", "e\u0301", "tab\there", "\u05e9\u05dc\u05d5\u05dd \u202eabc", "</script><!-- ' @@facts@@",
+          "https://a.example www.b.example @c :d: e@f.example",
+          "__proto__", "10", "2", "L" * 200]
+"""As long as there are pictures, each has one of its own; the others are classes that nothing was measured of."""
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def routes(store: Store, process: PredictorProcess = shared) -> list[BaseRoute]:
         Route("/api/openapi.json", _document, methods=["GET"]),
         Route("/api/demos/{demo}", openly(desk.about), methods=["GET", "OPTIONS"]),
         Route("/api/demos/{demo}/predict", openly(desk.predict), methods=["POST", "OPTIONS"]),
+        Route("/api/demos/{demo}/predict", openly(_photos_wanted), methods=["GET", "PUT", "PATCH", "DELETE"]),
         Route("/api/demos/{demo}/examples/{number:int}", plainly(desk.example), methods=["GET"]),
     ]
 
@@ -132,8 +133,11 @@ class Desk:
         return JSONResponse({"model": demo.id, "predictions": [told(row, demo.facts["classes"], said) for row in rows]})
 
     async def _answered(self, demo: Demo, folder: Path, names: list[str]) -> list[dict[str, Any]]:
-        async with asyncio.timeout(LONGEST):
-            await self._places.acquire()
+        try:
+            async with asyncio.timeout(LONGEST):
+                await self._places.acquire()
+        except TimeoutError:  # others are slow, not this one's line: coming again helps
+            raise Busy("queue_full", waiting=len(self._inside), seconds=5) from None
         try:  # no time limit on the work itself: a thread cannot be ended, and its place would be given away meanwhile
             return await run_in_threadpool(self._ask, demo, folder, names)
         finally:
@@ -219,6 +223,13 @@ def _address(request: Request) -> str:
 def _key(request: Request) -> str:
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
+
+
+async def _photos_wanted(request: Request) -> Response:
+    """Whoever opens the address in a browser is told what it is for, and not shown the studio's front page."""
+    response = answer(BadInput("wrong_method", given=request.method), request)
+    response.headers["allow"] = "POST, OPTIONS"
+    return response
 
 
 async def _document(request: Request) -> Response:

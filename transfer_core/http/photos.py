@@ -28,6 +28,8 @@ WHOLE = 40 * MB
 _LONGEST_NAME = 200
 _IN_MEMORY = 64_000
 """Bytes of a form's part that are kept in memory: sixty requests may be under way."""
+_END = 100
+"""Bytes of a form's end that are looked at: its last boundary is followed by `--` (RFC 2046, section 5.1.1), maybe by spaces."""
 _SIGNS = 500
 """Commas and brackets in a body of JSON; sixteen photos with their names need a hundred."""
 _decoding = asyncio.Semaphore(2)
@@ -37,7 +39,7 @@ _decoding = asyncio.Semaphore(2)
 async def receive(request: Request, folder: Path) -> list[str]:
     """Write the photos of a request to `folder/0`, `folder/1`, …; returns their names. Memory stays flat: bodies lie on disk.
 
-    Raises `BadInput`: `body_too_big photo_too_big too_many_photos no_photos bad_body bad_body_type bad_base64`.
+    Raises `BadInput`: `body_too_big photo_too_big too_many_photos no_photos bad_body body_cut_off bad_body_type bad_base64`.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > WHOLE:
@@ -72,7 +74,8 @@ async def _body(request: Request, folder: Path) -> Path:
 
 async def _form(request: Request, folder: Path) -> list[str]:
     """Every file of the form, whatever its field is called. What is larger than `_IN_MEMORY` lies on disk meanwhile."""
-    parser = MultiPartParser(request.headers, _limited(request), max_files=MOST, max_fields=4, max_part_size=_IN_MEMORY)
+    end = bytearray()
+    parser = MultiPartParser(request.headers, _limited(request, end), max_files=MOST, max_fields=4, max_part_size=_IN_MEMORY)
     parser.spool_max_size = _IN_MEMORY
     try:
         form = await parser.parse()
@@ -81,6 +84,8 @@ async def _form(request: Request, folder: Path) -> list[str]:
             raise BadInput("too_many_photos", most=MOST) from error
         raise BadInput("bad_body") from error
     try:
+        if not end.rstrip().endswith(b"--"):  # the parser says nothing of a part without its end, and leaves it out
+            raise BadInput("body_cut_off")
         parts = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
         for number, part in enumerate(parts):
             await run_in_threadpool(_copy, part.file, folder / str(number))
@@ -94,13 +99,15 @@ def _copy(part: BinaryIO, file: Path) -> None:
         shutil.copyfileobj(part, out)
 
 
-async def _limited(request: Request) -> AsyncGenerator[bytes, None]:
-    """The request's body as it arrives, until it is too much: what was declared is a hint only."""
+async def _limited(request: Request, end: bytearray | None = None) -> AsyncGenerator[bytes, None]:
+    """The request's body as it arrives, until it is too much: what was declared is a hint only. `end` holds its last bytes."""
     count = 0
     async for chunk in request.stream():
         count += len(chunk)
         if count > WHOLE:
             raise BadInput("body_too_big", megabytes=WHOLE // MB)
+        if end is not None:
+            end[:] = (end + chunk[-_END:])[-_END:]
         yield chunk
 
 

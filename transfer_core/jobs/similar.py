@@ -15,6 +15,7 @@ from transfer_core.events import Event
 from transfer_core.jobs.heat import photo_file
 from transfer_core.paths import Home, write_json
 from transfer_core.recipe import Recipe
+from transfer_core.spreadsheet import cell
 from transfer_core.store import Job, Store
 
 MOST = 24
@@ -64,17 +65,13 @@ def read_map(file: Path) -> dict[str, Any]:
 
 
 def table_of(found: dict[str, Any]) -> str:
-    """A map's points as CSV. A name that begins like a formula gets an apostrophe, as spreadsheets themselves write text."""
+    """A map's points as CSV, without a cell that a spreadsheet would run."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
     for point in found["points"]:
-        writer.writerow([_cell(point[name]) for name in COLUMNS])
+        writer.writerow([cell(point[name]) for name in COLUMNS])
     return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _file(home: Home, photo: Any) -> Path | NotFound:

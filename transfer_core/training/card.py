@@ -77,7 +77,7 @@ def _made(run: Run, words: Any) -> list[list[str]]:
     return [[words("mixture_alpha"), f"{run.averaged['alpha']:g}"], *rows]
 
 
-_PROGRAM = "pip install -r requirements.txt\npython predict.py photo.jpg"
+_PROGRAM = "python -m pip install -r requirements.txt\npython predict.py photo.jpg"
 
 
 def _front_matter(run: Run, licence: str) -> str:
@@ -149,6 +149,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def plain(label: str) -> str:
-    """A stranger's text inside Markdown: on one line, and no sign of it means anything."""
+    """A stranger's text inside Markdown: on one line, and no sign of it means anything, also where `$` is mathematics, `:a:` an
+    emoji, `@a` a person, and what looks like an address a link (GitHub)."""
     text = " ".join(label.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", text)
+    return re.sub(r"([\\`*_{}\[\]()#+!|~$:@]|(?<=www)\.)", r"\\\1", text, flags=re.IGNORECASE)

@@ -6,7 +6,6 @@ import streamlit as st
 
 from pages.shared import backend, place
 from pages.shared.components.ask import ask
-from pages.shared.model.numbers import percent
 from pages.shared.text import plain, t
 from transfer_core import demos
 from transfer_core.errors import NotFound
@@ -50,7 +49,7 @@ def _card(demo: Demo) -> None:
         if measured := facts["measured"]:
             numbers = {name: f"{100 * measured[name]:.1f}" for name in ("accuracy", "low", "high")}
             st.write(t(f"demo.measured_{measured['split']}", n=measured["n"], **numbers))
-            st.write(t("demo.baseline", percent=percent(measured["baseline"]), label=plain(measured["baseline_class"])))
+            st.write(t("demo.baseline", percent=_share(measured["baseline"]), label=plain(measured["baseline_class"])))
         else:
             st.write(t("demo.not_measured"))
         st.write(t("demo.knows", count=len(facts["classes"])))
@@ -64,8 +63,13 @@ def _card(demo: Demo) -> None:
         st.caption(t("demo.sent"))
 
 
+def _share(measured: float) -> str:
+    """Of photos that were counted: 12 of 12 are 100 %, and not `> 99 %` as of a probability."""
+    return f"{100 * measured:.0f} %"
+
+
 def _row(row: dict) -> dict[str, str]:
     found = "–"
     if row["recall"] is not None:
-        found = f"{percent(row['recall'])} ({percent(row['recall_low'])} – {percent(row['recall_high'])})"
+        found = f"{_share(row['recall'])} ({_share(row['recall_low'])} – {_share(row['recall_high'])})"
     return {t("demo.class"): row["label"], t("demo.test_photos"): str(row["support"]), t("demo.found"): found}

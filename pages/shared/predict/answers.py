@@ -19,6 +19,7 @@ from pages.shared.text import plain, t, told
 from transfer_core.errors import StudioError
 from transfer_core.predicting.process import shared
 from transfer_core.prediction_batch import BatchState, PredictionBatch
+from transfer_core.spreadsheet import cell
 from transfer_core.store import Job
 
 UNSURE = 0.5
@@ -154,14 +155,9 @@ def _csv(rows: list[dict], classes: list[str]) -> bytes:
     """A table for spreadsheets: byte-order mark for Chinese names in Excel; no cell that a spreadsheet would run."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(["file", "label", "probability", "none_of_these", *map(_cell, classes)])
+    writer.writerow(["file", "label", "probability", "none_of_these", *map(cell, classes)])
     for row in rows:
         shares = row["probabilities"]
-        writer.writerow([_cell(_name(row)), _cell(row["label"]), f"{max(shares):.6f}", _NONE[row.get("none_of_these")],
+        writer.writerow([cell(_name(row)), cell(row["label"]), f"{max(shares):.6f}", _NONE[row.get("none_of_these")],
                          *(f"{share:.6f}" for share in shares)])
     return out.getvalue().encode("utf-8-sig")
-
-
-def _cell(text: str) -> str:
-    """A name that begins like a formula gets an apostrophe, as spreadsheets themselves write text."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -12,6 +12,7 @@ import streamlit as st
 from pages.shared.model.numbers import decimal, digits
 from pages.shared.text import t
 from transfer_core.events import Exported
+from transfer_core.metrics import wilson
 
 READY = ("zip", "onnx")
 """Made at the end of every training. (Weights alone are of no use without their configuration: both are in the zip.)"""
@@ -52,8 +53,9 @@ def _proof(file: Exported) -> None:
     if not file.replayed:
         st.caption(t("share.not_replayed"))
     elif file.right is not None:
-        st.caption(":material/straighten: " + t("share.quantized", n=file.replayed, right=file.right, before=file.right_before,
-                                                same=file.same))
+        low, high = (f"{100 * bound:.1f}" for bound in wilson(file.right, file.replayed))
+        st.caption(":material/straighten: " + t("share.quantized", n=file.replayed, right=file.right, low=low, high=high,
+                                                before=file.right_before, same=file.same))
     elif file.same == file.replayed:
         st.caption(":material/verified: " + t("share.replayed", n=file.replayed, difference=_apart(file.largest_difference)))
     else:

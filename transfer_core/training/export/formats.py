@@ -26,6 +26,7 @@ from transfer_core.training.likeness import answering
 from transfer_core.training.onnx_file import LIKENESS, as_exported, write_onnx
 from transfer_core.training.restore import MANIFEST, NAME, PICTURES
 from transfer_core.training.structure import Structure
+from transfer_core.words import FALLBACK, languages
 
 EXPORTERS: Registry[Any] = Registry("export format")
 
@@ -106,6 +107,7 @@ def python(run: Run) -> Path:
         pack(packed, run.folder / "model.onnx")
         for member, text in program().items():
             packed.writestr(member, text)
+        _pack_cards(packed, run, {"onnx": read_json(run.folder / RECORDS)["onnx"]})
     return file
 
 
@@ -176,8 +178,12 @@ def _pack_all(packed: zipfile.ZipFile, run: Run) -> None:
         pack(packed, run.folder / records["onnx"]["file"])
         for member, text in program().items():
             packed.writestr(member, text)
-    packed.writestr("README.md", model_card(run, records, "en"))
-    packed.writestr("README.zh.md", model_card(run, records, "zh"))
+    _pack_cards(packed, run, records)
+
+
+def _pack_cards(packed: zipfile.ZipFile, run: Run, records: dict[str, Any]) -> None:
+    for language in languages():
+        packed.writestr("README.md" if language == FALLBACK else f"README.{language}.md", model_card(run, records, language))
 
 
 def pack(packed: zipfile.ZipFile, file: Path) -> None:

@@ -73,7 +73,7 @@ function shown(file, row, words, unsure) {
   picture.src = URL.createObjectURL(file);
   const says = make("div");
   if (row.error) {
-    says.append(make("p", { class: "problem", role: "alert" }, `${row.error} ${row.hint ?? ""}`));
+    says.append(make("p", { class: "problem", role: "alert" }, `${file.name}: ${row.error} ${row.hint ?? ""}`));
   } else {
     const ranked = Object.entries(row.probabilities).sort((one, other) => other[1] - one[1]).slice(0, 5);
     const [label, share] = ranked[0];
