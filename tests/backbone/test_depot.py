@@ -25,7 +25,7 @@ from starlette.testclient import TestClient
 from transfer_core import demos, depot, http
 from transfer_core.datasets import editing
 from transfer_core.datasets.manifest import Manifest
-from transfer_core.depot import folders, moving, place, things, tidying
+from transfer_core.depot import folders, listing, moving, place, things, tidying
 from transfer_core.depot.folders import Folder
 from transfer_core.doctor import Patient
 from transfer_core.doctor import artifacts as doctor
@@ -184,7 +184,7 @@ def test_a_training_goes_on_on_another_machine(studio, tmp_path, monkeypatch):
     assert leaving.leave(here.store)
     assert there() == {}
     forget()
-    Folder(elsewhere.home, run.name)._mark("push")  # what waited there does not come back
+    Folder(elsewhere.home, run.name).notes.mark("push")  # what waited there does not come back
     assert tidying.catch_up(elsewhere.store, [elsewhere.home]) == 0
     with monkeypatch.context() as changed:
         changed.setenv("TRANSFER_STUDIO_ARTIFACTS", f"file://{tmp_path}/another")  # which never had anything
@@ -245,7 +245,7 @@ def test_what_was_never_fetched_is_not_taken_for_removed(pair):
     write(ours, a="1")
     (ours.path / "last.pt").write_bytes(b"weights")
     ours.push()
-    theirs.bring(folders.all_but_checkpoint)
+    theirs.bring(listing.all_but_checkpoint)
     assert "last.pt" not in files(theirs.path)
     write(theirs, b="2")
     theirs.push()
@@ -330,7 +330,7 @@ def test_an_old_checkpoint_of_a_dead_worker_is_no_new_work(pair):
     forget()
     ours.look()
     assert files(ours.path) == {"best.json": b"1"}
-    with ours.at_work(folders.all_but_checkpoint):
+    with ours.at_work(listing.all_but_checkpoint):
         write(ours, export="x")
         ours.push()
     theirs.bring()
@@ -357,7 +357,7 @@ def test_a_page_does_not_wait_for_a_push(pair):
     ours, theirs = both(pair)
     write(theirs, epoch="1")
     theirs.push()
-    with ours._lock():  # a push is under way, which may take minutes
+    with ours.notes.lock():  # a push is under way, which may take minutes
         write(ours, epoch="2")
         ours.look()
         assert ours.is_at_work
@@ -439,7 +439,7 @@ def test_a_hostile_index_leads_nowhere(pair, path):
     json.dumps({"files": {"a": [1, "0" * 64], "a/b": [1, "0" * 64]}}).encode()])
 def test_an_index_that_is_none_is_refused(index):
     with pytest.raises(Unavailable):
-        folders.checked(index, "runs/x/index.json")
+        listing.checked(index, "runs/x/index.json")
 
 
 def test_a_link_in_the_folder_leads_nowhere_either(pair, tmp_path):

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from transfer_core.depot import is_on, things
-from transfer_core.depot.folders import Folder, Kept, all_but_checkpoint, everything
+from transfer_core.depot.folders import Folder, Kept
+from transfer_core.depot.listing import all_but_checkpoint, everything
 from transfer_core.depot.place import patience, wait_longer
 from transfer_core.errors import NotFound, Unavailable
 from transfer_core.events import Event, Note, Progressed

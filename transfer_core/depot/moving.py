@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from transfer_core.depot import things
-from transfer_core.depot.folders import INDEX, Folder
+from transfer_core.depot.folders import Folder
+from transfer_core.depot.listing import INDEX
 from transfer_core.depot.place import place
 from transfer_core.events import Progressed
 from transfer_core.paths import Home
