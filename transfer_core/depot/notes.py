@@ -86,8 +86,9 @@ class Notes:
 
     def note(self, state: State) -> None:
         if made_with(self.home) != place().address:
-            write_json(self.folder / "store.json", {"address": place().address})
-        write_json(self._file, {"store": place().address, "index": state.index, "have": state.have, "ahead": state.ahead})
+            write_json(self.folder / "store.json", {"address": place().address}, lasting=False)
+        told = {"store": place().address, "index": state.index, "have": state.have, "ahead": state.ahead}
+        write_json(self._file, told, lasting=False)  # without it files are compared by their hashes
 
     def forget(self) -> None:
         self._file.unlink(missing_ok=True)

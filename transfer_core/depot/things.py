@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -111,15 +110,14 @@ def push_weights(home: Home, sha256: str) -> None:
 def _bring_named(home: Home, file: Path, sha256: str) -> bool:
     if file.is_file() or not _HASH.fullmatch(sha256):
         return file.is_file()
-    part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        found = place().fetch(key(home, *file.relative_to(home.root).parts), -1, sha256, part)
-        if found:
-            part.replace(file)
-        return found
-    finally:
-        part.unlink(missing_ok=True)
+    with suppress(_Nowhere), replacing(file) as part:  # lasting: whoever finds it takes it for whole
+        if not place().fetch(key(home, *file.relative_to(home.root).parts), -1, sha256, part):
+            raise _Nowhere
+    return file.is_file()
+
+
+class _Nowhere(Exception):
+    """The store does not have it."""
 
 
 def push_dataset(home: Home, file: Path, images: Iterable[str]) -> None:

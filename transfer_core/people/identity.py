@@ -16,7 +16,7 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-from transfer_core.paths import Home
+from transfer_core.paths import Home, to_disk
 from transfer_core.settings import raw, settings
 
 COOKIE = "studio_person"
@@ -81,9 +81,11 @@ def _kept(root: str) -> bytes:
         made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             os.write(made, secrets.token_hex(32).encode())
+            os.fsync(made)  # lost, it would lock out everybody who has a name of it
             with suppress(FileExistsError):  # another process was faster: theirs holds
                 os.link(part, file)
         finally:
             os.close(made)
             part.unlink()
+            to_disk(file.parent)
     return file.read_bytes()

@@ -99,7 +99,7 @@ class Crew:
         if self._facts is None or not self.wanted:
             return
         self._leave()
-        write_json(self.folder / "round.json", {"over": True})
+        write_json(self.folder / "round.json", {"over": True}, lasting=False)
         self.release()
 
     def _meet(self, names: list[str], training: Training) -> None:
@@ -109,7 +109,7 @@ class Crew:
         self._round += 1
         self._names = names
         self._last |= dict.fromkeys(names, self._round)
-        write_json(self.folder / "round.json", {"round": self._round, "names": names})
+        write_json(self.folder / "round.json", {"round": self._round, "names": names}, lasting=False)
         self._team = Team(self.folder, self._round, 0, 1 + len(names), self.address, training.device)
 
     def _leave(self, regroup: bool = False) -> None:

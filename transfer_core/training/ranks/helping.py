@@ -59,7 +59,7 @@ def help_with(recipe: Recipe, manifest: Manifest, home: Home, out: Path, folder:
 def _rounds(training: Training, out: Path, folder: Path, name: str, address: str,
             wanted: Callable[[], bool]) -> Generator[Event, None, None]:
     own, last = {"facts": json.loads(json.dumps(facts(training)))}, 0
-    write_json(folder / f"ready-{name}.json", own | {"after": 0})
+    write_json(folder / f"ready-{name}.json", own | {"after": 0}, lasting=False)
     spoken = float("-inf")
     while True:
         told = _told(folder / "round.json")
@@ -76,7 +76,7 @@ def _rounds(training: Training, out: Path, folder: Path, name: str, address: str
             except RankLost as error:
                 log.warning("a shared training broke off: %s", error)
             training.team = None
-            write_json(folder / f"ready-{name}.json", own | {"after": last})
+            write_json(folder / f"ready-{name}.json", own | {"after": last}, lasting=False)
         if time.monotonic() - spoken > SAY:
             spoken = time.monotonic()
             yield Progressed(stage="helping", done=0)
