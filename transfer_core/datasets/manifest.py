@@ -68,12 +68,14 @@ class Manifest:
         known = {} if base is None else base._lines(home)
         if base is None:
             os.sync()  # the pictures of an import: one wait instead of one for each
-        with replacing(path) as part:
-            part.write_bytes(b"".join([known.get(id(image)) or _line(image) for image in self.images]))
+        data = b"".join([known.get(id(image)) or _line(image) for image in self.images])
         if depot.is_on():  # before anybody is told of it: whoever is told may be elsewhere
             from transfer_core.depot import things
 
-            things.push_dataset(home, path, () if base else [image.sha256 for image in self.images])
+            # And before it lies here: a list that nobody else got must not be taken for the one that another machine then makes.
+            things.push_dataset(home, path, data, () if base else [image.sha256 for image in self.images])
+        with replacing(path) as part:
+            part.write_bytes(data)
         _keep(path, self)
         return path
 

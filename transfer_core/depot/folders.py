@@ -19,7 +19,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from transfer_core.errors import Unavailable
 from transfer_core.paths import Home, replacing
 
 KINDS = ("runs", "jobs", "demos", "uploads")
+GRACE = 20.0
+"""Seconds for which a replaced object stays in the store: four checkpoints of short epochs."""
 RESERVE = 500_000_000
 """Free disk that is left alone, as by uploads."""
 TRIES = 3
@@ -112,8 +114,9 @@ class Folder:
             with self.notes.quiet() as quiet:
                 return quiet and self._bring(wanted)
 
-    def _bring(self, wanted: Wanted, begins: bool = False) -> bool:
-        """`begins`: for somebody who is to work here. Else what waits to be pushed comes first (`tidying.catch_up`)."""
+    def _bring(self, wanted: Wanted, begins: bool = False, beside: bool = False) -> bool:
+        """`begins`: for somebody who is to work here. Else what waits to be pushed comes first (`tidying.catch_up`).
+        `beside`: somebody works here already."""
         for turn in range(TRIES):
             state, index = self.notes.state(), self._read()
             if index is None:
@@ -121,7 +124,7 @@ class Folder:
             if not begins and index != state.index and self.notes.waits():
                 return True
             try:
-                self._take(state, index, wanted)
+                self._add(state, index, wanted) if beside else self._take(state, index, wanted)
                 return True
             except Unavailable as error:
                 if error.code != "artifacts_damaged" or turn == TRIES - 1:
@@ -146,6 +149,24 @@ class Folder:
 
         stale = [path for path in index if not is_here(path)]
         missing = [path for path in stale if wanted(path)]
+        self._fetch(index, missing)
+        # What another machine removed, or replaced and nobody wants here now. An old one must not be taken for new work.
+        for path in [*(path for path in before if path not in index), *(path for path in stale if path not in missing)]:
+            if path in lying:
+                self._inside(path).unlink(missing_ok=True)
+            state.have.pop(path, None)
+        lying = self._lying()
+        for path in missing:
+            state.have[path] = (*lying[path], index[path][1])
+        self.notes.note(replace(state, index=index, ahead={}))
+
+    def _add(self, state: State, index: Index, wanted: Wanted) -> None:
+        """Only what does not lie here at all and never did: whoever works here may have changed or removed the rest."""
+        lying = self._lying()
+        self._fetch(index, [path for path in index if wanted(path) and path not in lying and path not in state.have])
+
+    def _fetch(self, index: Index, missing: list[str]) -> None:
+        """Bring these files to their places: all of them, or none."""
         need = sum(index[path][0] for path in missing)
         self.path.mkdir(parents=True, exist_ok=True)
         if missing and shutil.disk_usage(self.path).free - need < RESERVE:
@@ -162,15 +183,6 @@ class Folder:
             for path, staged in names.items():  # all of it is here: from now on it takes a moment
                 with replacing(self._inside(path)) as part:
                     shutil.move(staged, part)
-        # What another machine removed, or replaced and nobody wants here now. An old one must not be taken for new work.
-        for path in [*(path for path in before if path not in index), *(path for path in stale if path not in missing)]:
-            if path in lying:
-                self._inside(path).unlink(missing_ok=True)
-            state.have.pop(path, None)
-        lying = self._lying()
-        for path in missing:
-            state.have[path] = (*lying[path], index[path][1])
-        self.notes.note(State(index, state.have))
 
     def _inside(self, path: str) -> Path:
         """Where a file goes; a link that lies in the folder must not lead it elsewhere."""
@@ -202,9 +214,15 @@ class Folder:
         `only_mine`: whoever calls holds the job: what it made is the truth; else what another machine pushed meanwhile is, and
         only what that lacks is added. `still` is asked last. Without `commit` objects alone are pushed, ahead of their index.
         """
-        if kept is None and not self.path.is_dir():
+        if not self.path.is_dir():  # thrown away; also while what was kept of it waited for its turn
+            if kept is not None:
+                shutil.rmtree(kept.stage, ignore_errors=True)
             return False
         with self.notes.lock():
+            if commit:  # first: the store may be away for all that follows
+                self.notes.mark("push")
+            if self.notes.is_gone():  # what it was before; now it is there again
+                self.remove_there()
             if commit and self.notes.state().index is not None and self._read() is None:
                 # The store was emptied, or put back to an earlier day: what it had of this is pushed again.
                 self.notes.note(State())
@@ -214,6 +232,10 @@ class Folder:
                 return self._push(kept, only_mine, still, commit)
             finally:
                 shutil.rmtree(kept.stage, ignore_errors=True)
+                if self.notes.is_gone():  # deleted meanwhile, by somebody who did not wait
+                    self.forget()
+                    with suppress(Away):
+                        self.remove_there()
 
     def _push(self, kept: Kept, only_mine: bool, still: Callable[[], bool], commit: bool) -> bool:
         state = self.notes.state()
@@ -221,18 +243,13 @@ class Folder:
             if commit:
                 self.notes.done()
             return False
-        if commit:
-            self.notes.todo()
         found = {path: (facts.st_size, facts.st_mtime_ns, _hash(staged)) for path, staged in kept.files.items()
                  if (facts := staged.stat()) and (commit or path != GROWS)}
-        there = {sha256 for _, sha256 in (state.index or {}).values()} | {sha256 for *_, sha256 in state.ahead.values()}
-        missing = {sha256: kept.files[path] for path, (*_, sha256) in found.items() if sha256 not in there}
-        at_once(lambda sha256: place().push(f"{self._key}/{sha256}", missing[sha256]), list(missing))
+        theirs, base = self._push_objects(kept, found, state, commit), state.index or {}
         if not commit:
-            self.notes.note(State(state.index, state.have, {**state.ahead, **found}))
+            self.notes.note(replace(state, ahead={**state.ahead, **found}))
             return False
         found |= kept.ahead
-        theirs, base = self._read() or {}, state.index or {}
         if theirs != base and not only_mine:
             found = {path: facts for path, facts in found.items() if path not in theirs}
             kept.gone.clear()
@@ -245,18 +262,45 @@ class Folder:
         if now == theirs:
             self.notes.done()
             return False
-        if not still():
+        if self.notes.is_gone() or not still():
             return False
         place().write(f"{self._key}/{INDEX}", seal(json.dumps({"files": now}, ensure_ascii=False).encode()))
         _looked[self.home.root, self.name] = time.monotonic(), now
         # Where only something was added, the rest of theirs is still to be fetched: to be seen by what we knew before.
-        self.notes.note(State(now if only_mine or theirs == base else state.index, have))
+        replaced = dict.fromkeys({sha256 for _, sha256 in (*base.values(), *theirs.values())}, time.time()) | state.left
+        state = State(now if only_mine or theirs == base else state.index, have, left=replaced)
+        self.notes.note(state)
         self.notes.done()
-        named = {sha256 for _, sha256 in now.values()}
-        left = {sha256 for _, sha256 in (*base.values(), *theirs.values())} - named
-        with suppress(Away):  # an object too many costs room and nothing else; it goes with the folder
-            place().remove(*(f"{self._key}/{sha256}" for sha256 in left))
+        self._sweep(state, now)
         return True
+
+    def _push_objects(self, kept: Kept, found: dict[str, tuple[int, int, str]], state: State, commit: bool) -> Index:
+        """All that the store lacks; returns the index that it has when nothing is lacking any more. (One that was looked at
+        before may name objects that another machine has replaced since.)"""
+        there = {sha256 for *_, sha256 in state.ahead.values()}
+        while True:
+            theirs = (self._read() or {}) if commit else (state.index or {})
+            named = {sha256 for _, sha256 in theirs.values()}
+            missing = {sha256: kept.files[path] for path, (*_, sha256) in found.items() if sha256 not in there | named}
+            if not missing:
+                return theirs
+            at_once(lambda sha256, missing=missing: place().push(f"{self._key}/{sha256}", missing[sha256]), list(missing))
+            there |= missing.keys()
+
+    def sweep(self) -> None:
+        """Remove what was replaced by this machine's pushes a while ago, and that nobody names now."""
+        if self.notes.state().left:
+            with self.notes.lock(wait=False) as locked:
+                if locked:
+                    self._sweep(self.notes.state(), self._read() or {})
+
+    def _sweep(self, state: State, now: Index) -> None:
+        named, limit = {sha256 for _, sha256 in now.values()}, time.time() - GRACE
+        over = [sha256 for sha256, since in state.left.items() if since < limit and sha256 not in named]
+        with suppress(Away):  # an object too many costs room and nothing else; it goes with the folder
+            place().remove(*(f"{self._key}/{sha256}" for sha256 in over))
+            self.notes.note(replace(state, left={sha256: since for sha256, since in state.left.items()
+                                                 if sha256 not in named and sha256 not in over}))
 
     def _keep(self, path: str, to: Path) -> Path | None:
         """This moment's state of a file: what is replaced whole is linked, what is appended to is copied."""
@@ -274,16 +318,15 @@ class Folder:
         return to
 
     def remove(self) -> None:
-        """Here and in the store; when that is away, later."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.forget()
+        """Here and in the store; when that is away, or something is being pushed there, later."""
         if self.home.root.is_dir():
-            self.notes.mark("gone")
-        try:
-            with patience(0):
-                self.remove_there()
-        except Away:
-            return
+            self.notes.mark("gone")  # first: whoever is killed in between is known to have wanted it
+        with self.notes.lock(wait=False) as locked:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.forget()
+            if locked:  # else whoever is pushing does it afterwards
+                with suppress(Away), patience(0):
+                    self.remove_there()
 
     def remove_there(self) -> None:
         place().remove(f"{self._key}/{INDEX}")  # first: without it nobody looks for the others
@@ -302,9 +345,11 @@ class Folder:
         """Bring it, and nothing any more as long as the block lasts: what is made here is newer."""
         with self.notes.open("work") as work:
             with self.notes.lock():
-                with suppress(BlockingIOError):  # somebody works in it on this machine: nothing is newer than what lies here
+                try:
                     fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     self._bring(bring, begins=True)
+                except BlockingIOError:  # somebody works in it on this machine, who may have wanted less of it
+                    self._bring(bring, begins=True, beside=True)
                 fcntl.flock(work, fcntl.LOCK_SH)
             _mine.append((self.home.root, self.name))
             try:

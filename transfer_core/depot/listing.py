@@ -40,7 +40,7 @@ def checked(data: bytes, name: str) -> Index:
     try:
         files: Mapping[str, Any] = json.loads(data)["files"]
         found = {path: (size, sha256) for path, (size, sha256) in files.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Unavailable("artifacts_damaged", name=name) from None
     for path, (size, sha256) in found.items():
         if not (_stays_inside(path) and isinstance(size, int) and 0 <= size < LARGEST and isinstance(sha256, str)

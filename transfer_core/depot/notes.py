@@ -17,7 +17,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ class State:
     """Files that lay here as the store has them: size, time of change in ns, sha256."""
     ahead: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     """Files whose objects were pushed before an index names them, likewise."""
+    left: dict[str, float] = field(default_factory=dict)
+    """Objects that this machine's pushes replaced, and since when (seconds since 1970): who read the index before may still be
+    fetching them."""
 
 
 class Notes:
@@ -80,14 +83,15 @@ class Notes:
             if told["store"] != place().address:
                 return State()
             return State(None if index is None else {path: (size, sha256) for path, (size, sha256) in index.items()},
-                          *({path: tuple(facts) for path, facts in told[name].items()} for name in ("have", "ahead")))
+                         *({path: tuple(facts) for path, facts in told[name].items()} for name in ("have", "ahead")),
+                         {sha256: float(since) for sha256, since in told.get("left", {}).items()})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return State()
 
     def note(self, state: State) -> None:
         if made_with(self.home) != place().address:
             write_json(self.folder / "store.json", {"address": place().address}, lasting=False)
-        told = {"store": place().address, "index": state.index, "have": state.have, "ahead": state.ahead}
+        told = {"store": place().address, **asdict(state)}
         write_json(self._file, told, lasting=False)  # without it files are compared by their hashes
 
     def forget(self) -> None:
@@ -113,15 +117,14 @@ class Notes:
         self._marked(what).parent.mkdir(parents=True, exist_ok=True)
         self._marked(what).touch()
 
-    def todo(self) -> None:
-        self.mark("push")
-        self.not_gone()  # it is there again
-
     def waits(self) -> bool:
         return self._marked("push").is_file()
 
     def done(self) -> None:
         self._marked("push").unlink(missing_ok=True)
+
+    def is_gone(self) -> bool:
+        return self._marked("gone").is_file()
 
     def not_gone(self) -> None:
         self._marked("gone").unlink(missing_ok=True)
