@@ -31,14 +31,14 @@ from transfer_core.depot.folders import Folder
 from transfer_core.depot.jobs import Keeper
 from transfer_core.doctor import Patient
 from transfer_core.doctor import artifacts as doctor
-from transfer_core.errors import Unavailable
+from transfer_core.errors import BadInput, Unavailable
 from transfer_core.http.files import _exported
 from transfer_core.jobs import run as running
 from transfer_core.jobs import run_job
 from transfer_core.jobs.discard import discard
 from transfer_core.jobs.run import resumable
 from transfer_core.paths import Home
-from transfer_core.people import leaving
+from transfer_core.people import leaving, quotas
 
 pytestmark = pytest.mark.xdist_group("depot")  # one server that speaks S3
 ROOT = Path(__file__).resolve().parents[2]
@@ -882,3 +882,38 @@ def test_one_damaged_folder_keeps_no_other_from_coming(pair):
     with pytest.raises(Unavailable):
         moving.pull_all(pair[1].home)
     assert files(theirs.path) == {"a.json": b"1"}
+
+
+@BY_FILE
+def test_a_person_keeps_what_lies_in_the_store_whatever_lies_here(studio, tmp_path, monkeypatch):
+    """Counted there, whichever machine is asked; a copy that was fetched is nothing more, and what arrives here is."""
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_BYTES", "5kB")
+    here, elsewhere = Machine(tmp_path / "a", studio, SOMEBODY), Machine(tmp_path / "b", studio, SOMEBODY)
+    folder = Folder(here.home, "runs/train-1")
+    write(folder, best="x" * 3000)
+    folder.push()
+    for machine in (here, elsewhere):
+        assert 3000 < quotas.stored(machine.home) < 3600
+        quotas.check_room(machine.store, 1000)
+        with pytest.raises(BadInput):
+            quotas.check_room(machine.store, 2500)
+    monkeypatch.setattr(quotas, "COUNTED_EVERY", 0.0)
+    Folder(elsewhere.home, folder.name).bring()
+    quotas.check_room(elsewhere.store, 1000)  # and it is no reason to refuse
+    (elsewhere.home.uploads / "arriving").write_bytes(b"x" * 1500)
+    quotas._in_store[elsewhere.home.root] = (time.monotonic(), *quotas._in_store[elsewhere.home.root][1:])
+    assert quotas.stored(elsewhere.home) > 4500
+    with silent(monkeypatch):
+        quotas._in_store.clear()
+        assert 1500 < quotas.stored(elsewhere.home) < 6000, "what is known without the store"
+
+
+@BY_FILE
+def test_who_only_looked_at_photos_has_none_of_them_when_their_person_has_left(studio, tmp_path):
+    here, elsewhere = Machine(tmp_path / "a", studio, SOMEBODY), Machine(tmp_path / "b", studio, SOMEBODY)
+    done(here, here.store.submit("import", {"upload": photos(here.home, 2), "name": "C"}))
+    sha256 = next(file.name for file in (here.home.root / "images").glob("??/*"))
+    assert things.bring_image(elsewhere.home, sha256)
+    assert leaving.leave(here.store)
+    assert leaving.sweep(elsewhere.store.everyone()) == 1
+    assert not elsewhere.home.root.exists()

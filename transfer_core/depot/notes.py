@@ -89,8 +89,7 @@ class Notes:
             return State()
 
     def note(self, state: State) -> None:
-        if made_with(self.home) != place().address:
-            write_json(self.folder / "store.json", {"address": place().address}, lasting=False)
+        stamp(self.home)
         told = {"store": place().address, **asdict(state)}
         write_json(self._file, told, lasting=False)  # without it files are compared by their hashes
 
@@ -131,6 +130,12 @@ class Notes:
 
     def _marked(self, what: str) -> Path:
         return self.folder / "todo" / f"{self.name}.{what}"
+
+
+def stamp(home: Home) -> None:
+    """Note of which store this home is a working copy: only of that one it says something that a thing is not there."""
+    if made_with(home) != place().address:
+        write_json(home.root / "depot" / "store.json", {"address": place().address}, lasting=False)
 
 
 def made_with(home: Home) -> str | None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from transfer_core.depot.notes import stamp
 from transfer_core.depot.place import Away, patience, patience_here, place
 from transfer_core.errors import Unavailable
 from transfer_core.paths import Home, replacing
@@ -68,6 +69,7 @@ def renew_sealed(home: Home, file: Path) -> bool:
     if sealed is None:
         return file.is_file()
     data = unseal(sealed, name)
+    stamp(home)
     if not (file.is_file() and file.read_bytes() == data):
         with replacing(file) as part:
             part.write_bytes(data)
@@ -113,6 +115,7 @@ def _bring_named(home: Home, file: Path, sha256: str) -> bool:
     with suppress(_Nowhere), replacing(file) as part:  # lasting: whoever finds it takes it for whole
         if not place().fetch(key(home, *file.relative_to(home.root).parts), -1, sha256, part):
             raise _Nowhere
+        stamp(home)
     return file.is_file()
 
 

@@ -154,6 +154,10 @@ def _tidy_datasets(store: Store, home: Home) -> None:
         for sha256 in only_theirs:
             for file in (home.image(sha256), *home.thumbnail(sha256).parent.glob(f"{sha256}.*")):
                 file.unlink(missing_ok=True)
+        if only_theirs and (home.root / "cache").is_dir():
+            from transfer_core.activations import Shelf
+
+            Shelf(home).forget_images(only_theirs)
         for dataset in gone:
             shutil.rmtree(home.root / "datasets" / dataset, ignore_errors=True)
 
