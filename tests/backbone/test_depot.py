@@ -137,7 +137,8 @@ def test_a_training_goes_on_on_another_machine(studio, tmp_path, monkeypatch):
     worker = subprocess.Popen([sys.executable, "-m", "transfer_core.jobs.worker", job.id], cwd=ROOT, env={
         **os.environ, "TRANSFER_STUDIO_HOME": str(tmp_path / "b"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
     run = Folder(here.home, f"runs/{job.id}")
-    until(lambda: "last.pt" in (run.index(0) or {}) or worker.poll() is not None)
+    # Not in the middle of a push: that machine would first push the rest (its supervisor does), and there is none here.
+    until(lambda: ("last.pt" in (run.index(0) or {}) and not folders.todo(elsewhere.home)) or worker.poll() is not None)
     assert worker.poll() is None, here.store.events(job.id)[-1]
     worker.send_signal(signal.SIGKILL)
     worker.wait()
