@@ -19,7 +19,7 @@ from transfer_core.depot.looking import bring_image
 from transfer_core.depot.tidying import remove
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.jobs import averages
-from transfer_core.paths import Home
+from transfer_core.paths import Home, replacing
 from transfer_core.people.quotas import check_room
 from transfer_core.settings import settings
 from transfer_core.store import Demo, Job, Store
@@ -54,7 +54,8 @@ def publish(store: Store, run: Job, *, title: str = "", description: str = "", e
     name, key = secrets.token_urlsafe(9), new_key()
     folder = store.home.demo(name)
     try:
-        shutil.copyfile(model, folder / MODEL)
+        with replacing(folder / MODEL) as part:
+            shutil.copyfile(model, part)
         facts = _facts(store.home, run)
         facts["examples"] = _copy_examples(store.home, store.home.run(run.id), folder, min(examples, EXAMPLES))
         demo = Demo(name, run.id, title, description, hashed(key), facts, time.time(), None, 0, 0, run.owner)

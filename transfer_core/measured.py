@@ -36,7 +36,7 @@ def report(folder: Path, split: str) -> dict[str, Any] | None:
     if known.get("of") != written or not _is_new(known["report"]):
         known = {"of": written, "report": _again(folder, split, found)}
         with suppress(OSError):  # a full disk or a home that may only be read: then it is computed each time
-            write_json(kept, known)
+            write_json(kept, known, lasting=False)
     return known["report"]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import json
+import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -155,18 +157,36 @@ def is_person(name: object) -> bool:
 
 
 @contextmanager
-def replacing(path: Path):
+def replacing(path: Path, lasting: bool = True):
     """Yield a temporary path beside `path` and rename it over `path` when the block ends well.
 
-    A reader sees the old file or the whole new one, never half of it; a kill in the middle leaves the old one.
+    A reader sees the old file or the whole new one, never half of it; a kill in the middle leaves the old one. So does a power
+    cut where the file is `lasting`: its bytes are on the disk before its name is, and its name before this ends. What can be
+    computed anew need not wait for the disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield part
+        if lasting:
+            to_disk(part)
         part.replace(path)
+        if lasting:
+            to_disk(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file's bytes, or the names in a folder, are where a power cut leaves them."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:  # network shares that do not know it of folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
+    finally:
+        os.close(handle)
 
 
 def file_name(name: str) -> str:
@@ -178,7 +198,7 @@ def file_name(name: str) -> str:
     return kept.encode("utf-8", "ignore")[:100].decode("utf-8", "ignore").strip(" .-") or "model"
 
 
-def write_json(path: Path, content: object) -> None:
+def write_json(path: Path, content: object, lasting: bool = True) -> None:
     """Write or replace a file, whole or not at all."""
-    with replacing(path) as part:
+    with replacing(path, lasting) as part:
         part.write_text(json.dumps(content, ensure_ascii=False, indent=1), "utf-8")

@@ -71,7 +71,7 @@ def _is_right(name: str, data: bytes) -> bool:
 def _keep(folder: Path, name: str, data: bytes) -> None:
     if not _is_right(name, data):
         raise ValueError(f"{name} is not what it was")
-    with replacing(folder / name) as part:
+    with replacing(folder / name, lasting=False) as part:
         part.write_bytes(data)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from transfer_core.activations import Entry, Shelf, Spec, budget, make_room
+from transfer_core.http.lifespan import _collect_one
 from transfer_core.paths import Home
 
 SHAPES = ((2, 3), (4,))
@@ -64,6 +65,20 @@ def test_whatever_changes_a_number_makes_another_entry(change):
 def test_a_spec_reads_back_as_the_same_key(shelf):
     entry = shelf.entry(spec(preprocessing={"size": (8, 8), "mean": (0.5, 0.5, 0.5)}))
     assert Spec.read(entry.folder / "spec.json").key == entry.spec.key
+
+
+def test_what_frozen_layers_said_of_a_deleted_photo_goes_with_it(tmp_path):
+    home = Home(tmp_path)
+    shelf = Shelf(home)
+    of_it, of_others = written(shelf.entry(spec()), 1, 2), written(shelf.entry(spec(prefix="q")), 2, 3)
+    old = of_others.folder / "spec.json"
+    os.utime(old, (1, 1))
+    home.image(image(1)).write_bytes(b"a photo that no dataset holds any more")
+    os.utime(home.image(image(1)), (1, 1))
+    _collect_one(home)
+    assert not home.image(image(1)).exists()
+    assert not of_it.folder.exists() and list(of_others.images) == [bytes.fromhex(image(number)) for number in (2, 3)]
+    assert old.stat().st_mtime == 1, "looking is not using"
 
 
 @pytest.mark.parametrize("cut", ["rows", "0.bin", "1.bin"])

@@ -776,6 +776,30 @@ def test_from_a_server_to_a_server_however_its_address_is_written(postgres, tmp_
         each.close()
 
 
+def test_a_studio_moves_from_sqlite_to_a_server(postgres, store, tmp_path, monkeypatch):
+    """As docs/deploy.md says: a backup, and a restore with the address of the server; then work goes on there."""
+    home, there = fill(store), postgres.database()
+    run = store.jobs("train")[0]
+    store.submit("train", {"recipe": {"dataset": "hats-1"}}, "cpu")
+    store.append(run.id, Note(level="warning", message=message("jobs.went_on")))
+    monkeypatch.setenv("TRANSFER_STUDIO_HOME", str(home.root))
+    with pytest.raises(SystemExit, match="0"):
+        main(["backup", str(tmp_path / "safe")])
+    monkeypatch.setenv("TRANSFER_STUDIO_HOME", str(tmp_path / "new"))
+    monkeypatch.setenv("TRANSFER_STUDIO_DATABASE_URL", there)
+    with pytest.raises(SystemExit, match="0"):
+        main(["restore", str(tmp_path / "safe")])
+    assert not (tmp_path / "new" / "studio.db").exists()
+    with closing(Store()) as moved:
+        assert moved.url == there and moved.datasets() == store.datasets() and moved.job(run.id) == store.job(run.id)
+        assert moved.events(run.id) == store.events(run.id)
+        assert [job.state for job in moved.jobs("train")] == ["stopped", "finished"], "nothing begins by itself"
+        assert files(moved.home.root) == files(home.root)
+        moved.append(run.id, Note(level="info", message=message("jobs.went_on")))
+        assert moved.events(run.id)[-1][0] == store.events(run.id)[-1][0] + 1
+        assert moved.claim(moved.submit("train", {"recipe": {"dataset": "hats-1"}}, "cpu").id, os.getpid())
+
+
 def test_a_server_no_studio_has_worked_with_has_nothing_to_back_up(postgres, tmp_path):
     with pytest.raises(NotFound) as refused:
         backup(Home(tmp_path / "home"), postgres.database(), tmp_path / "safe")

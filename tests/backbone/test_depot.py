@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +26,19 @@ from starlette.testclient import TestClient
 from transfer_core import demos, depot, http
 from transfer_core.datasets import editing
 from transfer_core.datasets.manifest import Manifest
-from transfer_core.depot import folders, moving, place, things, tidying
+from transfer_core.depot import folders, listing, moving, place, things, tidying
 from transfer_core.depot.folders import Folder
+from transfer_core.depot.jobs import Keeper
 from transfer_core.doctor import Patient
 from transfer_core.doctor import artifacts as doctor
-from transfer_core.errors import Unavailable
+from transfer_core.errors import BadInput, Unavailable
 from transfer_core.http.files import _exported
 from transfer_core.jobs import run as running
 from transfer_core.jobs import run_job
 from transfer_core.jobs.discard import discard
 from transfer_core.jobs.run import resumable
 from transfer_core.paths import Home
-from transfer_core.people import leaving
+from transfer_core.people import leaving, quotas
 
 pytestmark = pytest.mark.xdist_group("depot")  # one server that speaks S3
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,7 +137,8 @@ def test_a_training_goes_on_on_another_machine(studio, tmp_path, monkeypatch):
     worker = subprocess.Popen([sys.executable, "-m", "transfer_core.jobs.worker", job.id], cwd=ROOT, env={
         **os.environ, "TRANSFER_STUDIO_HOME": str(tmp_path / "b"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
     run = Folder(here.home, f"runs/{job.id}")
-    until(lambda: "last.pt" in (run.index(0) or {}) or worker.poll() is not None)
+    # Not in the middle of a push: that machine would first push the rest (its supervisor does), and there is none here.
+    until(lambda: ("last.pt" in (run.index(0) or {}) and not folders.todo(elsewhere.home)) or worker.poll() is not None)
     assert worker.poll() is None, here.store.events(job.id)[-1]
     worker.send_signal(signal.SIGKILL)
     worker.wait()
@@ -184,7 +187,7 @@ def test_a_training_goes_on_on_another_machine(studio, tmp_path, monkeypatch):
     assert leaving.leave(here.store)
     assert there() == {}
     forget()
-    Folder(elsewhere.home, run.name)._mark("push")  # what waited there does not come back
+    Folder(elsewhere.home, run.name).notes.mark("push")  # what waited there does not come back
     assert tidying.catch_up(elsewhere.store, [elsewhere.home]) == 0
     with monkeypatch.context() as changed:
         changed.setenv("TRANSFER_STUDIO_ARTIFACTS", f"file://{tmp_path}/another")  # which never had anything
@@ -224,6 +227,8 @@ def test_a_push_that_was_killed_leaves_the_state_before(pair, monkeypatch):
     tidying.catch_up(pair[0].store, [pair[0].home])  # at the next start
     theirs.bring()
     assert files(theirs.path) == {"a.json": b"new", "b.json": b"new"}
+    monkeypatch.setattr(folders, "GRACE", -1.0)
+    ours.sweep()
     names = [name.split("/")[-1] for name in there()]
     assert len(names) == 2  # both hold the same text: one object, and the index
 
@@ -245,7 +250,7 @@ def test_what_was_never_fetched_is_not_taken_for_removed(pair):
     write(ours, a="1")
     (ours.path / "last.pt").write_bytes(b"weights")
     ours.push()
-    theirs.bring(folders.all_but_checkpoint)
+    theirs.bring(listing.all_but_checkpoint)
     assert "last.pt" not in files(theirs.path)
     write(theirs, b="2")
     theirs.push()
@@ -330,7 +335,7 @@ def test_an_old_checkpoint_of_a_dead_worker_is_no_new_work(pair):
     forget()
     ours.look()
     assert files(ours.path) == {"best.json": b"1"}
-    with ours.at_work(folders.all_but_checkpoint):
+    with ours.at_work(listing.all_but_checkpoint):
         write(ours, export="x")
         ours.push()
     theirs.bring()
@@ -357,7 +362,7 @@ def test_a_page_does_not_wait_for_a_push(pair):
     ours, theirs = both(pair)
     write(theirs, epoch="1")
     theirs.push()
-    with ours._lock():  # a push is under way, which may take minutes
+    with ours.notes.lock():  # a push is under way, which may take minutes
         write(ours, epoch="2")
         ours.look()
         assert ours.is_at_work
@@ -439,7 +444,7 @@ def test_a_hostile_index_leads_nowhere(pair, path):
     json.dumps({"files": {"a": [1, "0" * 64], "a/b": [1, "0" * 64]}}).encode()])
 def test_an_index_that_is_none_is_refused(index):
     with pytest.raises(Unavailable):
-        folders.checked(index, "runs/x/index.json")
+        listing.checked(index, "runs/x/index.json")
 
 
 def test_a_link_in_the_folder_leads_nowhere_either(pair, tmp_path):
@@ -658,3 +663,258 @@ def test_in_memory(monkeypatch, tmp_path):
     assert len(there()) == 2
     ours.remove()
     assert there() == {}
+
+
+# What an attacker's eye found. Of a folder as the store: the protocol is another question.
+
+BY_FILE = pytest.mark.parametrize("address", ["file"], indirect=True)
+
+
+@contextmanager
+def silent(monkeypatch):
+    """The same store, which does not answer."""
+    def broken(self, work):
+        raise place.Away("artifacts_away", address=self.address, reason="no route to host")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(place.Place, "_do", broken)
+        yield
+    forget()
+
+
+def claimed(machine: Machine) -> Folder:
+    """The folder of a training that this process works at."""
+    job = machine.store.submit("train", {"recipe": {**RECIPE, "dataset": "x"}}, "cpu")
+    assert machine.store.claim(job.id, os.getpid())
+    return Folder(machine.home, f"runs/{job.id}")
+
+
+@BY_FILE
+def test_what_a_known_run_could_not_push_is_remembered(pair, monkeypatch):
+    """Its first checkpoint had arrived; the same store is away at the end."""
+    ours = claimed(pair[0])
+    theirs = Folder(pair[1].home, ours.name)
+    write(ours, epoch="1")
+    ours.push()
+    write(ours, epoch="2")
+    with silent(monkeypatch), pytest.raises(Unavailable):
+        ours.push()
+    assert tidying.catch_up(pair[0].store, [pair[0].home]) == 1
+    theirs.bring()
+    assert files(theirs.path) == {"epoch.json": b"2"}
+
+
+@BY_FILE
+def test_a_full_disk_while_pushing_does_not_cost_the_training(pair, monkeypatch):
+    one = pair[0]
+    ours = claimed(one)
+    write(ours, epoch="1")
+    said = []
+    keeper = Keeper(one.store, one.store.job(ours.path.name), said.append, lambda: True, 0.0)
+
+    def full(_folder):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(Folder, "keep", full)
+        keeper.end()
+    assert [note.message.key for note in said] == ["jobs.not_pushed"]
+    assert tidying.catch_up(one.store, [one.home]) == 1
+
+
+@BY_FILE
+def test_a_run_thrown_away_while_it_is_pushed_does_not_come_back(pair, monkeypatch):
+    ours, _ = both(pair)
+    write(ours, a="1")
+    push = place.Place.push
+
+    def and_deleted(self, name, source):
+        push(self, name, source)
+        ours.remove()
+
+    with monkeypatch.context() as changed:
+        changed.setattr(place.Place, "push", and_deleted)
+        assert not ours.push()
+    assert there() == {} and not folders.todo(pair[0].home)
+    kept = ours.keep()
+    ours.push(kept=kept)  # was waiting for its turn meanwhile
+    assert there() == {} and not kept.stage.exists()
+
+
+@BY_FILE
+def test_a_worker_that_slept_while_its_job_was_deleted_pushes_nothing(pair):
+    one = pair[0]
+    ours = claimed(one)
+    keeper = Keeper(one.store, one.store.job(ours.path.name), lambda _event: None, lambda: True, 0.0)
+    write(ours, a="1")
+    one.store.delete_job(ours.path.name)
+    keeper.end()
+    assert [name for name in there() if name.endswith("index.json")] == []
+
+
+@BY_FILE
+def test_an_index_names_no_object_that_another_machine_has_replaced(pair, monkeypatch):
+    """What this machine saw last is old: what it takes for there may be gone."""
+    monkeypatch.setattr(folders, "GRACE", -1.0)
+    ours, theirs = both(pair)
+    write(ours, a="x")
+    ours.push()
+    theirs.bring()
+    write(theirs, a="y")
+    theirs.push()
+    write(ours, b="x")
+    ours.push(only_mine=False)
+    shutil.rmtree(theirs.path)
+    forget()
+    assert theirs.bring()
+    assert files(theirs.path) == {"a.json": b"y", "b.json": b"x"}
+
+
+@BY_FILE
+def test_whoever_fetches_slowly_finds_what_was_replaced_meanwhile(pair, monkeypatch):
+    """A checkpoint larger than what can be fetched between two of them."""
+    ours, theirs = both(pair)
+    epochs = iter(range(100))
+    write(ours, last=f"{next(epochs)}")
+    ours.push()
+    fetch = place.Place.fetch
+
+    def slowly(self, name, *rest):
+        write(ours, last=f"{next(epochs)}")
+        ours.push()
+        return fetch(self, name, *rest)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(place.Place, "fetch", slowly)
+        assert theirs.bring()
+    assert files(theirs.path) == {"last.json": b"0"}
+    assert len(there()) == 3
+    monkeypatch.setattr(folders, "GRACE", -1.0)
+    tidying.tidy(pair[0].store, pair[0].home)
+    assert len(there()) == 2
+
+
+@BY_FILE
+def test_who_begins_beside_somebody_else_has_the_checkpoint(pair):
+    """An export by a command needs none; a training that goes on meanwhile on the same machine would begin anew."""
+    ours, theirs = both(pair)
+    write(ours, best="1")
+    (ours.path / "last.pt").write_bytes(b"20 epochs")
+    ours.push()
+    with theirs.at_work(listing.all_but_checkpoint):
+        write(theirs, best="changed here")
+        assert not (theirs.path / "last.pt").exists()
+        with theirs.at_work():
+            assert files(theirs.path) == {"best.json": b"changed here", "last.pt": b"20 epochs"}
+
+
+@BY_FILE
+def test_a_dataset_deleted_elsewhere_leaves_no_photo_here(pair, monkeypatch):
+    monkeypatch.setattr(tidying, "OLD", -60.0)
+    one, other = pair
+    kept, gone = (done(one, one.store.submit("import", {"upload": photos(one.home, 2), "name": name})).result["dataset"]
+                  for name in "KG")
+    write(Folder(other.home, "runs/train-1"), a="1")
+    Folder(other.home, "runs/train-1").push()  # this home works with this store
+    Manifest.read(other.home, kept, 1)
+    for image in Manifest.read(other.home, gone, 1).images:
+        assert things.bring_image(other.home, image.sha256)
+    one.store.delete_dataset(gone)
+    tidying.tidy(other.store, other.home)
+    assert (other.home.root / "datasets" / gone).exists(), "it can be taken back"
+    tidying.remove_dataset(one.home, gone)
+    one.store.forget_dataset(gone)
+    tidying.tidy(other.store, other.home)
+    assert [folder.name for folder in (other.home.root / "datasets").iterdir()] == [kept]
+    assert len(list((other.home.root / "images").glob("??/*"))) == 6, "the other one has the same photos"
+    tidying.remove_dataset(one.home, kept)
+    one.store.delete_dataset(kept)
+    one.store.forget_dataset(kept)
+    assert moving.push_all(other.home, store=other.store).images == 0, "a push brings nothing back"
+    assert not [name for name in there() if name.startswith(("images/", "datasets/"))]
+    tidying.tidy(other.store, other.home)
+    assert not list((other.home.root / "images").glob("??/*"))
+
+
+@BY_FILE
+def test_a_push_of_everything_brings_no_deleted_run_back(pair):
+    one, other = pair
+    ours = claimed(one)
+    write(ours, a="1")
+    ours.push()
+    theirs = Folder(other.home, ours.name)
+    theirs.bring()
+    one.store.end(ours.path.name, "stopped", {}, os.getpid())
+    ours.remove()
+    forget()
+    assert moving.push_all(other.home, store=other.store).folders == 0
+    assert there() == {}
+
+
+@BY_FILE
+def test_an_upload_that_waited_elsewhere_does_not_survive_its_person(studio, tmp_path, monkeypatch):
+    here, elsewhere = Machine(tmp_path / "a", studio, SOMEBODY), Machine(tmp_path / "b", studio, SOMEBODY)
+    here.store.touch()
+    upload = photos(elsewhere.home, 1)
+    with silent(monkeypatch), pytest.raises(Unavailable):
+        Folder(elsewhere.home, f"uploads/{upload}").push()
+    assert leaving.leave(here.store)
+    assert tidying.catch_up(elsewhere.store, [elsewhere.home]) == 0
+    assert there() == {}
+
+
+@BY_FILE
+def test_a_list_that_nobody_else_got_is_not_taken_for_theirs(pair, monkeypatch):
+    """A version that could not be pushed was never made; another machine makes that number then."""
+    one, other = pair
+    dataset = done(one, one.store.submit("import", {"upload": photos(one.home, 2), "name": "C"})).result["dataset"]
+    with silent(monkeypatch), pytest.raises(Unavailable):
+        editing.rename_class(one.store, dataset, "blue", "azure")
+    editing.rename_class(other.store, dataset, "blue", "navy")
+    assert "navy" in Manifest.read(one.home, dataset, 2).classes
+
+
+@BY_FILE
+def test_one_damaged_folder_keeps_no_other_from_coming(pair):
+    ours, theirs = both(pair)
+    write(ours, a="1")
+    ours.push()
+    place.place().write("runs/train-0/index.json", things.seal(b"[" * 100_000))
+    with pytest.raises(Unavailable):
+        moving.pull_all(pair[1].home)
+    assert files(theirs.path) == {"a.json": b"1"}
+
+
+@BY_FILE
+def test_a_person_keeps_what_lies_in_the_store_whatever_lies_here(studio, tmp_path, monkeypatch):
+    """Counted there, whichever machine is asked; a copy that was fetched is nothing more, and what arrives here is."""
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_BYTES", "5kB")
+    here, elsewhere = Machine(tmp_path / "a", studio, SOMEBODY), Machine(tmp_path / "b", studio, SOMEBODY)
+    folder = Folder(here.home, "runs/train-1")
+    write(folder, best="x" * 3000)
+    folder.push()
+    for machine in (here, elsewhere):
+        assert 3000 < quotas.stored(machine.home) < 3600
+        quotas.check_room(machine.store, 1000)
+        with pytest.raises(BadInput):
+            quotas.check_room(machine.store, 2500)
+    monkeypatch.setattr(quotas, "COUNTED_EVERY", 0.0)
+    Folder(elsewhere.home, folder.name).bring()
+    quotas.check_room(elsewhere.store, 1000)  # and it is no reason to refuse
+    (elsewhere.home.uploads / "arriving").write_bytes(b"x" * 1500)
+    quotas._in_store[elsewhere.home.root] = (time.monotonic(), *quotas._in_store[elsewhere.home.root][1:])
+    assert quotas.stored(elsewhere.home) > 4500
+    with silent(monkeypatch):
+        quotas._in_store.clear()
+        assert 1500 < quotas.stored(elsewhere.home) < 6000, "what is known without the store"
+
+
+@BY_FILE
+def test_who_only_looked_at_photos_has_none_of_them_when_their_person_has_left(studio, tmp_path):
+    here, elsewhere = Machine(tmp_path / "a", studio, SOMEBODY), Machine(tmp_path / "b", studio, SOMEBODY)
+    done(here, here.store.submit("import", {"upload": photos(here.home, 2), "name": "C"}))
+    sha256 = next(file.name for file in (here.home.root / "images").glob("??/*"))
+    assert things.bring_image(elsewhere.home, sha256)
+    assert leaving.leave(here.store)
+    assert leaving.sweep(elsewhere.store.everyone()) == 1
+    assert not elsewhere.home.root.exists()

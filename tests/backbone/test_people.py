@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, replace
 
 import pytest
@@ -544,6 +546,23 @@ def test_what_was_deleted_or_renamed_before_is_not_left_in_the_database_either(s
     people.leave(ada)
     store.close()
     assert not any(b"Cats of my street" in file.read_bytes() for file in home.root.glob("studio.db*"))
+
+
+def test_what_somebody_else_was_still_reading_when_it_was_erased_goes_later(store, home, monkeypatch):
+    """SQLite keeps the old pages in its log for whoever reads an earlier state: a backup, a viewer."""
+    def left() -> bool:
+        return any(b"Cats of my street" in file.read_bytes() for file in home.root.glob("studio.db*"))
+
+    monkeypatch.setattr("transfer_core.store.people.SETTLE", 1)
+    ada = store.of(ADA)
+    ada.add_dataset("Cats of my street", "x-1", message("app.name"), {})
+    with closing(sqlite3.connect(home.database, isolation_level=None)) as viewer:
+        viewer.execute("BEGIN")
+        viewer.execute("SELECT name FROM datasets").fetchall()
+        assert people.leave(ada) and left()
+        assert not store.settle()
+        viewer.execute("COMMIT")
+    assert store.settle() and not left()
 
 
 def test_who_leaves_while_something_runs_is_gone_when_that_has_stopped(store, hers):

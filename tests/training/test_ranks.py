@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,10 +25,14 @@ from transfer_core.events import Epoch, Finished, Note
 from transfer_core.jobs import ranks
 from transfer_core.jobs import run as running
 from transfer_core.jobs.run import run_job
+from transfer_core.paths import write_json
 from transfer_core.store import Store
 from transfer_core.training import freezing
+from transfer_core.training.checkpoint import State
 from transfer_core.training.fit import fit
-from transfer_core.training.ranks.crew import Crew
+from transfer_core.training.ranks import crew as crew_module
+from transfer_core.training.ranks import helping
+from transfer_core.training.ranks.crew import Crew, RankLost
 from transfer_core.training.ranks.norms import together
 from transfer_core.training.ranks.team import Team
 from transfer_core.training.step import train_step
@@ -284,6 +289,41 @@ def test_a_training_goes_on_with_another_number_of_processes(small, two, manifes
     until(5, "shared", shared, resume=True, crew=crew(two))
     assert [helper.said() for helper in two] == ["done", "done"]
     assert_alike(alone.losses, shared.losses)
+
+
+def test_helpers_that_are_seen_and_never_reached_do_not_hold_a_training_for_ever(small, tmp_path, monkeypatch):
+    """A folder that all see, and a wall between the machines: each round breaks off while the processes look for each other."""
+    tried, let_go = [], []
+
+    def unreachable(*_given):
+        tried.append(1)
+        raise RankLost("connection timed out")
+
+    monkeypatch.setattr(crew_module, "Team", unreachable)
+    monkeypatch.setattr(crew_module, "facts", lambda _training: {})
+    monkeypatch.setattr(crew_module, "why_alone", lambda _training: None)
+    write_json(tmp_path / "ready-h.json", {"facts": {}, "after": 10**6})
+    crew = Crew(tmp_path, "127.0.0.1", 1, lambda _count: None, lambda: 1, lambda: let_go.append(1))
+    training, said = SimpleNamespace(recipe=small, device=torch.device("cpu")), []
+    for _ in range(10):
+        try:
+            said += crew.team(training)
+        except RankLost:
+            crew.start_over()
+        else:
+            break
+    assert len(tried) == crew_module.TRIES and keys(said)[-1] == "fit.nobody_helps"
+    assert json.loads((tmp_path / "round.json").read_text()) == {"over": True} and let_go == [1]
+
+
+def test_a_helper_waits_for_the_checkpoint_it_was_told_of(monkeypatch, tmp_path):
+    """A network share may show the one before for a while: its optimiser would not be that of the others."""
+    seen = iter([3, 3, 4])
+    helping._load(SimpleNamespace(load=lambda _out: State(epoch=next(seen))), tmp_path, 5)
+    assert next(seen, None) is None
+    monkeypatch.setattr(helping, "STALE", 0.0)
+    with pytest.raises(RankLost):
+        helping._load(SimpleNamespace(load=lambda _out: State(epoch=3)), tmp_path, 5)
 
 
 # In the queue

@@ -83,7 +83,7 @@ class Entry:
         if file.is_file():
             os.utime(file)
         else:
-            with replacing(file) as part:
+            with replacing(file, lasting=False) as part:
                 part.write_text(json.dumps(asdict(self.spec)), "utf-8")
 
     @property

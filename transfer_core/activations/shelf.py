@@ -105,6 +105,16 @@ class Shelf:
             if entry.missing(images):
                 self.remove(entry.spec.key)
 
+    def forget_images(self, images: Iterable[str]) -> int:
+        """Remove each entry that holds one of these images (SHA-256 as hex), which somebody deleted; returns the bytes freed.
+        What it says of others is computed anew when it is asked for."""
+        gone, freed = {bytes.fromhex(image) for image in images}, 0
+        for folder in [folder for folder in self.folder.iterdir() if (folder / "rows").is_file()]:
+            digests = (folder / "rows").read_bytes()  # not by its `Entry`: that would count as using it
+            if any(digests[row:row + 32] in gone for row in range(0, len(digests), 32)):
+                freed += self.remove(folder.name)
+        return freed
+
     def clear(self) -> int:
         """Remove all that nobody is writing; returns the bytes freed."""
         freed = sum(self.remove(folder.name) for folder in list(self.folder.iterdir()) if folder.is_dir())

@@ -173,6 +173,7 @@ class _Restoring:
         except BaseException:
             shutil.rmtree(stage, ignore_errors=True)
             raise
+        os.sync()  # a name must not outlive its bytes when the power goes
         # The database last: a home without one is not finished, and the next attempt begins anew.
         for made in sorted(stage.iterdir(), key=lambda file: file.name == DATABASE):
             made.rename(root / made.name)

@@ -37,6 +37,6 @@ def artifacts(what: Annotated[What, argument("option_artifacts_what")] = What.sh
                       say("cli.artifacts_shown", said, address=home.address, count=waiting))
     home.ping()
     caught_up = catch_up(store, homes)
-    moved = (moving.push_all if what is What.push else moving.pull_all)(store.home, Teller())
+    moved = moving.push_all(store.home, Teller(), store) if what is What.push else moving.pull_all(store.home, Teller())
     told = say(f"cli.artifacts_{what}ed", said, **moved.to_dict(), address=home.address)
     return Answer({"address": home.address, "caught_up": caught_up, **moved.to_dict()}, told)

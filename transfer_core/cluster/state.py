@@ -70,7 +70,7 @@ class Cluster:
 
     def write(self, home: Home) -> None:
         home.shared.mkdir(parents=True, exist_ok=True)
-        write_json(file(home), asdict(self) | {"message": self.message and self.message.model_dump()})
+        write_json(file(home), asdict(self) | {"message": self.message and self.message.model_dump()}, lasting=False)
 
 
 def file(home: Home) -> Path:

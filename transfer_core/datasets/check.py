@@ -49,12 +49,13 @@ def check(data: bytes, home: Home) -> Checked:
 
 
 def _store(home: Home, sha256: str, data: bytes, small: Image.Image) -> None:
+    """They are forced to the disk all at once, before the list that names them is written (`Manifest.write`)."""
     original, thumbnail = home.image(sha256), home.thumbnail(sha256)
     if not original.exists():
-        with replacing(original) as part:
+        with replacing(original, lasting=False) as part:
             part.write_bytes(data)
     if not thumbnail.exists():
-        with replacing(thumbnail) as part:
+        with replacing(thumbnail, lasting=False) as part:
             small.save(part, "WEBP", quality=80, method=1)  # method 4, the default, takes three times as long
 
 

@@ -29,6 +29,18 @@ def holding_images(home: Home) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def images_alone(home: Home) -> Iterator[bool]:
+    """Whether nobody imports; nobody begins to inside the block."""
+    with _lock_file(home).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
 def collect_garbage(home: Home, now: float | None = None) -> list[str]:
     """Remove images, thumbnails and display copies of no manifest in this home; returns their hashes. None while an import runs.
 

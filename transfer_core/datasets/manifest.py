@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections import Counter, OrderedDict
@@ -65,12 +66,16 @@ class Manifest:
         takes 400 ms, to copy them 20."""
         path = home.manifest(self.dataset, self.version)
         known = {} if base is None else base._lines(home)
-        with replacing(path) as part, part.open("wb") as file:
-            file.writelines(known.get(id(image)) or _line(image) for image in self.images)
-        if depot.is_on():  # before anybody is told of it: whoever is told may be elsewhere
-            from transfer_core.depot import things
+        if base is None:
+            os.sync()  # the pictures of an import: one wait instead of one for each
+        with replacing(path) as part:
+            with part.open("wb") as file:
+                file.writelines(known.get(id(image)) or _line(image) for image in self.images)
+            if depot.is_on():  # before anybody is told of it: whoever is told may be elsewhere
+                from transfer_core.depot import things
 
-            things.push_dataset(home, path, () if base else [image.sha256 for image in self.images])
+                # And before it lies here: a list nobody else got must not be taken for that which another machine then makes.
+                things.push_dataset(home, path, part.read_bytes(), () if base else [image.sha256 for image in self.images])
         _keep(path, self)
         return path
 

@@ -4,9 +4,7 @@
     runs/<id>/<sha256>        one file's bytes
 
 So whoever reads the index finds a whole state, and one that was pushed halfway was not pushed. What this machine knows of a
-folder (`depot/state` in the home): the index it saw last, and which files of it lie here as they were then. Two locks of the
-file system, which end with their process: a short one for whoever fetches or pushes, and one that a worker holds as long as it
-works in the folder, so that nothing is fetched over what it makes.
+folder, and who works in it here, so that nothing is fetched over what is made: see `notes`.
 """
 
 from __future__ import annotations
@@ -21,60 +19,31 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from transfer_core.depot.listing import GROWS, INDEX, LONGEST, Index, Wanted, checked, everything, light
+from transfer_core.depot.notes import Notes, State
 from transfer_core.depot.place import Away, patience, place
 from transfer_core.depot.things import FRESH, at_once, key, seal, unseal
 from transfer_core.errors import Unavailable
-from transfer_core.paths import Home, replacing, write_json
+from transfer_core.paths import Home, replacing
 
-INDEX, GROWS = "index.json", "index.jsonl"
-"""The list of a folder in the store; and that of an upload, which changes with each file that arrives."""
 KINDS = ("runs", "jobs", "demos", "uploads")
-MOST, LONGEST, LARGEST = 100_000, 64_000_000, 1 << 40
-"""Files of a folder, bytes of its index, bytes of a file, at most."""
+GRACE = 20.0
+"""Seconds for which a replaced object stays in the store: four checkpoints of short epochs."""
 RESERVE = 500_000_000
 """Free disk that is left alone, as by uploads."""
-HEAVY = frozenset((".pt", ".pt2", ".safetensors", ".onnx", ".zip", ".html", ".bin", ".npz", ".npy", ".data"))
-"""Endings of files that a look at a folder does not bring: models and what was made of them."""
-CHECKPOINT = "last.pt"
 TRIES = 3
 """Of reading a folder that another machine is replacing."""
 UPLOAD = re.compile(r"[0-9a-f]{32}")
 _LOGS = ("log.txt", "log.old.txt")
 _GROWING = frozenset((".jsonl", ".txt", ".csv"))
 """Endings of files that are appended to in place; all others are replaced whole."""
-_HASH = re.compile(r"[0-9a-f]{64}")
 _mine: list[tuple[Path, str]] = []
 """Folders that this process works in: nothing is fetched there, and nothing is waited for."""
 _looked: dict[tuple[Path, str], tuple[float, Index | None]] = {}
-Index = dict[str, tuple[int, str]]
-"""Path inside the folder → size, sha256."""
-Wanted = Callable[[str], bool]
-
-
-def light(path: str) -> bool:
-    return PurePosixPath(path).suffix not in HEAVY
-
-
-def all_but_checkpoint(path: str) -> bool:
-    return path != CHECKPOINT
-
-
-def everything(_path: str) -> bool:
-    return True
-
-
-@dataclass
-class _State:
-    index: Index | None = None
-    """As the store had it when it was last read or written from here; None: never."""
-    have: dict[str, tuple[int, int, str]] = field(default_factory=dict)
-    """Files that lay here as the store has them: size, time of change in ns, sha256."""
-    ahead: dict[str, tuple[int, int, str]] = field(default_factory=dict)
-    """Files whose objects were pushed before an index names them, likewise."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +66,14 @@ class Folder:
         if parts[0] not in KINDS or len(parts) < 2:
             raise ValueError(f"no folder of a store: {name!r}")
         self.home, self.name, self._key = home, name, key(home, *parts)
-        self.path, self._own = home.root.joinpath(*parts), home.root / "depot"
-        self._file = "+".join(parts)
+        self.path, self.notes = home.root.joinpath(*parts), Notes(home, "+".join(parts))
 
     # What is known
 
     @property
     def known(self) -> bool:
         """Whether this machine has pushed or fetched it."""
-        return self._state().index is not None
+        return self.notes.state().index is not None
 
     def index(self, fresh: float = FRESH) -> Index | None:
         """What the store has now, or had at most so many seconds ago; None when nothing."""
@@ -140,29 +108,30 @@ class Folder:
 
     def bring(self, wanted: Wanted = everything, wait: bool = True) -> bool:
         """Bring what is wanted and newer than what lies here. False when somebody works in it, or the store has none."""
-        with self._lock(wait) as locked:
+        with self.notes.lock(wait) as locked:
             if not locked:
                 return False
-            with self._quiet() as quiet:
+            with self.notes.quiet() as quiet:
                 return quiet and self._bring(wanted)
 
-    def _bring(self, wanted: Wanted, begins: bool = False) -> bool:
-        """`begins`: for somebody who is to work here. Else what waits to be pushed comes first (`tidying.catch_up`)."""
+    def _bring(self, wanted: Wanted, begins: bool = False, beside: bool = False) -> bool:
+        """`begins`: for somebody who is to work here. Else what waits to be pushed comes first (`tidying.catch_up`).
+        `beside`: somebody works here already."""
         for turn in range(TRIES):
-            state, index = self._state(), self._read()
+            state, index = self.notes.state(), self._read()
             if index is None:
                 return False
-            if not begins and index != state.index and self._waits():
+            if not begins and index != state.index and self.notes.waits():
                 return True
             try:
-                self._take(state, index, wanted)
+                self._add(state, index, wanted) if beside else self._take(state, index, wanted)
                 return True
             except Unavailable as error:
                 if error.code != "artifacts_damaged" or turn == TRIES - 1:
                     raise
         return False
 
-    def _take(self, state: _State, index: Index, wanted: Wanted) -> None:
+    def _take(self, state: State, index: Index, wanted: Wanted) -> None:
         lying = self._lying()
         before, went_on = state.index or {}, index != state.index
 
@@ -180,11 +149,29 @@ class Folder:
 
         stale = [path for path in index if not is_here(path)]
         missing = [path for path in stale if wanted(path)]
+        self._fetch(index, missing)
+        # What another machine removed, or replaced and nobody wants here now. An old one must not be taken for new work.
+        for path in [*(path for path in before if path not in index), *(path for path in stale if path not in missing)]:
+            if path in lying:
+                self._inside(path).unlink(missing_ok=True)
+            state.have.pop(path, None)
+        lying = self._lying()
+        for path in missing:
+            state.have[path] = (*lying[path], index[path][1])
+        self.notes.note(replace(state, index=index, ahead={}))
+
+    def _add(self, state: State, index: Index, wanted: Wanted) -> None:
+        """Only what does not lie here at all and never did: whoever works here may have changed or removed the rest."""
+        lying = self._lying()
+        self._fetch(index, [path for path in index if wanted(path) and path not in lying and path not in state.have])
+
+    def _fetch(self, index: Index, missing: list[str]) -> None:
+        """Bring these files to their places: all of them, or none."""
         need = sum(index[path][0] for path in missing)
         self.path.mkdir(parents=True, exist_ok=True)
         if missing and shutil.disk_usage(self.path).free - need < RESERVE:
             raise Unavailable("disk_full", folder=self.home.told(self.home.shared))
-        with self._stage() as stage:
+        with self.notes.stage() as stage:
             names = {path: stage / str(number) for number, path in enumerate(missing)}
 
             def fetch(path: str) -> None:
@@ -196,15 +183,6 @@ class Folder:
             for path, staged in names.items():  # all of it is here: from now on it takes a moment
                 with replacing(self._inside(path)) as part:
                     shutil.move(staged, part)
-        # What another machine removed, or replaced and nobody wants here now. An old one must not be taken for new work.
-        for path in [*(path for path in before if path not in index), *(path for path in stale if path not in missing)]:
-            if path in lying:
-                self._inside(path).unlink(missing_ok=True)
-            state.have.pop(path, None)
-        lying = self._lying()
-        for path in missing:
-            state.have[path] = (*lying[path], index[path][1])
-        self._note(_State(index, state.have))
 
     def _inside(self, path: str) -> Path:
         """Where a file goes; a link that lies in the folder must not lead it elsewhere."""
@@ -220,11 +198,11 @@ class Folder:
 
     def keep(self) -> Kept:
         """This moment's state of what has changed here, to be pushed while the work goes on."""
-        state, lying = self._state(), self._lying()
+        state, lying = self.notes.state(), self._lying()
         changed = [path for path, facts in lying.items() if not self._is_same(state, path, facts)]
         ahead = {path: state.ahead[path] for path in changed if path in state.ahead and state.ahead[path][:2] == lying[path]}
         changed = [path for path in changed if path not in ahead]
-        stage = self._own / "stage" / secrets.token_hex(8)
+        stage = self.notes.folder / "stage" / secrets.token_hex(8)
         stage.mkdir(parents=True)
         files = {path: staged for number, path in enumerate(changed) if (staged := self._keep(path, stage / str(number)))}
         return Kept(stage, files, [path for path in state.have if path not in lying], ahead)
@@ -236,37 +214,42 @@ class Folder:
         `only_mine`: whoever calls holds the job: what it made is the truth; else what another machine pushed meanwhile is, and
         only what that lacks is added. `still` is asked last. Without `commit` objects alone are pushed, ahead of their index.
         """
-        if kept is None and not self.path.is_dir():
+        if not self.path.is_dir():  # thrown away; also while what was kept of it waited for its turn
+            if kept is not None:
+                shutil.rmtree(kept.stage, ignore_errors=True)
             return False
-        with self._lock():
-            if commit and self._state().index is not None and self._read() is None:
+        with self.notes.lock():
+            if commit:  # first: the store may be away for all that follows
+                self.notes.mark("push")
+            if self.notes.is_gone():  # what it was before; now it is there again
+                self.remove_there()
+            if commit and self.notes.state().index is not None and self._read() is None:
                 # The store was emptied, or put back to an earlier day: what it had of this is pushed again.
-                self._note(_State())
+                self.notes.note(State())
                 kept = kept and shutil.rmtree(kept.stage, ignore_errors=True)
             kept = self.keep() if kept is None else kept
             try:
                 return self._push(kept, only_mine, still, commit)
             finally:
                 shutil.rmtree(kept.stage, ignore_errors=True)
+                if self.notes.is_gone():  # deleted meanwhile, by somebody who did not wait
+                    self.forget()
+                    with suppress(Away):
+                        self.remove_there()
 
     def _push(self, kept: Kept, only_mine: bool, still: Callable[[], bool], commit: bool) -> bool:
-        state = self._state()
+        state = self.notes.state()
         if not kept.files and (not commit or not (kept.ahead or (kept.gone and state.index is not None))):
             if commit:
-                self._done()
+                self.notes.done()
             return False
-        if commit:
-            self._todo()
         found = {path: (facts.st_size, facts.st_mtime_ns, _hash(staged)) for path, staged in kept.files.items()
                  if (facts := staged.stat()) and (commit or path != GROWS)}
-        there = {sha256 for _, sha256 in (state.index or {}).values()} | {sha256 for *_, sha256 in state.ahead.values()}
-        missing = {sha256: kept.files[path] for path, (*_, sha256) in found.items() if sha256 not in there}
-        at_once(lambda sha256: place().push(f"{self._key}/{sha256}", missing[sha256]), list(missing))
+        theirs, base = self._push_objects(kept, found, state, commit), state.index or {}
         if not commit:
-            self._note(_State(state.index, state.have, {**state.ahead, **found}))
+            self.notes.note(replace(state, ahead={**state.ahead, **found}))
             return False
         found |= kept.ahead
-        theirs, base = self._read() or {}, state.index or {}
         if theirs != base and not only_mine:
             found = {path: facts for path, facts in found.items() if path not in theirs}
             kept.gone.clear()
@@ -277,20 +260,47 @@ class Folder:
         # What another machine replaced is newer there than here.
         have = {path: facts for path, facts in have.items() if path in found or base.get(path) == now.get(path)}
         if now == theirs:
-            self._done()
+            self.notes.done()
             return False
-        if not still():
+        if self.notes.is_gone() or not still():
             return False
         place().write(f"{self._key}/{INDEX}", seal(json.dumps({"files": now}, ensure_ascii=False).encode()))
         _looked[self.home.root, self.name] = time.monotonic(), now
         # Where only something was added, the rest of theirs is still to be fetched: to be seen by what we knew before.
-        self._note(_State(now if only_mine or theirs == base else state.index, have))
-        self._done()
-        named = {sha256 for _, sha256 in now.values()}
-        left = {sha256 for _, sha256 in (*base.values(), *theirs.values())} - named
-        with suppress(Away):  # an object too many costs room and nothing else; it goes with the folder
-            place().remove(*(f"{self._key}/{sha256}" for sha256 in left))
+        replaced = dict.fromkeys({sha256 for _, sha256 in (*base.values(), *theirs.values())}, time.time()) | state.left
+        state = State(now if only_mine or theirs == base else state.index, have, left=replaced)
+        self.notes.note(state)
+        self.notes.done()
+        self._sweep(state, now)
         return True
+
+    def _push_objects(self, kept: Kept, found: dict[str, tuple[int, int, str]], state: State, commit: bool) -> Index:
+        """All that the store lacks; returns the index that it has when nothing is lacking any more. (One that was looked at
+        before may name objects that another machine has replaced since.)"""
+        there = {sha256 for *_, sha256 in state.ahead.values()}
+        while True:
+            theirs = (self._read() or {}) if commit else (state.index or {})
+            named = {sha256 for _, sha256 in theirs.values()}
+            missing = {sha256: kept.files[path] for path, (*_, sha256) in found.items() if sha256 not in there | named}
+            if not missing:
+                return theirs
+            at_once(lambda sha256, missing=missing: place().push(f"{self._key}/{sha256}", missing[sha256]), list(missing))
+            there |= missing.keys()
+
+    def sweep(self) -> None:
+        """Remove what was replaced by this machine's pushes a while ago, and that nobody names now."""
+        if self.notes.state().left:
+            with self.notes.lock(wait=False) as locked:
+                if locked:
+                    self._sweep(self.notes.state(), self._read() or {})
+
+    def _sweep(self, state: State, now: Index) -> None:
+        named, limit = {sha256 for _, sha256 in now.values()}, time.time() - GRACE
+        over = [sha256 for sha256, since in state.left.items() if since < limit and sha256 not in named]
+        with suppress(Away):  # an object too many costs room and nothing else; it goes with the folder
+            place().remove(*(f"{self._key}/{sha256}" for sha256 in over))
+            self.notes.note(replace(state, left={sha256: since for sha256, since in state.left.items()
+                                                 if sha256 not in named and sha256 not in over}))
 
     def _keep(self, path: str, to: Path) -> Path | None:
         """This moment's state of a file: what is replaced whole is linked, what is appended to is copied."""
@@ -308,38 +318,38 @@ class Folder:
         return to
 
     def remove(self) -> None:
-        """Here and in the store; when that is away, later."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.forget()
-        if self._own.parent.is_dir():
-            self._mark("gone")
-        try:
-            with patience(0):
-                self.remove_there()
-        except Away:
-            return
+        """Here and in the store; when that is away, or something is being pushed there, later."""
+        if self.home.root.is_dir():
+            self.notes.mark("gone")  # first: whoever is killed in between is known to have wanted it
+        with self.notes.lock(wait=False) as locked:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.forget()
+            if locked:  # else whoever is pushing does it afterwards
+                with suppress(Away), patience(0):
+                    self.remove_there()
 
     def remove_there(self) -> None:
         place().remove(f"{self._key}/{INDEX}")  # first: without it nobody looks for the others
         place().remove_all(self._key)
         _looked.pop((self.home.root, self.name), None)
-        (self._own / "todo" / f"{self._file}.gone").unlink(missing_ok=True)
+        self.notes.not_gone()
 
     def forget(self) -> None:
         _looked.pop((self.home.root, self.name), None)
-        (self._own / "state" / f"{self._file}.json").unlink(missing_ok=True)
-        self._done()
+        self.notes.forget()
 
     # Who works in it
 
     @contextmanager
     def at_work(self, bring: Wanted = everything) -> Iterator[None]:
         """Bring it, and nothing any more as long as the block lasts: what is made here is newer."""
-        with self._open("work") as work:
-            with self._lock():
-                with suppress(BlockingIOError):  # somebody works in it on this machine: nothing is newer than what lies here
+        with self.notes.open("work") as work:
+            with self.notes.lock():
+                try:
                     fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     self._bring(bring, begins=True)
+                except BlockingIOError:  # somebody works in it on this machine, who may have wanted less of it
+                    self._bring(bring, begins=True, beside=True)
                 fcntl.flock(work, fcntl.LOCK_SH)
             _mine.append((self.home.root, self.name))
             try:
@@ -349,49 +359,13 @@ class Folder:
 
     @property
     def is_at_work(self) -> bool:
-        with self._lock(wait=False) as locked:
+        with self.notes.lock(wait=False) as locked:
             if not locked:
                 return True
-            with self._quiet() as quiet:
+            with self.notes.quiet() as quiet:
                 return not quiet
 
-    @contextmanager
-    def _quiet(self) -> Iterator[bool]:
-        """Whether nobody works in it; nobody begins to inside the block."""
-        with self._open("work") as work:
-            try:
-                fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
-
-    @contextmanager
-    def _lock(self, wait: bool = True) -> Iterator[bool]:
-        """Whether it was to be had. Whoever looks for workers holds it: else one that begins would take the look for a worker."""
-        with self._open("lock") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
-
-    def _open(self, kind: str) -> Any:
-        folder = self._own / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return (folder / f"{self._file}.{kind}").open("a")
-
-    # What is written down
-
-    @contextmanager
-    def _stage(self) -> Iterator[Path]:
-        stage = self._own / "stage" / secrets.token_hex(8)
-        stage.mkdir(parents=True)
-        try:
-            yield stage
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
+    # What lies here
 
     def _lying(self) -> dict[str, tuple[int, int]]:
         found = {}
@@ -405,48 +379,8 @@ class Folder:
         return found
 
     @staticmethod
-    def _is_same(state: _State, path: str, facts: tuple[int, int]) -> bool:
+    def _is_same(state: State, path: str, facts: tuple[int, int]) -> bool:
         return path in state.have and tuple(state.have[path][:2]) == facts
-
-    def _state(self) -> _State:
-        try:
-            told = json.loads((self._own / "state" / f"{self._file}.json").read_text("utf-8"))
-            index = told["index"]
-            if told["store"] != place().address:
-                return _State()
-            return _State(None if index is None else {path: (size, sha256) for path, (size, sha256) in index.items()},
-                          *({path: tuple(facts) for path, facts in told[name].items()} for name in ("have", "ahead")))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return _State()
-
-    def _note(self, state: _State) -> None:
-        if made_with(self.home) != place().address:
-            write_json(self._own / "store.json", {"address": place().address})
-        write_json(self._own / "state" / f"{self._file}.json", {
-            "store": place().address, "index": state.index, "have": state.have, "ahead": state.ahead})
-
-    def _mark(self, what: str) -> None:
-        (self._own / "todo").mkdir(parents=True, exist_ok=True)
-        (self._own / "todo" / f"{self._file}.{what}").touch()
-
-    def _todo(self) -> None:
-        self._mark("push")
-        (self._own / "todo" / f"{self._file}.gone").unlink(missing_ok=True)  # it is there again
-
-    def _waits(self) -> bool:
-        return (self._own / "todo" / f"{self._file}.push").is_file()
-
-    def _done(self) -> None:
-        (self._own / "todo" / f"{self._file}.push").unlink(missing_ok=True)
-
-
-def made_with(home: Home) -> str | None:
-    """The address of the store that this home is a working copy of."""
-    try:
-        return json.loads((home.root / "depot" / "store.json").read_text("utf-8"))["address"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
 
 def todo(home: Home) -> list[tuple[str, Folder]]:
     """What is still to be done: "push" or "gone", and the folder."""
@@ -457,30 +391,6 @@ def todo(home: Home) -> list[tuple[str, Folder]]:
 def states(home: Home) -> list[Folder]:
     """Folders that this machine has pushed or fetched."""
     return [Folder(home, file.stem.replace("+", "/")) for file in sorted((home.root / "depot" / "state").glob("*+*.json"))]
-
-
-def checked(data: bytes, name: str) -> Index:
-    """An index as it was read: what lies in a store is data, not trusted paths. Raises `Unavailable("artifacts_damaged")`."""
-    try:
-        files: Mapping[str, Any] = json.loads(data)["files"]
-        found = {path: (size, sha256) for path, (size, sha256) in files.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise Unavailable("artifacts_damaged", name=name) from None
-    for path, (size, sha256) in found.items():
-        if not (_stays_inside(path) and isinstance(size, int) and 0 <= size < LARGEST and isinstance(sha256, str)
-                and _HASH.fullmatch(sha256)) or len(found) > MOST:
-            raise Unavailable("artifacts_damaged", name=name)
-    # A name cannot be a file and a folder.
-    folders = {parent.as_posix() for path in found for parent in PurePosixPath(path).parents}
-    if folders & found.keys():
-        raise Unavailable("artifacts_damaged", name=name)
-    return found
-
-
-def _stays_inside(path: str) -> bool:
-    parts = path.split("/")
-    return len(path) < 1000 and len(parts) < 6 and not any(
-        part in ("", ".", "..") or part.startswith(".") or any(sign in part for sign in "\\\0") for part in parts)
 
 
 def _hash(file: Path) -> str:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from transfer_core.depot import is_on, things
-from transfer_core.depot.folders import Folder, Kept, all_but_checkpoint, everything
+from transfer_core.depot.folders import Folder, Kept
+from transfer_core.depot.listing import all_but_checkpoint, everything
 from transfer_core.depot.place import patience, wait_longer
-from transfer_core.errors import NotFound, Unavailable
+from transfer_core.errors import NotFound
 from transfer_core.events import Event, Note, Progressed
 from transfer_core.paths import Home
 from transfer_core.store import Job, Store
@@ -65,8 +66,8 @@ class Keeper:
             if self._is_mine():
                 with patience(self._patience if patient else 0):
                     for folder in self._made():
-                        folder.push(still=self._is_mine)
-        except Unavailable as error:
+                        folder.push(still=self._holds)
+        except Exception as error:  # noqa: BLE001 — a full disk, say: what was trained must not be lost for it
             log.warning("what %s made is not in the store yet: %s", self._job.id, error)
             self._say(Note(level="warning", message=message("jobs.not_pushed")))
         finally:
@@ -79,10 +80,19 @@ class Keeper:
         try:
             with patience(0):
                 for folder, now in kept:
-                    folder.push(still=self._is_mine, kept=now)
+                    folder.push(still=self._holds, kept=now)
         except Exception as error:  # noqa: BLE001 — the training goes on; the next checkpoint tries again
             log.warning("a checkpoint of %s is not in the store yet: %s", self._job.id, error)
         self._calm = time.monotonic() + PAUSE
+
+    def _holds(self) -> bool:
+        """Whether the job is this worker's, by its row: a process that slept does not know yet who went on with it, or that it
+        was deleted."""
+        try:
+            now = self._store.everyone().job(self._job.id)
+        except NotFound:
+            return False
+        return self._is_mine() and now.state == "running" and now.worker == self._job.worker
 
     def _made(self) -> list[Folder]:
         return [Folder(self._store.home, name) for name in made(self._store, self._job)]
@@ -127,7 +137,24 @@ def working_in(store: Store, run: Job) -> Iterator[None]:
     folder = Folder(store.home, f"runs/{run.id}")
     with folder.at_work(all_but_checkpoint):
         yield
-        folder.push()
+        folder.push(still=lambda: is_wanted(store, folder))
+
+
+def is_wanted(store: Store, folder: Folder) -> bool:
+    """Whether the database knows whose folder it is, shown or hidden: what was deleted for good must not come back from a machine
+    where it still lies. For folders of runs, jobs and demos; an upload belongs to whoever is there."""
+    kind, name = folder.name.split("/")[:2]
+    everyone, home = store.everyone(), folder.home
+    if home.studio is not None and (found := everyone.of(home.root.name).known()) is not None and found.leaving is not None:
+        return False
+    try:
+        if kind == "demos":
+            return everyone.demo(name).id == name
+        if kind in ("runs", "jobs"):
+            return everyone.job(name).result != {}
+    except NotFound:
+        return kind != "demos" and name in everyone.deleted_jobs(float("inf"))
+    return home.studio is None or everyone.of(home.root.name).known() is not None
 
 
 def fetch(store: Store, job: Job, told: Callable[[int, int], object] = lambda done, total: None) -> None:

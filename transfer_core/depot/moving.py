@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from transfer_core.depot import things
-from transfer_core.depot.folders import INDEX, Folder
-from transfer_core.depot.place import place
+from transfer_core.depot.folders import Folder
+from transfer_core.depot.jobs import is_wanted
+from transfer_core.depot.listing import INDEX
+from transfer_core.depot.notes import made_with
+from transfer_core.depot.place import Away, place
+from transfer_core.errors import Unavailable
 from transfer_core.events import Progressed
 from transfer_core.paths import Home
+from transfer_core.store import Store
 
 log = logging.getLogger(__name__)
 KINDS = ("runs", "jobs", "demos")
@@ -33,21 +38,27 @@ class Moved:
         return asdict(self)
 
 
-def push_all(home: Home, told: Callable[[Progressed], object] = lambda event: None) -> Moved:
+def push_all(home: Home, told: Callable[[Progressed], object] = lambda event: None, store: Store | None = None) -> Moved:
     """Everything that people made, of everybody. What is there already is left alone; may be repeated after it was interrupted.
 
-    A folder that is newer in the store, because another machine went on with it, stays as it is there.
+    A folder that is newer in the store, because another machine went on with it, stays as it is there. With `store`, what this
+    machine has of before, and neither the object store nor the database knows any more, was deleted, and does not come back.
     """
+    from transfer_core.datasets.garbage import named
+
     moved = Moved()
     for each in _homes(home):
         there = place().names("/".join(each.root.relative_to(each.shared).parts))
-        images = [name for file in sorted((each.root / "images").glob("??/*")) if _is_hash(name := file.name)
+        gone = _gone(store, each, there)
+        sets = {folder.name for folder in (each.root / "datasets").glob("*")} - gone
+        images = [name for name in sorted(named(each, sets)) if each.image(name).is_file()
                   and things.key(each, "images", name[:2], name) not in there]
         _tell(told, len(images))
         things.at_once(lambda sha256, home=each: things.push_image(home, sha256), images,
                        lambda done, total: told(Progressed(stage="pushing", done=done, total=total)))
         moved.images += len(images)
-        lists = sorted(file for pattern in ("v*.jsonl", "kept.json") for file in (each.root / "datasets").glob(f"*/{pattern}"))
+        lists = sorted(file for pattern in ("v*.jsonl", "kept.json") for file in (each.root / "datasets").glob(f"*/{pattern}")
+                       if file.parent.name not in gone)
         for file in lists:
             if file.name == "kept.json" or things.key(each, *file.relative_to(each.root).parts) not in there:
                 things.push_sealed(each, file)
@@ -57,6 +68,8 @@ def push_all(home: Home, told: Callable[[Progressed], object] = lambda event: No
                 things.push_weights(each, file.name)
                 moved.weights += 1
         for folder in _folders(each):
+            if store is not None and folder.known and folder.index(0) is None and not is_wanted(store, folder):
+                continue
             if not folder.known and folder.index(0) is not None:
                 folder.bring()  # another machine's: what lies here under that name is compared with it
             moved.folders += folder.push(only_mine=False)
@@ -65,13 +78,20 @@ def push_all(home: Home, told: Callable[[Progressed], object] = lambda event: No
 
 def pull_all(home: Home, told: Callable[[Progressed], object] = lambda event: None) -> Moved:
     """Everything that the store has, of everybody, checkpoints and exports, too. A copy of the home is then one of all of it."""
-    moved, names = Moved(), sorted(place().names())
+    moved, names, damaged = Moved(), sorted(place().names()), None
     for number, name in enumerate(names):
         told(Progressed(stage="fetching", done=number, total=len(names)))
         try:
             moved.add(*_pull(*_home_of(home, name)))
         except ValueError:  # names in a store are data: this one is none of ours
             log.warning("%r in the store is no name of a studio", name[:200])
+        except Unavailable as error:
+            if isinstance(error, Away) or error.code != "artifacts_damaged":
+                raise
+            log.warning("%s could not be fetched: %s", name, error)
+            damaged = error
+    if damaged is not None:  # told when all the rest is here
+        raise damaged
     return moved
 
 
@@ -88,6 +108,15 @@ def _pull(home: Home, parts: list[str]) -> tuple[str, bool]:
     if parts[0] in KINDS and parts[-1] == INDEX:
         return "folders", Folder(home, "/".join(parts[:-1])).bring()
     return "folders", False
+
+
+def _gone(store: Store | None, home: Home, there: Container[str]) -> set[str]:
+    """Datasets that lie here, that this store once had, and that nobody knows any more."""
+    if store is None or made_with(home) != place().address:
+        return set()
+    return {folder.name for folder in (home.root / "datasets").glob("*")
+            if things.key(home, "datasets", folder.name, "v1.jsonl") not in there
+            and store.everyone().first_version(folder.name) is None}
 
 
 def _homes(home: Home) -> Iterator[Home]:

@@ -21,6 +21,7 @@ from typing import IO, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from transfer_core.errors import Unavailable
+from transfer_core.paths import to_disk
 from transfer_core.settings import raw, without_password
 
 T = TypeVar("T")
@@ -193,7 +194,9 @@ class Place:
         try:
             with self._fs.open(part, "wb") as file:
                 yield file
+            to_disk(Path(part))
             Path(part).replace(path)
+            to_disk(Path(path).parent)
         finally:
             Path(part).unlink(missing_ok=True)
 

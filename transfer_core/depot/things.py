@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from transfer_core.depot.notes import stamp
 from transfer_core.depot.place import Away, patience, patience_here, place
 from transfer_core.errors import Unavailable
 from transfer_core.paths import Home, replacing
@@ -45,7 +45,7 @@ def unseal(sealed: bytes, name: str) -> bytes:
         told: Any = json.loads(head)
         if told["size"] == len(data) and told["sha256"] == hashlib.sha256(data).hexdigest():
             return data
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise Unavailable("artifacts_damaged", name=name)
 
@@ -69,6 +69,7 @@ def renew_sealed(home: Home, file: Path) -> bool:
     if sealed is None:
         return file.is_file()
     data = unseal(sealed, name)
+    stamp(home)
     if not (file.is_file() and file.read_bytes() == data):
         with replacing(file) as part:
             part.write_bytes(data)
@@ -111,21 +112,22 @@ def push_weights(home: Home, sha256: str) -> None:
 def _bring_named(home: Home, file: Path, sha256: str) -> bool:
     if file.is_file() or not _HASH.fullmatch(sha256):
         return file.is_file()
-    part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        found = place().fetch(key(home, *file.relative_to(home.root).parts), -1, sha256, part)
-        if found:
-            part.replace(file)
-        return found
-    finally:
-        part.unlink(missing_ok=True)
+    with suppress(_Nowhere), replacing(file) as part:  # lasting: whoever finds it takes it for whole
+        if not place().fetch(key(home, *file.relative_to(home.root).parts), -1, sha256, part):
+            raise _Nowhere
+        stamp(home)
+    return file.is_file()
 
 
-def push_dataset(home: Home, file: Path, images: Iterable[str]) -> None:
-    """A version's images, then the list that names them: who has the list finds all of them."""
+class _Nowhere(Exception):
+    """The store does not have it."""
+
+
+def push_dataset(home: Home, file: Path, data: bytes, images: Iterable[str]) -> None:
+    """A version's images, then the list that names them: who has the list finds all of them. `data`: the list, which is to lie
+    in `file` when all others can have it."""
     at_once(lambda sha256: push_image(home, sha256), list(dict.fromkeys(images)))
-    push_sealed(home, file)
+    place().write(key(home, *file.relative_to(home.root).parts), seal(data))
 
 
 def bring_images(home: Home, images: Iterable[str], thumbnails: bool = False,

@@ -10,6 +10,8 @@ from contextlib import suppress
 
 from transfer_core.depot import is_on, things
 from transfer_core.depot.folders import Folder, states, todo
+from transfer_core.depot.jobs import is_wanted
+from transfer_core.depot.notes import made_with
 from transfer_core.depot.place import Away, patience, place
 from transfer_core.errors import NotFound, StudioError
 from transfer_core.paths import Home
@@ -84,15 +86,17 @@ def catch_up(store: Store, homes: Iterable[Home]) -> int:
 
 def _caught_up(store: Store, what: str, folder: Folder) -> bool:
     if what == "gone":
-        folder.remove_there()
-        return True
+        with folder.notes.lock(wait=False) as locked:
+            if locked:
+                folder.remove_there()
+        return locked
     job = _job(store, folder)
     if folder.is_at_work or (job is not None and job.state == "running" and not is_here(job.worker)):
         return False  # whoever works in it pushes it, or somebody else goes on with the job elsewhere
     if not folder.path.is_dir() or (job is not None and job.result == {}):
         folder.forget()
         return False
-    if job is None and folder.name.startswith(("runs/", "jobs/")):
+    if (job is None and folder.name.startswith(("runs/", "jobs/"))) or not is_wanted(store, folder):
         return False  # deleted: what may be shown again is pushed then, and what somebody had deleted for good never is
     # Whoever had the job last has the truth. A demo, or an upload, is made by one machine only.
     return folder.push(only_mine=job is None or is_here(job.worker))
@@ -108,13 +112,15 @@ def tidy(store: Store, home: Home) -> None:
         with suppress(FileNotFoundError):
             if stage.stat().st_mtime < limit:
                 shutil.rmtree(stage, ignore_errors=True)
-    waiting = {folder.name for _, folder in todo(home)}
     with patience(0):
         for folder in states(home):
-            is_kept = folder.name in waiting or folder.is_at_work
-            if not is_kept and _is_over(store, folder) and folder.index(0) is None:
-                shutil.rmtree(folder.path, ignore_errors=True)
-                folder.forget()
+            try:
+                _tidy_folder(store, folder)
+            except Away:
+                raise
+            except StudioError:  # a damaged index must not keep all others
+                log.exception("%s could not be tidied", folder.name)
+        _tidy_datasets(store, home)
         uploads = things.key(home, "uploads")
         facts = place().names(uploads)
         old = {name.removeprefix(f"{uploads}/").split("/")[0] for name in facts}
@@ -122,6 +128,38 @@ def tidy(store: Store, home: Home) -> None:
                  if fact.modified > time.time() - UNUSED}
         for upload in old - young:
             place().remove_all(f"{uploads}/{upload}")
+
+
+def _tidy_folder(store: Store, folder: Folder) -> None:
+    folder.sweep()
+    if not folder.is_at_work and _is_over(store, folder) and folder.index(0) is None:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        folder.forget()
+
+
+def _tidy_datasets(store: Store, home: Home) -> None:
+    """Lists and photos of datasets that were deleted on another machine."""
+    from transfer_core.datasets.garbage import images_alone, named
+
+    here = {folder.name for folder in (home.root / "datasets").glob("*") if folder.is_dir()}
+    if not here or made_with(home) != place().address:  # another store knows none of them
+        return
+    lists = things.key(home, "datasets") + "/"
+    there = {name.removeprefix(lists).split("/")[0] for name in place().names(lists.rstrip("/"))}
+    gone = [dataset for dataset in here - there if store.everyone().first_version(dataset) is None]
+    with images_alone(home) as alone:  # an import writes its list before anybody knows of it
+        if not gone or not alone:
+            return
+        only_theirs = named(home, gone) - named(home, here - set(gone))
+        for sha256 in only_theirs:
+            for file in (home.image(sha256), *home.thumbnail(sha256).parent.glob(f"{sha256}.*")):
+                file.unlink(missing_ok=True)
+        if only_theirs and (home.root / "cache").is_dir():
+            from transfer_core.activations import Shelf
+
+            Shelf(home).forget_images(only_theirs)
+        for dataset in gone:
+            shutil.rmtree(home.root / "datasets" / dataset, ignore_errors=True)
 
 
 def _job(store: Store, folder: Folder) -> Job | None:
@@ -134,13 +172,4 @@ def _job(store: Store, folder: Folder) -> Job | None:
 
 def _is_over(store: Store, folder: Folder) -> bool:
     """Whether the database knows nobody who wants it. Uploads are swept where they arrived."""
-    if folder.name.startswith("uploads/"):
-        return False
-    if folder.name.startswith("demos/"):
-        try:
-            store.everyone().demo(folder.name.split("/")[1])
-        except NotFound:
-            return True
-        return False
-    job = _job(store, folder)
-    return job is None or job.result == {}
+    return not folder.name.startswith("uploads/") and not is_wanted(store, folder)

@@ -38,6 +38,6 @@ def _drawn(example, folder: Path, count: int, seed: int) -> Iterator[Event]:
     yield Progressed(stage="drawing", done=0, total=total)
     for number in range(count):
         for k, label in enumerate(classes):
-            with replacing(folder / label / f"{number:03d}.jpg") as part:
+            with replacing(folder / label / f"{number:03d}.jpg", lasting=False) as part:
                 example(label, number, seed).save(part, "JPEG", quality=90)
             yield Progressed(stage="drawing", done=number * len(classes) + k + 1, total=total)

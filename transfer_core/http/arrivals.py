@@ -124,7 +124,7 @@ class Upload:
     def _index(self, added: dict[str, tuple[int, int]]) -> None:
         index = self.folder / INDEX
         if any(self.entries.get(path, entry) != entry for path, entry in added.items()):
-            with replacing(index) as rewritten:
+            with replacing(index, lasting=False) as rewritten:
                 rewritten.write_text(_lines(self.entries | added), "utf-8")
             return
         before = index.stat().st_size

@@ -13,8 +13,8 @@ from transfer_core.words import FALLBACK, languages, say
 
 _STATUS = {"upload_too_big": 413, "upload_too_many": 413, "disk_full": 507, "database_disk_full": 507, "no_token": 403,
            "no_key": 401, "nobody": 401, "wrong_key": 403, "body_too_big": 413, "photo_too_big": 413, "too_many_photos": 413,
-           "bad_body_type": 415, "wrong_method": 405, "too_often": 429, "too_many_new": 429, "too_many_streams": 429, "too_many_uploads": 429,
-           "queue_full": 503, "quota_bytes": 413}
+           "bad_body_type": 415, "wrong_method": 405, "too_often": 429, "too_many_new": 429, "too_many_streams": 429,
+           "too_many_uploads": 429, "queue_full": 503, "quota_bytes": 413}
 _FAMILY = {NotFound: 404, Busy: 409, Unavailable: 503}
 _PAGE = """<!doctype html>
 <html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

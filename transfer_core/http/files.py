@@ -111,7 +111,7 @@ def _display_copy(home: Home, sha256: str) -> Path:
         bring_image(home, sha256)
         image = open_image(_there(home.image(sha256)))
         image.thumbnail((DISPLAY, DISPLAY))
-        with replacing(copy) as part:
+        with replacing(copy, lasting=False) as part:
             image.save(part, "WEBP", quality=88, method=2)
     return copy
 

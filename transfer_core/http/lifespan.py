@@ -92,7 +92,13 @@ def _each(what: Callable[[Any], object], found: Iterable[Any]) -> None:
 
 
 def _collect(store: Store) -> None:
-    _each(collect_garbage, _homes(store))
+    _each(_collect_one, _homes(store))
+
+
+def _collect_one(home: Home) -> None:
+    """Photos that no dataset holds any more, and what frozen layers said of them."""
+    if gone := collect_garbage(home):
+        Shelf(home).forget_images(gone)
 
 
 def _sweep(store: Store) -> None:
@@ -104,6 +110,7 @@ def _sweep(store: Store) -> None:
     busy = frozenset(filter(None, needed))
     _each(partial(sweep, busy=busy), _homes(store))
     _each(lambda person: purge(store.of(person.id)), store.people())
+    store.settle()
     if is_hosted():
         keep_within([Shelf(home) for home in _homes(store) if (home.root / "cache").is_dir()])
         leaving.sweep(store)

@@ -36,7 +36,7 @@ def heat_maps(job: Job, store: Store) -> Generator[Event, None, dict[str, Any]]:
         except (BadImage, NotFound) as error:
             found.append({"error": error.as_message().model_dump()})
             continue
-        with replacing(picture(store.home, job.id, number)) as part:
+        with replacing(picture(store.home, job.id, number), lasting=False) as part:
             told.picture.save(part, "WEBP", quality=88, method=2)
         found.append({"label": told.label, "probability": told.probabilities[told.label]})
     return {"photos": found}

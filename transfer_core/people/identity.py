@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from transfer_core.errors import BadInput
-from transfer_core.paths import Home
+from transfer_core.paths import Home, to_disk
 from transfer_core.settings import PREFIX, raw, settings
 
 COOKIE = "studio_person"
@@ -121,3 +121,4 @@ def _write(file: Path) -> None:
     finally:
         os.close(made)
     part.replace(file)
+    to_disk(file.parent)

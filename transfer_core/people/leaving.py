@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from transfer_core.depot import is_on
-from transfer_core.depot.folders import made_with
+from transfer_core.depot.notes import made_with
 from transfer_core.depot.place import place
 from transfer_core.depot.tidying import is_empty, remove_person
 from transfer_core.errors import Unavailable

@@ -11,7 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfer_core.errors import BadInput
+from transfer_core import depot
+from transfer_core.errors import BadInput, Unavailable
 from transfer_core.paths import Home
 from transfer_core.settings import settings
 from transfer_core.store import Store
@@ -20,10 +21,14 @@ COUNTED_EVERY = 10.0
 """Seconds for which a folder's size is remembered: adding up 10,000 photos takes 0.1 s."""
 BLOCK = 4096
 """Bytes that a file takes at least: of files with one byte in each, a quota of 1 GB would hold 4 TB of disk."""
+IN_STORE_EVERY = 60.0
+"""Seconds for which is remembered what lies in an object store: a thousand names a request, and a page asks for two numbers."""
 GB = 1_000_000_000
 _UNCOUNTED = ("cache",)
 """What can be computed again, and is thrown away by itself."""
 _sizes: dict[Path, tuple[float, int]] = {}
+_in_store: dict[Path, tuple[float, int, int]] = {}
+"""When it was counted, bytes in the store, bytes here at that moment."""
 _counting = threading.Lock()
 
 
@@ -46,7 +51,26 @@ def images(store: Store) -> int:
 
 
 def stored(home: Home, *, fresh: bool = False) -> int:
-    """Bytes of a person's files, those left out that can be computed again."""
+    """Bytes of a person's files, those left out that can be computed again. Where files go through an object store: of those that
+    lie there, and of what has been added here since they were counted."""
+    here = _stored_here(home, fresh)
+    if not depot.is_on() or home.studio is None:
+        return here
+    with _counting:
+        known = _in_store.get(home.root)
+    if known is None or time.monotonic() - known[0] > (COUNTED_EVERY if fresh else IN_STORE_EVERY):
+        try:
+            known = (time.monotonic(), _size_in_store(home), here)
+        except Unavailable:  # what was counted last, or what lies here
+            return here if known is None else max(here, known[1])
+        with _counting:
+            _in_store[home.root] = known
+            for old in sorted(_in_store, key=lambda root: _in_store[root][0])[:-1000]:
+                del _in_store[old]
+    return max(here, known[1] + max(0, here - known[2]))
+
+
+def _stored_here(home: Home, fresh: bool) -> int:
     with _counting:
         known = _sizes.get(home.root)
         if known is not None and not fresh and time.monotonic() - known[0] < COUNTED_EVERY:
@@ -65,6 +89,8 @@ def check_room(store: Store, more: int = 0) -> None:
     if store.person is None or most is None:
         return
     used = stored(store.home)
+    if used + more > most and depot.is_on():  # what was fetched meanwhile looks like something new
+        used = stored(store.home, fresh=True)
     if used + more > most:
         raise BadInput("quota_bytes", used=f"{used / GB:.2f}", most=f"{most / GB:g}")
 
@@ -77,6 +103,13 @@ def check_images(store: Store, more: int) -> None:
     there = images(store)
     if there + more > most:
         raise BadInput("quota_images", there=there, more=more, most=most)
+
+
+def _size_in_store(home: Home) -> int:
+    from transfer_core.depot.place import patience, place
+
+    with patience(0):
+        return sum(fact.size for fact in place().names("/".join(home.root.relative_to(home.shared).parts)).values())
 
 
 def _size(folder: Path) -> int:

@@ -23,6 +23,8 @@ PART = "part"
 """Kind of a job that another one has put into the queue, a training of a sweep, say: a turn of that person's, and no place."""
 MOST_SHORT = 20
 """Short jobs, imports and what pages ask for by themselves, that one person may have waiting or running."""
+SETTLE = 2000
+"""Milliseconds to wait for readers of an earlier state: pages of this process wait behind it."""
 GONE = 60.0
 """Seconds without a heartbeat after which a job that was deleted while it ran is over: nobody looks after it any more."""
 
@@ -204,9 +206,20 @@ class People(Scope):
             connection.execute(sa.delete(datasets).where(datasets.c.owner == self.person))
             connection.execute(sa.delete(demos).where(demos.c.owner == self.person))
             connection.execute(sa.delete(people).where(people.c.id == self.person))
-        if not self._shared:
-            with self._read() as connection:  # the log of changes holds the old pages, too
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
+        self.settle()
+
+    def settle(self) -> bool:
+        """Empty SQLite's log of changes, which holds what was deleted as it was before. False while somebody else still reads an
+        earlier state. (A server has its own log and its own rules.)"""
+        if self._shared:
+            return True
+        with self._read() as connection:
+            before = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={SETTLE}")
+            try:
+                return not connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={before}")
 
 
 def _follows(kind: str, request: object) -> bool:

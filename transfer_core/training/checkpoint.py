@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -98,6 +99,8 @@ def note_epoch(out: Path, epoch: Epoch) -> None:
     trained it and told nobody: reports are stored a moment later (`jobs.run.FLUSH`)."""
     with (out / EPOCHS).open("ab") as file:
         file.write(to_json(epoch).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())  # its name reaches the disk with that of the checkpoint
 
 
 def noted_epochs(out: Path, after: int, until: int) -> Iterator[Epoch]:

@@ -44,7 +44,7 @@ def measure(model_names: Sequence[str], home: Home) -> Generator[Progressed]:
     models = _stored(home, where)
     for done, info in enumerate(infos, 1):
         models[info.name] = model_speed(info.name, info.input_size, device)
-        with replacing(home.shared / SPEED_FILE) as part:
+        with replacing(home.shared / SPEED_FILE, lasting=False) as part:
             part.write_text(to_stored(where, decode, models), "utf-8")
         yield Progressed(stage="measure", done=done, total=len(infos))
 

@@ -133,7 +133,7 @@ def _timed(engine: Engine, images: np.ndarray) -> tuple[tuple[np.ndarray, ...], 
 
 def _export(parts: Cut, image: np.ndarray, file: Path) -> None:
     prefix = _AsTuple(parts.prefix)
-    with as_exported(parts.prefix), replacing(file) as part:
+    with as_exported(parts.prefix), replacing(file, lasting=False) as part:
         torch.onnx.export(prefix, (torch.from_numpy(image),), str(part), dynamo=False, opset_version=17,
                           input_names=["images"], training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=True)
 

@@ -31,6 +31,9 @@ LOOK, SAY = 0.1, 1.0
 """Seconds between two looks for helpers, and between two signs of life meanwhile."""
 SETTLE = 10.0
 """Seconds that helpers of a broken round have to say that they are still there."""
+TRIES = 3
+"""Rounds that may break off one after another without a whole epoch in between. A helper that is seen in the folder and cannot be
+reached would have each epoch begun again for ever."""
 
 
 @dataclass
@@ -55,6 +58,8 @@ class Crew:
     _known: set[str] = field(default_factory=set)
     """Helpers that cannot be taken, and were spoken of."""
     _told: int = -1
+    _broken: int = 0
+    """Rounds that broke off since the last whole epoch."""
 
     def team(self, training: Training) -> Generator[Event, None, Team | None]:
         """Those who help in the next epoch, None where nobody does. The first time helpers are hired and waited for; later ones
@@ -68,6 +73,12 @@ class Crew:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 self.hire(self.wanted)
                 yield from self._wait(lambda: self.coming() > 0)
+        elif self._team is not None and not self._team.fresh:
+            self._broken = 0
+        elif self._broken >= TRIES:
+            self._end()
+            self.wanted, self._names = 0, []
+            yield Note(level="warning", message=message("fit.nobody_helps"))
         elif self._team is None and self._names:
             until, left = time.monotonic() + SETTLE, len(self._names)
             yield from self._wait(lambda: time.monotonic() < until, left)
@@ -89,17 +100,21 @@ class Crew:
 
     def start_over(self) -> None:
         """The epoch is begun again from the last checkpoint."""
-        if self._team is not None and self._team.broken:
-            self._leave()
-        elif self._team is not None:
+        if self._team is not None and not self._team.broken:
             self._team.fresh = True
+            return
+        self._broken += bool(self._names)  # also where they never met
+        self._leave()
 
     def close(self) -> None:
         """Nobody is needed any more."""
         if self._facts is None or not self.wanted:
             return
         self._leave()
-        write_json(self.folder / "round.json", {"over": True})
+        self._end()
+
+    def _end(self) -> None:
+        write_json(self.folder / "round.json", {"over": True}, lasting=False)
         self.release()
 
     def _meet(self, names: list[str], training: Training) -> None:
@@ -109,7 +124,7 @@ class Crew:
         self._round += 1
         self._names = names
         self._last |= dict.fromkeys(names, self._round)
-        write_json(self.folder / "round.json", {"round": self._round, "names": names})
+        write_json(self.folder / "round.json", {"round": self._round, "names": names}, lasting=False)
         self._team = Team(self.folder, self._round, 0, 1 + len(names), self.address, training.device)
 
     def _leave(self, regroup: bool = False) -> None:

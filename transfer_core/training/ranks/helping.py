@@ -30,6 +30,8 @@ from transfer_core.training.step import is_out_of_memory, train_step
 
 log = logging.getLogger(__name__)
 LOOK, SAY = 0.05, 1.0
+STALE = 60.0
+"""Seconds for which a network share may show a file as it was."""
 
 
 def help_with(recipe: Recipe, manifest: Manifest, home: Home, out: Path, folder: Path, address: str, wanted: Callable[[], bool],
@@ -59,7 +61,7 @@ def help_with(recipe: Recipe, manifest: Manifest, home: Home, out: Path, folder:
 def _rounds(training: Training, out: Path, folder: Path, name: str, address: str,
             wanted: Callable[[], bool]) -> Generator[Event, None, None]:
     own, last = {"facts": json.loads(json.dumps(facts(training)))}, 0
-    write_json(folder / f"ready-{name}.json", own | {"after": 0})
+    write_json(folder / f"ready-{name}.json", own | {"after": 0}, lasting=False)
     spoken = float("-inf")
     while True:
         told = _told(folder / "round.json")
@@ -76,7 +78,7 @@ def _rounds(training: Training, out: Path, folder: Path, name: str, address: str
             except RankLost as error:
                 log.warning("a shared training broke off: %s", error)
             training.team = None
-            write_json(folder / f"ready-{name}.json", own | {"after": last})
+            write_json(folder / f"ready-{name}.json", own | {"after": last}, lasting=False)
         if time.monotonic() - spoken > SAY:
             spoken = time.monotonic()
             yield Progressed(stage="helping", done=0)
@@ -95,12 +97,22 @@ def _round(training: Training, out: Path, team: Team) -> Generator[Event, None, 
                 if command.fresh:
                     training.optimizer.zero_grad(set_to_none=True)
                     training.model.zero_grad(set_to_none=True)
-                    training.load(out)
+                    _load(training, out, command.epoch)
                 team.agree(training)
                 command = _epoch(training, team, command.epoch, command.batch)
             else:
                 command = team.hear()
     return command.what
+
+
+def _load(training: Training, out: Path, epoch: int) -> None:
+    """The checkpoint that rank 0 begins this epoch with. A network share may show an older one for a while, whose weights would
+    be put right by rank 0's, and whose optimiser would not. Raises `RankLost`."""
+    until = time.monotonic() + STALE
+    while (found := training.load(out).epoch) != epoch - 1:
+        if time.monotonic() > until:
+            raise RankLost(f"the checkpoint seen here is of epoch {found}, and not of {epoch - 1}")
+        time.sleep(LOOK)
 
 
 def _epoch(training: Training, team: Team, epoch: int, batch: int) -> Any:
