@@ -888,25 +888,25 @@ def test_one_damaged_folder_keeps_no_other_from_coming(pair):
 @BY_FILE
 def test_a_person_keeps_what_lies_in_the_store_whatever_lies_here(studio, tmp_path, monkeypatch):
     """Counted there, whichever machine is asked; a copy that was fetched is nothing more, and what arrives here is."""
-    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_BYTES", "5kB")
+    monkeypatch.setenv("TRANSFER_STUDIO_QUOTA_BYTES", "500kB")
     here, elsewhere = Machine(tmp_path / "a", studio, SOMEBODY), Machine(tmp_path / "b", studio, SOMEBODY)
     folder = Folder(here.home, "runs/train-1")
-    write(folder, best="x" * 3000)
+    write(folder, best="x" * 300_000)
     folder.push()
     for machine in (here, elsewhere):
-        assert 3000 < quotas.stored(machine.home) < 3600
-        quotas.check_room(machine.store, 1000)
+        assert 300_000 < quotas.stored(machine.home) < 360_000
+        quotas.check_room(machine.store, 100_000)
         with pytest.raises(BadInput):
-            quotas.check_room(machine.store, 2500)
+            quotas.check_room(machine.store, 250_000)
     monkeypatch.setattr(quotas, "COUNTED_EVERY", 0.0)
     Folder(elsewhere.home, folder.name).bring()
-    quotas.check_room(elsewhere.store, 1000)  # and it is no reason to refuse
-    (elsewhere.home.uploads / "arriving").write_bytes(b"x" * 1500)
+    quotas.check_room(elsewhere.store, 100_000)  # and it is no reason to refuse
+    (elsewhere.home.uploads / "arriving").write_bytes(b"x" * 150_000)
     quotas._in_store[elsewhere.home.root] = (time.monotonic(), *quotas._in_store[elsewhere.home.root][1:])
-    assert quotas.stored(elsewhere.home) > 4500
+    assert quotas.stored(elsewhere.home) > 450_000
     with silent(monkeypatch):
         quotas._in_store.clear()
-        assert 1500 < quotas.stored(elsewhere.home) < 6000, "what is known without the store"
+        assert 150_000 < quotas.stored(elsewhere.home) < 600_000, "what is known without the store"
 
 
 @BY_FILE

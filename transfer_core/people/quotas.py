@@ -109,7 +109,7 @@ def _size_in_store(home: Home) -> int:
     from transfer_core.depot.place import patience, place
 
     with patience(0):
-        return sum(fact.size for fact in place().names("/".join(home.root.relative_to(home.shared).parts)).values())
+        return sum(max(BLOCK, fact.size) for fact in place().names("/".join(home.root.relative_to(home.shared).parts)).values())
 
 
 def _size(folder: Path) -> int:
