@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from trained_run import odd_pictures
+from trained_run import LABELS, odd_pictures
 
 from transfer_core.backups import backup, restore
 from transfer_core.paths import Home
@@ -30,5 +30,5 @@ def test_a_run_predicts_the_same_after_a_backup_came_back(finished, tmp_path):
     store.close()
     new = Home(tmp_path / "new")
     restore(tmp_path / "safe", new, f"sqlite:///{new.root}/studio.db")
-    assert before.shape == (len(files), 5)
+    assert before.shape == (len(files), len(LABELS))
     assert np.array_equal(answers(new), before)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
-from trained_run import Trained, trained
+from trained_run import LABELS, Trained, trained
 
 from transfer_core.errors import StudioError
 from transfer_core.events import Epoch, Evaluated, Losses, Started, to_json
@@ -31,7 +31,7 @@ CURVE = [Started(epochs=1, steps_per_epoch=2, classes=["a"], images={}, trainabl
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Trained:
     """A finished run of hostile class names, with its zips."""
-    run = trained(tmp_path_factory.mktemp("made"))
+    run = trained(tmp_path_factory.mktemp("made"), LABELS[:7])  # photos of each: else it would not be the dataset of this model
     (run.folder / "history.jsonl").write_text("".join(to_json(event) + "\n" for event in CURVE), "utf-8")
     list(finish(run.folder, run.manifest, run.home, name="früchte", device="cpu"))
     list(export(run.folder, run.home, "project", name="früchte"))
