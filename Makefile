@@ -7,7 +7,7 @@ PORT ?= 8501
 BIN := .venv/bin
 UV := $(BIN)/uv pip
 
-.PHONY: run test install lint lock clean
+.PHONY: run test install litert lint lock clean
 .DEFAULT_GOAL := run
 
 run: install
@@ -47,7 +47,15 @@ install: .venv/.installed
 .venv/web: .venv/.installed transfer_core/web_runtime.py
 	$(BIN)/python -m transfer_core.web_runtime $@ || echo "ONNX Runtime Web could not be fetched: its tests will be skipped"
 
-test: .venv/.chromium .venv/.postgres .venv/.s3 .venv/web
+# For files in the format of phones, and the tests of it. Without it, these are skipped and say so.
+litert: .venv/.litert
+
+.venv/.litert: .venv/.installed requirements-litert.lock
+	$(UV) install --python $(BIN)/python --no-deps --require-hashes --requirement requirements-litert.lock \
+	  || echo "LiteRT's converter could not be installed: its tests will be skipped"
+	@touch $@
+
+test: .venv/.chromium .venv/.postgres .venv/.s3 .venv/.litert .venv/web
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -61,6 +69,7 @@ lock: .venv/bin/uv
 	$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock pyproject.toml
 	$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --extra test --constraint requirements.lock --output-file requirements-test.lock pyproject.toml
 	$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file tests/s3.lock tests/s3.in
+	$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --no-deps --constraint requirements.lock --group pyproject.toml:litert --output-file requirements-litert.lock
 
 clean:
 	rm -rf .venv

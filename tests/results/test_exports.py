@@ -81,6 +81,21 @@ def _of_openvino(folder: Path, _files: list[str]) -> list[str]:
     return classes
 
 
+def _of_litert(folder: Path, _files: list[str]) -> list[str]:
+    """As the card says, with what `requirements.txt` names and nothing of this studio."""
+    (folder / "photo.jpg").write_bytes(odd_pictures()["turned.jpg"])
+    code = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)[1]
+    forbidden = "import sys\nfor name in ('transfer_core', 'torch', 'timm', 'onnxruntime'): sys.modules[name] = None\n"
+    done = subprocess.run([sys.executable, "-X", "utf8", "-c", forbidden + code], cwd=folder, capture_output=True, check=True,
+                          text=True, encoding="utf-8")
+    said = [line.rsplit(" ", 1) for line in done.stdout.split("\n")[:-1]]
+    assert sorted(label for label, _ in said) == sorted(rendered_classes())
+    assert sum(float(share) for _, share in said) == pytest.approx(1, abs=1e-5)
+    facts = json.loads((folder / "transfer_studio.json").read_text("utf-8"))
+    assert (folder / "labels.txt").read_text("utf-8").split("\n")[:-1] == [" ".join(label.split()) for label in facts["classes"]]
+    return facts["classes"]
+
+
 class _Read(HTMLParser):
     """The list of classes and the facts of a page, as a browser sees them."""
 
@@ -148,7 +163,8 @@ def _of_timm(folder: Path, _files: list[str]) -> list[str]:
 
 
 CLIENTS = {"timm": _of_timm, "onnx": _of_onnx, "onnx-int8": _of_onnx, "pt2": _of_program, "openvino": _of_openvino,
-           "html": _of_page, "html-folder": _of_page, "python": _of_python, "zip": _of_zip, "project": _of_zip}
+           "litert": _of_litert, "html": _of_page, "html-folder": _of_page, "python": _of_python, "zip": _of_zip,
+           "project": _of_zip}
 """How the classes are read by who opens a format; a new one needs its reader here."""
 
 
@@ -190,7 +206,7 @@ def test_a_model_that_onnx_cannot_hold_still_goes_home(tmp_path, monkeypatch):
 def test_an_unknown_format_names_those_there_are(finished):
     with pytest.raises(BadRecipe) as error:
         list(export(finished[0].folder, finished[0].home, "tflite"))
-    assert error.value.values["allowed"] == "timm, onnx, onnx-int8, pt2, html, html-folder, python, openvino, zip, project"
+    assert set(error.value.values["allowed"].split(", ")) == set(CLIENTS)
 
 
 def test_timm_loads_the_folder_and_gives_the_same_logits(finished, unpacked):
@@ -358,11 +374,14 @@ def test_a_new_name_makes_a_new_zip_and_nothing_else(finished, tmp_path):
     assert (folder / "model.onnx").stat().st_mtime_ns == written
 
 
-def test_a_format_whose_package_is_missing_says_which(finished, monkeypatch):
+@pytest.mark.parametrize(("kind", "told"), [
+    ("openvino", "pip install openvino"),
+    ("litert", "pip install --no-deps --require-hashes --requirement requirements-litert.lock")])
+def test_a_format_whose_package_is_missing_says_which(finished, monkeypatch, kind, told):
     monkeypatch.setattr("transfer_core.training.export.find_spec", lambda _name: None)
     with pytest.raises(Unavailable) as error:
-        list(export(finished[0].folder, finished[0].home, "openvino"))
-    assert error.value.code == "export_extra" and "pip install openvino" in error.value.hint()
+        list(export(finished[0].folder, finished[0].home, kind))
+    assert error.value.code == "export_extra" and told in error.value.hint()
 
 
 def test_the_python_folder_runs_on_a_clean_machine(finished, tmp_path):

@@ -18,7 +18,7 @@ from transfer_core.jobs import averages
 from transfer_core.jobs.worker import limit_threads
 from transfer_core.store import Job, Store
 
-FORMATS = "zip|project|onnx|onnx-int8|timm|html|html-folder|python|pt2|openvino"
+FORMATS = "zip|project|onnx|onnx-int8|timm|html|html-folder|python|pt2|openvino|litert"
 FORMERLY = {"safetensors": "timm"}
 """What a format was called before."""
 

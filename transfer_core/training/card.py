@@ -38,6 +38,8 @@ def model_card(run: Run, exports: dict[str, dict[str, Any]], language: str = FAL
         parts += [words("use_program"), f"```\n{_PROGRAM}\n```", words("use_onnx")]
     if "timm" in exports:
         parts += [words("use_timm"), f"```python\n{(assets() / 'export' / 'use_timm.py').read_text('utf-8').strip()}\n```"]
+    if "litert" in exports:
+        parts += [words("use_litert"), f"```python\n{(assets() / 'export' / 'use_litert.py').read_text('utf-8').strip()}\n```"]
     parts += [f"## {words('made')}", _table([words("setting"), words("value")], [
         [words("dataset"), f"{plain(recipe['dataset'])} · {recipe['version']}"],
         *[[words(f"images_{split}"), str(count)] for split, count in report.get("images", {}).items()],
@@ -134,6 +136,8 @@ def _files(exports: dict[str, dict[str, Any]], words: Any) -> list[str]:
             replay = words("replayed", n=record["replayed"], same=record["same"],
                            difference=f"{record['largest_difference']:.1e}") if record["replayed"] else words("not_replayed")
             lines.append(f"- `{record['file']}`: {words(f'file_{name}')} {replay}")
+    if "litert" in exports:
+        lines.append(f"- `model.tflite`: {words('file_litert')}")
     return ["\n".join(lines)]
 
 

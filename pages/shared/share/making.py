@@ -14,7 +14,9 @@ from transfer_core.events import Exported
 from transfer_core.store import Job
 
 PAGE = "html"
-MORE = ("python", "onnx-int8", "pt2", "html-folder", *(["openvino"] if find_spec("openvino") else []), "project")
+EXTRA = {"litert": "litert_torch", "openvino": "openvino"}
+"""Format → what makes it, which is not part of the studio."""
+MORE = ("python", "onnx-int8", "pt2", "html-folder", *(name for name, package in EXTRA.items() if find_spec(package)), "project")
 
 
 def show(run: Job, exported: dict[str, Exported]) -> None:

@@ -11,6 +11,7 @@ stranger would and compares. `transfer-studio export --format` and the share pag
 | beside | files of the run's folder that belong to it |
 | unpack | it is a zip of a folder: who asks for it in a folder of their own gets what is inside |
 | extra | the package that makes it, when that is none of ours to require |
+| install | what pip is told to get it, where the package's name is not enough |
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def export(folder: Path | str, home: Home, format: str, *, name: str = "model", 
     if not (folder / "model.safetensors").is_file():
         raise NotFound("no_trained_model", folder=folder.name)
     if (package := choice.facts.get("extra")) and find_spec(package) is None:
-        raise Unavailable("export_extra", format=format, package=package)
+        raise Unavailable("export_extra", format=format, package=package,
+                          install=choice.facts.get("install", package))
     with FileLock(home.cache / f"exports-{folder.name}.lock"):  # two formats of one run share what they need, and its records
         for need in choice.facts.get("needs", ()):
             try:

@@ -21,7 +21,7 @@ import torch
 
 from transfer_core.errors import TrainingFailed
 from transfer_core.events import Event, Progressed
-from transfer_core.images import open_image, preprocess
+from transfer_core.images import fit_to, open_image, preprocess
 from transfer_core.predictor import Predictor
 from transfer_core.training.evaluate import full_float32
 from transfer_core.training.export.replay import RECORDS, Replay, Rows, Run, read_json, replayed
@@ -74,6 +74,21 @@ def openvino(run: Run, file: Path) -> Checked:
         model = runtime.compile_model(Path(folder) / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         return (yield from replayed("openvino", run.rows, run.classes, _asked(
             run, lambda images: torch.from_numpy(model(images.numpy())[0]), one_by_one=True)))
+
+
+def litert(run: Run, file: Path) -> Checked:
+    """With the runtime that phones have, from the pixels of each photo."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with zipfile.ZipFile(file) as packed:
+        model = Interpreter(model_content=packed.read("model.tflite"), num_threads=torch.get_num_threads())
+    ask = model.get_signature_runner()
+
+    def answer(rows: Rows) -> np.ndarray:
+        images = (fit_to(open_image(run.home.image(row["sha256"])), run.how) for row in rows)
+        return np.concatenate([ask(image=np.asarray(image, np.float32)[None])["probabilities"] for image in images])
+
+    return (yield from replayed("litert", run.rows, run.classes, answer))
 
 
 def program(run: Run, file: Path) -> Checked:

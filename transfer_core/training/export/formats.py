@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -21,6 +22,7 @@ from transfer_core.training import knowing
 from transfer_core.training.card import model_card
 from transfer_core.training.export import checks, int8, one_page
 from transfer_core.training.export.facts import facts_of
+from transfer_core.training.export.litert import INPUT, INSTALL, OUTPUT, write_litert
 from transfer_core.training.export.replay import RECORDS, Run, read_json
 from transfer_core.training.likeness import answering
 from transfer_core.training.onnx_file import LIKENESS, as_exported, write_onnx
@@ -124,6 +126,23 @@ def openvino(run: Run) -> Path:
         with zipfile.ZipFile(part, "w") as packed:
             for member in sorted(Path(place).iterdir()):
                 packed.write(member, member.name)
+    return file
+
+
+@EXPORTERS.add("litert", check=checks.litert, named=True, unpack=True, extra="litert_torch", install=INSTALL)
+def litert(run: Run) -> Path:
+    """For apps on phones and for small boards (LiteRT, once TensorFlow Lite): `model.tflite`, which takes a photo's pixels and
+    gives percentages, `labels.txt`, and how a photo is cropped."""
+    file = run.folder / f"{file_name(run.name)}-litert.zip"
+    with tempfile.TemporaryDirectory() as place, replacing(file) as part, zipfile.ZipFile(part, "w") as packed:
+        write_litert(run.model, run.how, Path(place) / "model.tflite")
+        packed.write(Path(place) / "model.tflite", "model.tflite")
+        packed.writestr("labels.txt", "".join(f"{' '.join(label.split())}\n" for label in run.classes))
+        packed.writestr(checks.FACTS, json.dumps({**facts_of(run), "input": INPUT, "output": OUTPUT}, ensure_ascii=False))
+        for member, text in program().items():
+            if member != "predict.py":
+                packed.writestr(member, re.sub(r"onnxruntime\S*", "ai-edge-litert>=2.1", text))
+        _pack_cards(packed, run, {"litert": {}})
     return file
 
 
