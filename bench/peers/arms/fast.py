@@ -16,12 +16,13 @@ from fastai.callback.channelslast import ChannelsLast
 from fastai.vision.all import (
     Adam,
     BnFreeze,
-    CropPad,
     CrossEntropyLossFlat,
     ImageDataLoaders,
     Learner,
     Normalize,
+    PILImage,
     Resize,
+    Transform,
     accuracy,
     aug_transforms,
     get_image_files,
@@ -31,6 +32,22 @@ from fastai.vision.all import (
 from safetensors.torch import load_file
 from task import STAGES, Task
 from torch import nn
+from torchvision.transforms import CenterCrop, Compose
+from torchvision.transforms import Resize as Shorter
+
+
+class Framed(Transform):
+    """timm's evaluation geometry, as in the other arms. fastai's own would crop at random places, and sorts its steps by an order
+    of theirs: `[Resize(256), CropPad(224)]` cuts 224 pixels out of the whole photo first."""
+
+    def __init__(self, data: dict[str, object]) -> None:
+        super().__init__()
+        steps = timm.data.create_transform(**data).transforms
+        self.steps = Compose([step for step in steps if isinstance(step, (Shorter, CenterCrop))])
+        assert len(self.steps.transforms) == 2
+
+    def encodes(self, photo: PILImage) -> PILImage:
+        return PILImage(self.steps(photo))
 
 
 def main() -> None:
@@ -39,7 +56,7 @@ def main() -> None:
     data = timm.data.resolve_data_config(model=timm.create_model(task.model, pretrained=False))
     normal = Normalize.from_stats(data["mean"], data["std"])
     matched = task.arm == "fastai-matched"
-    how = {"item_tfms": [Resize(256), CropPad(224)], "batch_tfms": [normal], "bs": 32, "num_workers": 2} if matched else {
+    how = {"item_tfms": Framed(data), "batch_tfms": [normal], "bs": 32, "num_workers": 2} if matched else {
         "item_tfms": Resize(256), "batch_tfms": [*aug_transforms(size=224), normal]}
     loaders = ImageDataLoaders.from_folder(task.photos, train="train", valid="validation", **how)
     learner = (plain if matched else usual)(task, loaders)
