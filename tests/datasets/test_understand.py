@@ -8,7 +8,8 @@ from transfer_core.datasets import Understanding, understand
 @pytest.fixture
 def read(zipped):
     def understood(*paths: str, answers: dict | None = None, **texts: str) -> Understanding:
-        files = dict.fromkeys(paths, b"x") | {name.replace("_csv", ".csv"): text.encode() for name, text in texts.items()}
+        lists = {name.replace("_csv", ".csv").replace("_txt", ".txt"): text.encode() for name, text in texts.items()}
+        files = dict.fromkeys(paths, b"x") | lists
         found = understand(zipped(files), answers)
         assert Understanding.from_dict(found.to_dict()) == found
         return found
@@ -120,3 +121,30 @@ def test_folders_win_over_a_table_unless_asked(read):
     assert list(read(*paths, meta_csv=table).classes) == ["x", "y"]
     assert [question.key for question in read(*paths, meta_csv=table).questions] == ["labels"]
     assert list(read(*paths, meta_csv=table, answers={"labels": "table"}).classes) == ["hat", "shoes"]
+
+
+def test_train_and_test_are_no_classes(read):
+    """As Kaggle hands out photos: one folder of labelled ones, one of others, and a table that leaves out the ending."""
+    paths = [*(f"train/{i}.jpg" for i in range(4)), *(f"test/{i + 4}.jpg" for i in range(4))]
+    assert read(*paths).problem.key == "errors.one_folder_per_class.text"
+    found = read(*paths, labels_csv="id,breed\n0,pug\n1,pug\n2,corgi\n3,corgi\n")
+    assert (found.layout, found.classes, found.splits) == ("table", {"corgi": 2, "pug": 2}, {"train": 4})
+    assert not found.notes
+
+
+def test_a_table_in_each_part(read):
+    paths = [f"{part}/{i}.jpg" for part in ("train", "valid", "test") for i in range(4)]
+    table = "filename,cat,dog\n" + "".join(f"{i}.jpg,{i % 2},{1 - i % 2}\n" for i in range(4))
+    found = read(*paths, **{f"{part}/labels_csv": table for part in ("train", "valid", "test")})
+    assert found.classes == {"cat": 6, "dog": 6}
+    assert found.splits == {"train": 4, "validation": 4, "test": 4}
+    assert found.table["file"] == "train/labels.csv, valid/labels.csv, test/labels.csv"
+
+
+def test_words_in_the_file_names_before_numbers_in_a_list(read):
+    paths = [f"images/{name}_{i}.jpg" for name in ("pug", "corgi") for i in range(3)]
+    table = "".join(f"{path[7:-4]} {1 + (path[7] == 'c')} 1\n" for path in paths)
+    found = read(*paths, list_txt=table)
+    assert (found.layout, found.classes) == ("names", {"corgi": 3, "pug": 3})
+    assert [(question.key, question.default) for question in found.questions] == [("labels", "names")]
+    assert read(*paths, list_txt=table, answers={"labels": "table"}).classes == {"1": 3, "2": 3}

@@ -96,7 +96,9 @@ def _take_split(rest: list[tuple[Entry, Parts]]) -> tuple[list[tuple[Entry, Part
             continue  # a single folder "test" with pictures: a class of that name
         taken = [(file, below[:level] + below[level + 1:], split_of(below[level])) for file, below in rest]
         labelled = [(file, below, split) for file, below, split in taken if below]
-        if len({below[0] for _, below, _ in labelled}) == 0:
+        if not labelled:
+            if level == 0:  # train and test are no classes: the labels are elsewhere
+                return [], None, [file for file, _ in rest]
             continue
         return labelled, level, [file for file, below, _ in taken if not below]
     return [(file, below, None) for file, below in rest], None, []

@@ -8,7 +8,7 @@ import unicodedata
 PICTURES = frozenset((
     "jpg", "jpeg", "jpe", "jfif", "png", "gif", "webp", "avif", "heic", "heif", "hif", "jp2", "j2k", "jpx", "tif", "tiff",
     "bmp", "dib", "ppm", "pgm", "pbm", "ico"))
-TABLES = frozenset(("csv", "tsv", "txt"))
+TABLES = frozenset(("csv", "tsv", "txt", "json", "jsonl", "ndjson"))
 ARCHIVES = frozenset(("zip", "rar", "7z", "tar", "gz", "tgz", "bz2", "xz"))
 
 _LITTER = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "$recycle.bin", "@eadir", "__macosx",

@@ -21,11 +21,13 @@ class Answers(BaseModel):
     """"domain" or "class": the upper of two repeated folder levels."""
     labels: str | None = None
     """"folders", "table" or "names": where the class of a picture is written."""
+    column: str | None = None
+    """The column of a table that is the class; one that is no choice is not heeded."""
 
 
 class Question(BaseModel):
-    """`key` is the field of `Answers`, `options` its values (words: `import.answers.<key>.<option>`), `default` what is
-    taken unasked."""
+    """`key` is the field of `Answers`, `options` its values (words: `import.answers.<key>.<option>`; those of "column" are a
+    stranger's own), `default` what is taken unasked."""
 
     key: str
     text: Message

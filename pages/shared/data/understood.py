@@ -76,7 +76,13 @@ def _ask(question: Question, job: Job) -> None:
     with st.container(border=True, key=f"question-{question.key}"):
         st.radio(plain(told(question.text)), question.options, question.options.index(now), key=widget,
                  on_change=_answer, args=(job, question.key, now, widget),
-                 format_func=lambda option: t(f"import.answers.{question.key}.{option}"))
+                 format_func=lambda option: _said(question, option))
+
+
+def _said(question: Question, option: str) -> str:
+    if question.key == "column":  # a stranger's word
+        return plain(t("data.understood.column", number=option) if option.isdecimal() else option)
+    return t(f"import.answers.{question.key}.{option}")
 
 
 @undisturbed()
