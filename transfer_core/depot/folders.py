@@ -343,7 +343,7 @@ class Folder:
     @contextmanager
     def at_work(self, bring: Wanted = everything) -> Iterator[None]:
         """Bring it, and nothing any more as long as the block lasts: what is made here is newer."""
-        with self.notes.open("work") as work:
+        with self.notes.work() as work:
             with self.notes.lock():
                 try:
                     fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,7 +11,6 @@ Locks are the file system's: they end with their process.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import secrets
 import shutil
@@ -19,11 +18,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from transfer_core.depot.listing import Index
 from transfer_core.depot.place import place
-from transfer_core.paths import Home, write_json
+from transfer_core.paths import Home, taking, write_json
 
 
 @dataclass
@@ -50,29 +49,22 @@ class Notes:
     @contextmanager
     def quiet(self) -> Iterator[bool]:
         """Whether nobody works in it; nobody begins to inside the block."""
-        with self.open("work") as work:
-            try:
-                fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+        with taking(self._lock("work")) as quiet:
+            yield quiet
 
     @contextmanager
     def lock(self, wait: bool = True) -> Iterator[bool]:
         """Whether it was to be had. Whoever looks for workers holds it: else one that begins would take the look for a worker."""
-        with self.open("lock") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+        with taking(self._lock("lock"), wait) as taken:
+            yield taken
 
-    def open(self, kind: str) -> Any:
-        folder = self.folder / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return (folder / f"{self.name}.{kind}").open("a")
+    def work(self) -> IO[str]:
+        """The file that all who work in it lock together."""
+        self._lock("work").parent.mkdir(parents=True, exist_ok=True)
+        return self._lock("work").open("a")
+
+    def _lock(self, kind: str) -> Path:
+        return self.folder / "locks" / f"{self.name}.{kind}"
 
     # What is written down
 
