@@ -14,9 +14,10 @@ from transfer_core.depot.jobs import is_wanted
 from transfer_core.depot.listing import INDEX
 from transfer_core.depot.notes import made_with
 from transfer_core.depot.place import Away, place
-from transfer_core.errors import Unavailable
+from transfer_core.errors import BadInput, Unavailable
 from transfer_core.events import Progressed
 from transfer_core.paths import Home
+from transfer_core.settings import settings
 from transfer_core.store import Store
 
 log = logging.getLogger(__name__)
@@ -77,8 +78,15 @@ def push_all(home: Home, told: Callable[[Progressed], object] = lambda event: No
 
 
 def pull_all(home: Home, told: Callable[[Progressed], object] = lambda event: None) -> Moved:
-    """Everything that the store has, of everybody, checkpoints and exports, too. A copy of the home is then one of all of it."""
-    moved, names, damaged = Moved(), sorted(place().names()), None
+    """Everything that the store has, of everybody, checkpoints and exports, too. A copy of the home is then one of all of it.
+
+    Raises `BadInput("copies_too_many")` where a studio on this machine would soon remove some of it again.
+    """
+    facts, most = place().names(), settings().copies_bytes
+    need = sum(fact.size for fact in facts.values())
+    if most is not None and need > most:
+        raise BadInput("copies_too_many", need=f"{need / 1e9:.2f}", most=f"{most / 1e9:.2f}")
+    moved, names, damaged = Moved(), sorted(facts), None
     for number, name in enumerate(names):
         told(Progressed(stage="fetching", done=number, total=len(names)))
         try:

@@ -4,6 +4,7 @@
     todo/<name>.push      something of it is still to be pushed; `.gone`: to be deleted in the store
     locks/<name>.lock     held by whoever fetches or pushes; `.work`: shared by all who work in the folder
     stage/<random>        files on their way
+    used, pins            what is in use (`marks`); room.json: how much lay here when room was last made (`room`)
     store.json            the store that all of this is about
 
 Locks are the file system's: they end with their process.
@@ -20,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
+from transfer_core.depot import marks
 from transfer_core.depot.listing import Index
 from transfer_core.depot.place import place
 from transfer_core.paths import Home, taking, write_json
@@ -80,13 +82,16 @@ class Notes:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return State()
 
-    def note(self, state: State) -> None:
+    def note(self, state: State, lasting: bool = False) -> None:
+        """Need not last: without it files are compared by their hashes. Where it does not name a file any more that is removed
+        next it must: what is named and does not lie here counts as removed by whoever works here."""
         stamp(self.home)
         told = {"store": place().address, **asdict(state)}
-        write_json(self._file, told, lasting=False)  # without it files are compared by their hashes
+        write_json(self._file, told, lasting)
 
     def forget(self) -> None:
         self._file.unlink(missing_ok=True)
+        marks.forget(self.home, self.name)
         self.done()
 
     @property

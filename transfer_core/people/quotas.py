@@ -72,6 +72,12 @@ def stored(home: Home, *, fresh: bool = False) -> int:
     return max(here, known[1] + max(0, here - known[2]))
 
 
+def recount() -> None:
+    """What was counted before holds no more: what is added here would be taken for what was removed here to make room."""
+    with _counting:
+        _in_store.clear()
+
+
 def _stored_here(home: Home, fresh: bool) -> int:
     with _counting:
         known = _sizes.get(home.root)
