@@ -1007,6 +1007,7 @@ def test_what_was_used_longest_ago_goes_first(full, monkeypatch):
 def test_what_is_in_use_stays(full, tmp_path, monkeypatch):
     """By a job, an import, somebody who works in a folder, or because it waits to be pushed, or the store does not have it."""
     one, dataset, run, demo = full
+    (one.home.root / "depot" / "store.json").unlink()  # as where nothing was fetched yet
     with fetched(one.store, one.store.submit("train", {"recipe": {**RECIPE, "dataset": dataset, "version": 1}}, "cpu")):
         own = hashlib.sha256(b"own").hexdigest()
         (tmp_path / "a" / "depot" / "pins" / "of somebody who was killed").write_text(f"weights/{own}\n")

@@ -23,7 +23,6 @@ from pathlib import Path
 from transfer_core.datasets.garbage import files_alone
 from transfer_core.depot import marks, things
 from transfer_core.depot.folders import Folder
-from transfer_core.depot.notes import made_with
 from transfer_core.depot.place import Away, Fact, patience, place
 from transfer_core.errors import StudioError
 from transfer_core.paths import Home, taking, write_json
@@ -153,8 +152,6 @@ def _freed(home: Home, over: int, now: float | None) -> int:
 
 def _spare(home: Home, limit: float, pins: set[str]) -> Iterator[Copy]:
     """What nobody has asked for since, and the store has as it is here."""
-    if made_with(home) != place().address:  # it was never pushed there
-        return
     there: dict[str, dict[str, Fact]] = {}
     for copy in copies(home):
         if copy.used >= limit or copy.name in pins:
