@@ -27,7 +27,7 @@ def look(home: Home, parts: Sequence[str]) -> None:
             bring(home, *parts)
         return
     folder, asked = Folder(home, "/".join(parts[:2])), "/".join(parts[2:])
-    if (asked or kind == "demos") and folder.path.is_dir():
+    if (kind == "demos" or (kind == "runs" and asked)) and folder.path.is_dir():
         asked_for(home, folder.notes.name)  # before it is looked for: then nobody removes it in between
     try:
         if kind == "demos":  # a model and some photos: asked for to be used
