@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -157,16 +158,35 @@ def is_person(name: object) -> bool:
 
 
 @contextmanager
-def replacing(path: Path, lasting: bool = True):
+def taking(lock: Path, wait: bool = False, together: bool = False) -> Iterator[bool]:
+    """Hold a lock file inside the block, alone or `together` with others who do. Yields whether it was to be had; with `wait` it
+    always is, in the end.
+
+    The lock is the file system's: it ends with its process, so the file says nothing and may stay.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if together else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+            taken = True
+        except BlockingIOError:
+            taken = False
+        yield taken
+
+
+@contextmanager
+def replacing(path: Path, lasting: bool = True, secret: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path` and rename it over `path` when the block ends well.
 
     A reader sees the old file or the whole new one, never half of it; a kill in the middle leaves the old one. So does a power
     cut where the file is `lasting`: its bytes are on the disk before its name is, and its name before this ends. What can be
-    computed anew need not wait for the disk.
+    computed anew need not wait for the disk. A `secret` one is there before it is written to, for nobody else to read.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
+        if secret:
+            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         yield part
         if lasting:
             to_disk(part)

@@ -87,6 +87,7 @@ class Settings(BaseModel):
     max_upload: Size = _field(10 * GB, "size", "bytes", gt=0)
     max_files: int = _field(50_000, "count", "files", gt=0)
     cache_bytes: Size | None = _field(None, "size", "bytes", ge=0)
+    copies_bytes: Size | None = _field(None, "size", "bytes", ge=0)
     warm: bool = _field(True, "switch")
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = _field((), "names")
     mode: Annotated[Literal["demos", "trial"], BeforeValidator(_lower)] | None = _field(None, "mode")

@@ -6,13 +6,14 @@ import hashlib
 import io
 import json
 import os
+import random
 import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,11 @@ from starlette.testclient import TestClient
 
 from transfer_core import demos, depot, http
 from transfer_core.datasets import editing
+from transfer_core.datasets.garbage import holding_images
 from transfer_core.datasets.manifest import Manifest
-from transfer_core.depot import folders, listing, moving, place, things, tidying
+from transfer_core.depot import folders, listing, marks, moving, place, room, things, tidying
 from transfer_core.depot.folders import Folder
-from transfer_core.depot.jobs import Keeper
+from transfer_core.depot.jobs import Keeper, fetched
 from transfer_core.doctor import Patient
 from transfer_core.doctor import artifacts as doctor
 from transfer_core.errors import BadInput, Unavailable
@@ -918,3 +920,223 @@ def test_who_only_looked_at_photos_has_none_of_them_when_their_person_has_left(s
     assert leaving.leave(here.store)
     assert leaving.sweep(elsewhere.store.everyone()) == 1
     assert not elsewhere.home.root.exists()
+
+
+# Making room
+
+LATER = 2 * marks.GRACE
+
+
+@pytest.fixture
+def full(pair, monkeypatch):
+    """A machine with copies of everything, which may keep none; the dataset, and the folders of its run and demo."""
+    one = pair[0]
+    monkeypatch.setenv("TRANSFER_STUDIO_COPIES_BYTES", "0")
+    dataset = done(one, one.store.submit("import", {"upload": photos(one.home, 2), "name": "C"})).result["dataset"]
+    kept = [Folder(one.home, f"{kind}/{name}") for kind, name in (("runs", claimed(one).path.name), ("demos", "d"))]
+    for folder in kept:
+        write(folder, a="small")
+        (folder.path / "start").mkdir()
+        for name in ("model.onnx", "start/model.safetensors"):
+            (folder.path / name).write_bytes(f"{folder.name}/{name}".encode() * 100)
+        folder.push()
+    (one.home.weights / hashlib.sha256(b"own").hexdigest()).write_bytes(b"own")
+    things.push_weights(one.home, hashlib.sha256(b"own").hexdigest())
+    first = next(iter(hashes(one.home)))
+    http.files._display_copy(one.home, first)
+    forget()
+    return one, dataset, *kept
+
+
+def hashes(home: Home) -> list[str]:
+    return sorted(file.name for file in (home.root / "images").glob("??/*"))
+
+
+def heavy(home: Home) -> dict[str, bytes]:
+    """All that may be removed to make room."""
+    return {copy.path.relative_to(home.root).as_posix(): copy.path.read_bytes() for copy in room.copies(home)
+            if not copy.is_folder} | {f"{copy.path.name}/{path}": (copy.path / path).read_bytes() for copy in room.copies(home)
+                                      if copy.is_folder for path in room._folder(copy).heavy()}
+
+
+def make_room(machine: Machine, hours: float = 2.0) -> room.Room:
+    forget()
+    return room.make_room(machine.home, time.time() + hours * 3600)
+
+
+def test_room_is_made_and_what_is_needed_is_fetched_again(full):
+    one, _, run, demo = full
+    before, stored, photos_there = heavy(one.home), there(), hashes(one.home)
+    assert len(before) == 6 + 1 + 1 + 4
+    assert make_room(one, hours=0).freed == 0, "all of it was made within the hour"
+    made = make_room(one)
+    assert (made.bytes, made.most, made.freed) == (0, 0, sum(map(len, before.values())))
+    assert room.last(one.home) == made
+    assert heavy(one.home) == {} and there().keys() == stored.keys()
+    assert files(run.path).keys() == {"a.json"}
+    assert len(list((one.home.root / "thumbnails").glob("??/*.webp"))) == 6, "what pages show at once stays"
+    client = TestClient(Starlette(routes=http.routes(one.store)), base_url="http://127.0.0.1")
+    assert client.get(f"/images/{photos_there[0]}").status_code == 200
+    things.bring_images(one.home, photos_there)
+    assert things.bring_weights(one.home, hashlib.sha256(b"own").hexdigest())
+    for name in ("model.onnx", "start/model.safetensors"):
+        one.home.at("runs", run.path.name, *name.split("/"))
+    one.home.demo(demo.path.name)
+    again = heavy(one.home)
+    assert again == before
+    assert not run.push() and not demo.push(), "nothing of it counts as new, or as removed"
+    assert there().keys() == stored.keys()
+
+
+@BY_FILE
+def test_what_was_used_longest_ago_goes_first(full, monkeypatch):
+    one, _, run, _ = full
+    monkeypatch.setenv("TRANSFER_STUDIO_COPIES_BYTES", "100GB")
+    assert make_room(one).freed == 0
+    names, now = hashes(one.home), time.time()
+    for age, name in enumerate(names):
+        os.utime(one.home.image(name), (now - 3600 * (2 + age), now - 360_000))
+    least = room.count(one.home).bytes - 2 * one.home.image(names[0]).stat().st_size
+    monkeypatch.setenv("TRANSFER_STUDIO_COPIES_BYTES", str(least))
+    make_room(one, hours=0)
+    assert hashes(one.home) == names[:len(hashes(one.home))] and 3 <= len(hashes(one.home)) < 6
+    assert run.heavy(), "younger than the photos"
+
+
+@BY_FILE
+def test_what_is_in_use_stays(full, tmp_path, monkeypatch):
+    """By a job, an import, somebody who works in a folder, or because it waits to be pushed, or the store does not have it."""
+    one, dataset, run, demo = full
+    (one.home.root / "depot" / "store.json").unlink()  # as where nothing was fetched yet
+    with fetched(one.store, one.store.submit("train", {"recipe": {**RECIPE, "dataset": dataset, "version": 1}}, "cpu")):
+        own = hashlib.sha256(b"own").hexdigest()
+        (tmp_path / "a" / "depot" / "pins" / "of somebody who was killed").write_text(f"weights/{own}\n")
+        with run.at_work():
+            make_room(one)
+            assert set(heavy(one.home)) >= {f"images/{name[:2]}/{name}" for name in hashes(one.home)}
+            assert len(hashes(one.home)) == 6 and len(run.heavy()) == 2
+            assert not demo.heavy() and not list((one.home.root / "weights").iterdir())
+    with holding_images(one.home):
+        make_room(one)
+    assert len(hashes(one.home)) == 6
+    run.notes.mark("push")
+    odd = hashes(one.home)[0]
+    place.place().write(f"images/{odd[:2]}/{odd}", b"half")
+    (one.home.root / "images" / "00").mkdir(exist_ok=True)
+    (one.home.root / "images" / "00" / ("0" * 64)).write_bytes(b"never pushed")
+    make_room(one)
+    assert hashes(one.home) == sorted(["0" * 64, odd]) and len(run.heavy()) == 2
+    run.notes.done()
+    (run.path / "model.onnx").write_bytes(b"trained further")
+    make_room(one)
+    assert list(run.heavy()) == ["model.onnx"]
+    with monkeypatch.context() as changed:
+        changed.setenv("TRANSFER_STUDIO_ARTIFACTS", f"file://{tmp_path}/another")
+        assert make_room(one).freed == 0, "another store has none of it"
+    with silent(monkeypatch):
+        assert make_room(one).freed == 0
+
+
+@BY_FILE
+def test_what_is_asked_for_after_it_was_chosen_stays(full, monkeypatch):
+    one, _, run, demo = full
+    names = hashes(one.home)
+    for file in (*map(one.home.image, names), *(each.path / path for each in (run, demo) for path in each.heavy())):
+        os.utime(file, (0, 0))
+    run.push()
+    demo.push()
+    choose = room.heapq.nsmallest
+
+    def and_asked_for(*args, **more):
+        monkeypatch.setattr(room.heapq, "nsmallest", choose)
+        chosen = choose(*args, **more)
+        things.bring_image(one.home, names[0])
+        one.home.at("runs", run.path.name, "model.onnx")
+        demo.notes.mark("push")
+        return chosen
+
+    monkeypatch.setattr(room.heapq, "nsmallest", and_asked_for)
+    make_room(one, hours=0)
+    assert hashes(one.home) == names[:1] and len(run.heavy()) == len(demo.heavy()) == 2
+
+
+@BY_FILE
+def test_what_was_removed_while_the_store_is_away_is_said_to_be_there(full, monkeypatch):
+    one, _, run, _ = full
+    make_room(one)
+    with silent(monkeypatch):
+        assert one.home.run(run.path.name) == run.path
+        with pytest.raises(Unavailable):
+            one.home.at("runs", run.path.name, "model.onnx")
+
+
+@BY_FILE
+def test_whoever_makes_room_may_be_killed(full):
+    """At random moments. Whatever was removed by then is fetched again, and counts nowhere as removed by a person."""
+    one, _, run, demo = full
+    before, stored, moments = heavy(one.home), there(), random.Random(7)
+    ended = []
+    for _ in range(15):
+        child = again_and_again(lambda: (make_room(one), bring_all(one, run, demo, before)), moments.uniform(0.001, 0.06))
+        ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        forget()
+        assert not run.push() and not demo.push()
+        assert there().keys() == stored.keys()
+        bring_all(one, run, demo, before)
+        assert heavy(one.home) == before
+    assert set(ended) == {-signal.SIGALRM}
+    assert make_room(one).bytes == 0, "nor is anything kept for ever"
+
+
+def again_and_again(work, seconds: float) -> int:
+    """A process that is killed after so many seconds; returns its id."""
+    if child := os.fork():
+        return child
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        while True:
+            work()
+    finally:
+        os._exit(1)
+
+
+def bring_all(machine: Machine, run: Folder, demo: Folder, before: dict[str, bytes]) -> None:
+    names = [path.split("/") for path in before]
+    things.bring_images(machine.home, [name[2] for name in names if name[0] == "images"])
+    things.bring_weights(machine.home, hashlib.sha256(b"own").hexdigest())
+    for each in (run, demo):
+        each.bring()
+    for name in names:
+        if name[-1].endswith(".display.webp"):
+            http.files._display_copy(machine.home, name[-1].split(".")[0])
+
+
+@BY_FILE
+def test_whoever_asks_while_room_is_made_finds_it(full):
+    """Another process removes all it may, again and again; each photo is found old, asked for, and opened then."""
+    one, _, _, _ = full
+    names = hashes(one.home)
+    child = again_and_again(lambda: make_room(one, hours=0), 60)
+    try:
+        for turn in range(300):
+            file = one.home.image(names[turn % len(names)])
+            with suppress(FileNotFoundError):
+                os.utime(file, (0, 0))
+            assert things.bring_image(one.home, file.name)
+            assert hashlib.sha256(file.read_bytes()).hexdigest() == file.name
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+@BY_FILE
+def test_a_pull_of_more_than_may_lie_here_is_refused(full, monkeypatch):
+    with pytest.raises(BadInput) as refused:
+        moving.pull_all(full[0].home)
+    assert refused.value.code == "copies_too_many"
+    found = doctor.copies(Patient(full[0].home, ""))
+    assert (found.state, found.outcome) == ("warning", "over")
+    monkeypatch.delenv("TRANSFER_STUDIO_COPIES_BYTES")
+    assert doctor.copies(Patient(full[0].home, "")).state in ("ok", "warning")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import stat
@@ -20,7 +19,7 @@ from transfer_core.backups.shelf import FILES, FOLDERS, HEAD, MARK, MOST_FILES, 
 from transfer_core.datasets.garbage import holding_images
 from transfer_core.errors import BadInput, Busy, NotFound, Unavailable
 from transfer_core.events import Progressed
-from transfer_core.paths import Home, studio_version
+from transfer_core.paths import Home, studio_version, taking
 
 ROUNDS = 5
 """Times the database is copied again because a job ended while files were copied; later rounds copy what is new only."""
@@ -100,12 +99,9 @@ def _check_place(home: Home, folder: Path) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One backup at a time into one folder. The lock is the file system's: it ends with its process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Busy("backup_busy", folder=str(folder)) from None
+    with taking(folder / LOCK) as alone:
+        if not alone:
+            raise Busy("backup_busy", folder=str(folder))
         for left in folder.glob(".database-*"):  # of one that was killed
             with suppress(OSError):
                 for file in left.iterdir():

@@ -6,14 +6,13 @@ store while it works, and garbage is collected only when nobody holds it. The lo
 
 from __future__ import annotations
 
-import fcntl
 import re
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from transfer_core.paths import Home
+from transfer_core.paths import Home, taking
 
 KEPT = 86_400.0
 """Seconds that a file is left alone: a second belt, where a file system knows no locks."""
@@ -24,21 +23,22 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 @contextmanager
 def holding_images(home: Home) -> Iterator[None]:
     """Nothing is collected meanwhile. Any number of imports may hold the images at once; waits while garbage is collected."""
-    with _lock_file(home).open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    with taking(_lock_file(home), wait=True, together=True):
         yield
 
 
 @contextmanager
 def images_alone(home: Home) -> Iterator[bool]:
     """Whether nobody imports; nobody begins to inside the block."""
-    with _lock_file(home).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    with taking(_lock_file(home)) as alone:
+        yield alone
+
+
+@contextmanager
+def files_alone(home: Home) -> Iterator[bool]:
+    """As `images_alone`, and nobody makes a backup: that holds the studio's, one lock for the files of all people."""
+    with ExitStack() as locks:
+        yield all(locks.enter_context(images_alone(each)) for each in dict.fromkeys((home, home.of(None))))
 
 
 def collect_garbage(home: Home, now: float | None = None) -> list[str]:
@@ -46,12 +46,8 @@ def collect_garbage(home: Home, now: float | None = None) -> list[str]:
 
     Manifests on disk decide, not the database: with another database (a lost one, one from a backup) no photo may go.
     """
-    with _lock_file(home).open("a") as lock, _lock_file(home.of(None)).open("a") as shared:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if home.studio is not None:  # a backup holds the studio's: one lock for the photos of all people
-                fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with files_alone(home) as alone:
+        if not alone:
             return []
         limit = (now or time.time()) - KEPT
         old = [file for file in _files(home) if _changed(file) < limit]

@@ -18,7 +18,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -99,12 +99,19 @@ class Folder:
             return
         if (self.home.root, self.name) in _mine:
             return
+        lacks = self._lacks(wanted)
         try:
             with patience(0):
-                self.bring(wanted, wait=not self._lying())  # a push may take minutes: meanwhile what lies here is shown
+                # A push may take minutes: meanwhile what lies here is shown.
+                self.bring(wanted, wait=lacks or not self._lying())
         except Away:
-            if not self.path.is_dir():
+            if lacks or not self.path.is_dir():
                 raise
+
+    def _lacks(self, wanted: Wanted) -> bool:
+        """Whether something is missing that was removed to make room, or never fetched."""
+        return any(wanted(path) and not light(path) and not (self.path / path).is_file()
+                   for path in self.notes.state().index or ())
 
     def bring(self, wanted: Wanted = everything, wait: bool = True) -> bool:
         """Bring what is wanted and newer than what lies here. False when somebody works in it, or the store has none."""
@@ -260,6 +267,7 @@ class Folder:
         # What another machine replaced is newer there than here.
         have = {path: facts for path, facts in have.items() if path in found or base.get(path) == now.get(path)}
         if now == theirs:
+            self.notes.note(replace(state, have=have))  # touched, and no other: else it would be hashed again each time
             self.notes.done()
             return False
         if self.notes.is_gone() or not still():
@@ -338,12 +346,47 @@ class Folder:
         _looked.pop((self.home.root, self.name), None)
         self.notes.forget()
 
+    # Making room
+
+    def heavy(self) -> dict[str, tuple[int, int]]:
+        """What lies here and a look at it does not bring: size and time of change in ns."""
+        return {path: facts for path, facts in self._lying().items() if not light(path)}
+
+    def spare(self) -> int:
+        """Bytes of that which could be fetched again, as far as is known here."""
+        state = self.notes.state()
+        return 0 if self.notes.waits() else sum(size for size, _ in self._spare(state, state.index or {}).values())
+
+    def there(self) -> tuple[Index, dict[str, int]]:
+        """What the store has of it now: the index, and the size of each object."""
+        index = self._read() or {}
+        return index, {name.rpartition("/")[2]: fact.size for name, fact in place().names(self._key).items()}
+
+    def remove_copies(self, index: Index, objects: Mapping[str, int]) -> int:
+        """Remove here what is heavy and lies there as it does here; returns the bytes. Nothing while somebody works in it, or
+        while something of it waits to be pushed."""
+        with self.notes.lock(wait=False) as locked, ExitStack() as held:
+            if not locked or not held.enter_context(self.notes.quiet()) or self.notes.waits() or self.notes.is_gone():
+                return 0
+            state = self.notes.state()
+            going = {path: facts for path, facts in self._spare(state, index).items() if objects.get(index[path][1]) == facts[0]}
+            if going:  # first: from now on they count as never fetched
+                self.notes.note(replace(state, have={path: facts for path, facts in state.have.items() if path not in going}),
+                                lasting=True)
+            for path in going:
+                self._inside(path).unlink(missing_ok=True)
+            return sum(size for size, _ in going.values())
+
+    def _spare(self, state: State, index: Index) -> dict[str, tuple[int, int]]:
+        return {path: facts for path, facts in self.heavy().items()
+                if path in index and self._is_same(state, path, facts) and index[path] == (facts[0], state.have[path][2])}
+
     # Who works in it
 
     @contextmanager
     def at_work(self, bring: Wanted = everything) -> Iterator[None]:
         """Bring it, and nothing any more as long as the block lasts: what is made here is newer."""
-        with self.notes.open("work") as work:
+        with self.notes.work() as work:
             with self.notes.lock():
                 try:
                     fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from transfer_core.depot import is_on, things
 from transfer_core.depot.folders import Folder, Kept
 from transfer_core.depot.listing import all_but_checkpoint, everything
+from transfer_core.depot.marks import pinned
 from transfer_core.depot.place import patience, wait_longer
 from transfer_core.errors import NotFound
 from transfer_core.events import Event, Note, Progressed
@@ -44,7 +45,8 @@ class Keeper:
         wait_longer(self._patience)
         for name in _own(self._store, self._job):
             self._held.enter_context(Folder(self._store.home, name).at_work())
-        fetch(self._store, self._job, lambda done, total: self._say(Progressed(stage="fetching", done=done, total=total)))
+        self._held.enter_context(fetched(
+            self._store, self._job, lambda done, total: self._say(Progressed(stage="fetching", done=done, total=total))))
 
     def see(self, event: Event) -> None:
         """Push in the background when this is a checkpoint and the one before has arrived."""
@@ -133,9 +135,8 @@ def working_in(store: Store, run: Job) -> Iterator[None]:
     if not is_on():
         yield
         return
-    fetch(store, run)
     folder = Folder(store.home, f"runs/{run.id}")
-    with folder.at_work(all_but_checkpoint):
+    with fetched(store, run), folder.at_work(all_but_checkpoint):
         yield
         folder.push(still=lambda: is_wanted(store, folder))
 
@@ -157,8 +158,18 @@ def is_wanted(store: Store, folder: Folder) -> bool:
     return home.studio is None or everyone.of(home.root.name).known() is not None
 
 
-def fetch(store: Store, job: Job, told: Callable[[int, int], object] = lambda done, total: None) -> None:
-    """All that the job reads: runs, datasets with their photos, uploads, weights."""
+@contextmanager
+def fetched(store: Store, job: Job, told: Callable[[int, int], object] = lambda done, total: None) -> Iterator[None]:
+    """All that the job reads is here and stays inside the block: runs, datasets with their photos, uploads, weights."""
+    with ExitStack() as pins:
+        def pin(*names: str) -> None:  # before any of it is looked for
+            pins.enter_context(pinned(store.home, names))
+
+        _fetch(store, job, pin, told)
+        yield
+
+
+def _fetch(store: Store, job: Job, pin: Callable[..., None], told: Callable[[int, int], object]) -> None:
     payload, home = job.payload, store.home
     recipes = [payload["recipe"]] if isinstance(payload.get("recipe"), dict) else []
     runs = [payload.get("run"), (payload.get("mixture") or {}).get("run"), *(payload.get("soup") or {}).get("runs", ())]
@@ -167,6 +178,7 @@ def fetch(store: Store, job: Job, told: Callable[[int, int], object] = lambda do
             recipes.append(store.job(whole).payload["recipe"])
     runs += [recipe.get("start_from") for recipe in recipes if recipe.get("weights") == "run"]
     for run in dict.fromkeys(filter(None, runs)):
+        pin(f"runs/{run}")
         Folder(home, f"runs/{run}").bring(all_but_checkpoint)
         with suppress(NotFound, KeyError):
             recipes.append(store.job(run).payload["recipe"])
@@ -175,6 +187,7 @@ def fetch(store: Store, job: Job, told: Callable[[int, int], object] = lambda do
         Folder(home, f"uploads/{upload}").bring(everything)
     for weights in [recipe.get("weights_file") for recipe in recipes] + [payload.get("file")]:
         if weights:
+            pin(f"weights/{weights}")
             things.bring_weights(home, str(weights))
     versions = [(payload.get("dataset"), payload.get("version"))]
     for recipe in recipes:
@@ -183,6 +196,7 @@ def fetch(store: Store, job: Job, told: Callable[[int, int], object] = lambda do
     for dataset, version in dict.fromkeys(versions):
         if dataset and version:
             wanted += _photos(home, dataset, version)
+    pin(*(f"images/{sha256[:2]}/{sha256}" for sha256 in dict.fromkeys(wanted)))
     things.bring_images(home, wanted, job.kind == "check", told)
 
 

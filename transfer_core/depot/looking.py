@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from transfer_core.depot import is_on, things
 from transfer_core.depot.folders import Folder
+from transfer_core.depot.marks import asked_for
 from transfer_core.depot.place import patience
 from transfer_core.errors import Unavailable
 from transfer_core.paths import Home
@@ -26,6 +27,8 @@ def look(home: Home, parts: Sequence[str]) -> None:
             bring(home, *parts)
         return
     folder, asked = Folder(home, "/".join(parts[:2])), "/".join(parts[2:])
+    if (kind == "demos" or (kind == "runs" and asked)) and folder.path.is_dir():
+        asked_for(home, folder.notes.name)  # before it is looked for: then nobody removes it in between
     try:
         if kind == "demos":  # a model and some photos: asked for to be used
             folder.look(lambda _: True)

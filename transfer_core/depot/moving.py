@@ -12,11 +12,13 @@ from transfer_core.depot import things
 from transfer_core.depot.folders import Folder
 from transfer_core.depot.jobs import is_wanted
 from transfer_core.depot.listing import INDEX
+from transfer_core.depot.marks import asked_for, lies_here
 from transfer_core.depot.notes import made_with
 from transfer_core.depot.place import Away, place
-from transfer_core.errors import Unavailable
+from transfer_core.errors import BadInput, Unavailable
 from transfer_core.events import Progressed
 from transfer_core.paths import Home
+from transfer_core.settings import settings
 from transfer_core.store import Store
 
 log = logging.getLogger(__name__)
@@ -77,8 +79,15 @@ def push_all(home: Home, told: Callable[[Progressed], object] = lambda event: No
 
 
 def pull_all(home: Home, told: Callable[[Progressed], object] = lambda event: None) -> Moved:
-    """Everything that the store has, of everybody, checkpoints and exports, too. A copy of the home is then one of all of it."""
-    moved, names, damaged = Moved(), sorted(place().names()), None
+    """Everything that the store has, of everybody, checkpoints and exports, too. A copy of the home is then one of all of it.
+
+    Raises `BadInput("copies_too_many")` where a studio on this machine would soon remove some of it again.
+    """
+    facts, most = place().names(), settings().copies_bytes
+    need = sum(fact.size for fact in facts.values())
+    if most is not None and need > most:
+        raise BadInput("copies_too_many", need=f"{need / 1e9:.2f}", most=f"{most / 1e9:.2f}")
+    moved, names, damaged = Moved(), sorted(facts), None
     for number, name in enumerate(names):
         told(Progressed(stage="fetching", done=number, total=len(names)))
         try:
@@ -98,15 +107,17 @@ def pull_all(home: Home, told: Callable[[Progressed], object] = lambda event: No
 def _pull(home: Home, parts: list[str]) -> tuple[str, bool]:
     """Bring one; what it is, and whether it was missing here."""
     if parts[0] == "images" and len(parts) == 3:
-        return "images", not home.image(parts[2]).is_file() and things.bring_image(home, parts[2])
+        return "images", not lies_here(home, home.image(parts[2])) and things.bring_image(home, parts[2])
     if parts[0] == "weights" and len(parts) == 2:
-        return "weights", not (home.weights / home.at(parts[1]).name).is_file() and things.bring_weights(home, parts[1])
+        return "weights", not lies_here(home, home.weights / home.at(parts[1]).name) and things.bring_weights(home, parts[1])
     if parts[0] in ("datasets", "thumbnails") and len(parts) == 3:
         things.key(home, *parts)  # before it is a path
         file = home.root.joinpath(*parts)
         return "datasets", not file.is_file() and things.bring_sealed(home, file, fresh=0) and file.name.startswith("v")
     if parts[0] in KINDS and parts[-1] == INDEX:
-        return "folders", Folder(home, "/".join(parts[:-1])).bring()
+        folder = Folder(home, "/".join(parts[:-1]))
+        asked_for(home, folder.notes.name)  # as all of it: who pulls wants a copy of the home, and no room made meanwhile
+        return "folders", folder.bring()
     return "folders", False
 
 

@@ -4,6 +4,7 @@
     todo/<name>.push      something of it is still to be pushed; `.gone`: to be deleted in the store
     locks/<name>.lock     held by whoever fetches or pushes; `.work`: shared by all who work in the folder
     stage/<random>        files on their way
+    used, pins            what is in use (`marks`); room.json: how much lay here when room was last made (`room`)
     store.json            the store that all of this is about
 
 Locks are the file system's: they end with their process.
@@ -11,7 +12,6 @@ Locks are the file system's: they end with their process.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import secrets
 import shutil
@@ -19,11 +19,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO
 
+from transfer_core.depot import marks
 from transfer_core.depot.listing import Index
 from transfer_core.depot.place import place
-from transfer_core.paths import Home, write_json
+from transfer_core.paths import Home, taking, write_json
 
 
 @dataclass
@@ -50,29 +51,22 @@ class Notes:
     @contextmanager
     def quiet(self) -> Iterator[bool]:
         """Whether nobody works in it; nobody begins to inside the block."""
-        with self.open("work") as work:
-            try:
-                fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+        with taking(self._lock("work")) as quiet:
+            yield quiet
 
     @contextmanager
     def lock(self, wait: bool = True) -> Iterator[bool]:
         """Whether it was to be had. Whoever looks for workers holds it: else one that begins would take the look for a worker."""
-        with self.open("lock") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+        with taking(self._lock("lock"), wait) as taken:
+            yield taken
 
-    def open(self, kind: str) -> Any:
-        folder = self.folder / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return (folder / f"{self.name}.{kind}").open("a")
+    def work(self) -> IO[str]:
+        """The file that all who work in it lock together."""
+        self._lock("work").parent.mkdir(parents=True, exist_ok=True)
+        return self._lock("work").open("a")
+
+    def _lock(self, kind: str) -> Path:
+        return self.folder / "locks" / f"{self.name}.{kind}"
 
     # What is written down
 
@@ -88,13 +82,16 @@ class Notes:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return State()
 
-    def note(self, state: State) -> None:
+    def note(self, state: State, lasting: bool = False) -> None:
+        """Need not last: without it files are compared by their hashes. Where it does not name a file any more that is removed
+        next it must: what is named and does not lie here counts as removed by whoever works here."""
         stamp(self.home)
         told = {"store": place().address, **asdict(state)}
-        write_json(self._file, told, lasting=False)  # without it files are compared by their hashes
+        write_json(self._file, told, lasting)
 
     def forget(self) -> None:
         self._file.unlink(missing_ok=True)
+        marks.forget(self.home, self.name)
         self.done()
 
     @property

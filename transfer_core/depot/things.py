@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from transfer_core.depot.marks import lies_here
 from transfer_core.depot.notes import stamp
 from transfer_core.depot.place import Away, patience, patience_here, place
 from transfer_core.errors import Unavailable
@@ -91,7 +92,7 @@ def _remember(file: Path) -> None:
 
 def push_image(home: Home, sha256: str) -> None:
     """The image and its thumbnail. Written anew each time, so that their age in the store tells when they were last wanted."""
-    if (file := home.image(sha256)).is_file():
+    if lies_here(home, file := home.image(sha256)):
         place().push(key(home, "images", sha256[:2], sha256), file)
     if (small := home.thumbnail(sha256)).is_file():
         push_sealed(home, small)
@@ -110,7 +111,7 @@ def push_weights(home: Home, sha256: str) -> None:
 
 
 def _bring_named(home: Home, file: Path, sha256: str) -> bool:
-    if file.is_file() or not _HASH.fullmatch(sha256):
+    if not _HASH.fullmatch(sha256) or lies_here(home, file):
         return file.is_file()
     with suppress(_Nowhere), replacing(file) as part:  # lasting: whoever finds it takes it for whole
         if not place().fetch(key(home, *file.relative_to(home.root).parts), -1, sha256, part):
@@ -133,7 +134,7 @@ def push_dataset(home: Home, file: Path, data: bytes, images: Iterable[str]) -> 
 def bring_images(home: Home, images: Iterable[str], thumbnails: bool = False,
                  told: Callable[[int, int], object] = lambda done, total: None) -> None:
     """Those that are not here. What the store does not have either stays missing, as a lost file does."""
-    missing = [sha256 for sha256 in dict.fromkeys(images) if not home.image(sha256).is_file()
+    missing = [sha256 for sha256 in dict.fromkeys(images) if not lies_here(home, home.image(sha256))
                or (thumbnails and not home.thumbnail(sha256).is_file())]
 
     def bring(sha256: str) -> None:

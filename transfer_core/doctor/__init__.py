@@ -20,8 +20,8 @@ CHECKS: dict[str, Check] = {
     "settings": machine.settings, "python": machine.python, "packages": machine.packages, "torch": machine.torch,
     "gpu": machine.gpu, "processor": machine.processor, "memory": machine.memory, "onnx": machine.onnx, "worker": machine.worker,
     "home": home.writable, "disk": home.disk, "filesystem": home.filesystem, "database": home.database,
-    "artifacts": artifacts.artifacts, "weights": home.weights, "cluster": cluster.cluster, "hub": network.hub,
-    "port": network.port,
+    "artifacts": artifacts.artifacts, "copies": artifacts.copies, "weights": home.weights, "cluster": cluster.cluster,
+    "hub": network.hub, "port": network.port,
 }
 AT_ONCE = 3
 """Several wait for a process or the network; two cores are busy with two imports of torch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from transfer_core.backups.tables import is_sqlite
+from transfer_core.depot import room
 from transfer_core.doctor.finding import Finding, Patient, probe
 from transfer_core.people import is_hosted
 from transfer_core.settings import raw, without_password
@@ -24,6 +25,16 @@ def artifacts(patient: Patient) -> Finding:
     if is_hosted() and not raw("secret"):
         return Finding("artifacts", "warning", "secret", said)
     return Finding("artifacts", "ok", "fine", {**said, "milliseconds": done.told["milliseconds"]})
+
+
+def copies(patient: Patient) -> Finding:
+    """How much of it lies here, too, and how much may."""
+    if not raw("artifacts"):
+        return Finding("copies", "ok", "none")
+    found = room.count(patient.home)
+    said = {"taken": f"{found.bytes / 1e9:.2f}", "most": f"{found.most / 1e9:.2f}"}
+    over = found.bytes > found.most
+    return Finding("copies", "warning" if over else "ok", "over" if over else "fine", said)
 
 
 _TRY = """

@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from transfer_core.depot.looking import bring, bring_image
+from transfer_core.depot.marks import lies_here
 from transfer_core.errors import NotFound
 from transfer_core.http.errors import language, plainly
 from transfer_core.http.people import Door
@@ -105,7 +106,7 @@ def _there(path: Path) -> Path:
 def _display_copy(home: Home, sha256: str) -> Path:
     """The image upright, as WebP of at most 1600 px, made when first looked at. (The original may be a HEIC or 16 bit.)"""
     copy = home.thumbnail(sha256).with_name(f"{sha256}.display.webp")
-    if not copy.is_file():
+    if not lies_here(home, copy):
         from transfer_core.images import open_image
 
         bring_image(home, sha256)

@@ -9,6 +9,8 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+from transfer_core import depot
+from transfer_core.datasets.garbage import holding_images
 from transfer_core.depot.tidying import remove
 from transfer_core.errors import BadInput, NotFound
 from transfer_core.events import Evaluated, Event, Exported, Finished, Progressed
@@ -26,6 +28,11 @@ def import_project(job: Job, store: Store, source: Path) -> Generator[Event, Non
 
     Raises `BadArchive`, `BadInput`: `not_a_project project_damaged project_other_model`.
     """
+    with holding_images(store.home):  # it leans on photos that lie here already
+        return (yield from _import(job, store, source))
+
+
+def _import(job: Job, store: Store, source: Path) -> Generator[Event, None, dict[str, Any]]:
     from transfer_core.datasets.summary import describe
     from transfer_core.training.export import export
     from transfer_core.training.finish import finish
@@ -92,7 +99,13 @@ def _known(store: Store, project: Any) -> Any:
         manifest = Manifest.read(store.home, project.recipe.dataset, project.recipe.version)
     except (NotFound, FileNotFoundError):
         return None
-    return manifest if manifest.classes == project.classes else None
+    if manifest.classes != project.classes:
+        return None
+    if depot.is_on():
+        from transfer_core.depot.things import bring_images
+
+        bring_images(store.home, [image.sha256 for image in manifest.images])
+    return manifest
 
 
 def _file_of(source: Path) -> tuple[Path, str]:

@@ -24,6 +24,8 @@ from transfer_core.events import Epoch, Folded, Note, Sampled, Swept
 from transfer_core.jobs.discard import discard, discard_queued
 from transfer_core.jobs.run import failure
 from transfer_core.jobs.tasks import TASKS
+from transfer_core.paths import Home
+from transfer_core.people import quotas
 from transfer_core.settings import settings, with_settings
 from transfer_core.store import Job, Store
 from transfer_core.store.jobs import SILENT_AFTER
@@ -44,6 +46,8 @@ SHORT_MEMORY = 2_000_000_000
 """Free memory below which no short job starts beside a long one: an instant model takes 1.3 GB at most, and some must be left."""
 CATCH_UP = 60.0
 """Seconds between two looks at what is still to be pushed to an object store."""
+MAKE_ROOM = 900.0
+"""Seconds between two looks at how much copies of what lies there take on this machine."""
 CALM = 20.0
 """Seconds after a job was handed out before the next warm worker is prepared: its imports would slow that job's start."""
 
@@ -56,7 +60,7 @@ class Supervisor:
         self._warm: subprocess.Popen[bytes] | None = None
         self._workers: dict[str, Worker] = {}
         self._suspects: dict[str, tuple[float | None, float]] = {}
-        self._handed_out = self._caught_up = float("-inf")
+        self._handed_out = self._caught_up = self._made_room = float("-inf")
         self._pushing: threading.Thread | None = None
         self.count = 0
         """Jobs handed out; one whose worker died before it began counts again."""
@@ -112,13 +116,27 @@ class Supervisor:
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """What has to wait for an object store that was away, or for a machine that was: pushed from a thread of its own."""
+        """What has to wait for an object store that was away, or for a machine that was: pushed from a thread of its own. Now and
+        then it makes room on this one, too."""
         if not is_on() or time.monotonic() - self._caught_up < CATCH_UP or (self._pushing and self._pushing.is_alive()):
             return
         self._caught_up = time.monotonic()
         homes = [self._store.home, *self._store.home.people()]
-        self._pushing = threading.Thread(target=catch_up, args=(self._store, homes), name="catch up", daemon=True)
+        self._pushing = threading.Thread(target=self._catch_up_with, args=(homes,), name="catch up", daemon=True)
         self._pushing.start()
+
+    def _catch_up_with(self, homes: list[Home]) -> None:
+        catch_up(self._store, homes)
+        if time.monotonic() - self._made_room < MAKE_ROOM:
+            return
+        self._made_room = time.monotonic()
+        from transfer_core.depot.room import make_room
+
+        try:
+            if make_room(self._store.home).freed:
+                quotas.recount()
+        except Exception:  # a full disk, a store that is away: soon it may be otherwise
+            log.exception("could not make room on this machine")
 
     # Queue
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import logging
-import os
 import secrets
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from transfer_core.errors import BadInput
-from transfer_core.paths import Home, to_disk
+from transfer_core.paths import Home, replacing
 from transfer_core.settings import PREFIX, raw, settings
 
 COOKIE = "studio_person"
@@ -104,21 +103,10 @@ def _kept(root: str) -> bytes:
             if not _is_written(file):
                 if file.is_file():
                     log.warning("the file that names are signed with was empty, and is made anew: all browsers get new names")
-                _write(file)
+                with replacing(file, secret=True) as part:
+                    part.write_text(secrets.token_hex(32), "utf-8")
     return _checked(file.read_bytes(), str(file))
 
 
 def _is_written(file: Path) -> bool:
     return file.is_file() and bool(file.read_bytes().strip(_NOTHING))
-
-
-def _write(file: Path) -> None:
-    part = file.with_name(f".secret.{secrets.token_hex(4)}.part")
-    made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(made, secrets.token_hex(32).encode())
-        os.fsync(made)  # else a name without content is what a power cut may leave
-    finally:
-        os.close(made)
-    part.replace(file)
-    to_disk(file.parent)

@@ -53,6 +53,8 @@ def images(store: Store) -> int:
 def stored(home: Home, *, fresh: bool = False) -> int:
     """Bytes of a person's files, those left out that can be computed again. Where files go through an object store: of those that
     lie there, and of what has been added here since they were counted."""
+    # Two counts, since neither is the whole: what lies in the store need never have lain here, and what has just been added here
+    # lies there only when its job pushes. Which of the files here lie there, too, is not asked: that would be a hash of each.
     here = _stored_here(home, fresh)
     if not depot.is_on() or home.studio is None:
         return here
@@ -68,6 +70,12 @@ def stored(home: Home, *, fresh: bool = False) -> int:
             for old in sorted(_in_store, key=lambda root: _in_store[root][0])[:-1000]:
                 del _in_store[old]
     return max(here, known[1] + max(0, here - known[2]))
+
+
+def recount() -> None:
+    """What was counted before holds no more: what is added here would be taken for what was removed here to make room."""
+    with _counting:
+        _in_store.clear()
 
 
 def _stored_here(home: Home, fresh: bool) -> int:

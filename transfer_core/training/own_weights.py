@@ -12,6 +12,7 @@ from typing import Any
 import timm
 
 from transfer_core import depot
+from transfer_core.depot.marks import lies_here
 from transfer_core.depot.tidying import remove
 from transfer_core.errors import BadWeights, NotFound
 from transfer_core.paths import Home, replacing
@@ -36,7 +37,7 @@ def take_in(upload: Path, model: str, home: Home) -> dict[str, Any]:
     fitting = next((note.values["fitting"] for note in notes if "fitting" in note.values), len(backbone))
     facts = asdict(inspect_weights(file))
     sha256 = _hash(file)
-    if not (home.weights / sha256).is_file():
+    if not lies_here(home, home.weights / sha256):
         with replacing(home.weights / sha256) as part:
             shutil.move(file, part)
     if depot.is_on():

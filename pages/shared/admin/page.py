@@ -18,6 +18,7 @@ from pages.shared.model.numbers import duration
 from pages.shared.text import t, told
 from pages.shared.undisturbed import undisturbed
 from transfer_core import people as core
+from transfer_core.depot import is_on, room
 from transfer_core.http.limits import Guesses, asker
 from transfer_core.jobs import waiting
 from transfer_core.jobs.supervisor import free_memory
@@ -88,6 +89,8 @@ def _numbers() -> None:
                ("disk", f"{disk.free / GB:.0f} / {disk.total / GB:.0f} GB"),
                ("memory", "–" if free >= 1 << 60 else f"{free / GB:.1f} GB"),
                ("load", f"{os.getloadavg()[0]:.1f} / {os.cpu_count()}" if hasattr(os, "getloadavg") else "–")]
+    if is_on() and (copies := room.last(everyone.home)):
+        figures.append(("copies", f"{copies.bytes / GB:.1f} / {copies.most / GB:.1f} GB"))
     if core.is_hosted():
         figures.insert(0, ("people", str(len(everyone.people()))))
     with st.container(horizontal=True, key="admin-figures"):

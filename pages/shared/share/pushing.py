@@ -114,7 +114,7 @@ def _file(store: Store, run: Job, kind: str) -> Path:
     for again in (True, False):
         made = fold(Progress(), (event for _, event in store.events(run.id))).exported.get(kind)  # of the present weights
         if made:
-            return store.home.run(run.id) / Path(made.file).name
+            return store.home.at("runs", run.id, Path(made.file).name)
         if again:
             job = store.submit("export", {"run": run.id, "format": kind})
             while store.job(job.id).live:
