@@ -47,10 +47,12 @@ install: .venv/.installed
 .venv/web: .venv/.installed transfer_core/web_runtime.py
 	$(BIN)/python -m transfer_core.web_runtime $@ || echo "ONNX Runtime Web could not be fetched: its tests will be skipped"
 
+# Whole files go to a process: what a file's tests share (a Ray cluster, helpers that have imported torch, a trained model) is made
+# once. In the order of their names: by number of tests, the longest would come last, and the other process wait for it.
 test: .venv/.chromium .venv/.postgres .venv/.s3 .venv/web
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
