@@ -4,6 +4,9 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 PORT ?= 8501
+# Some containers have Python keep no bytecode: then each process compiles all it imports, and a worker with torch starts in 12 s
+# instead of 4.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 UV := $(BIN)/uv pip
 
