@@ -4,6 +4,9 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 PORT ?= 8501
+# Some containers have Python keep no bytecode: then each process compiles all it imports, and a worker with torch starts in 12 s
+# instead of 4.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 UV := $(BIN)/uv pip
 
@@ -55,10 +58,12 @@ litert: .venv/.litert
 	  || echo "LiteRT's converter could not be installed: its tests will be skipped"
 	@touch $@
 
+# Whole files go to a process: what a file's tests share (a Ray cluster, helpers that have imported torch, a trained model) is made
+# once. In the order of their names: by number of tests, the longest would come last, and the other process wait for it.
 test: .venv/.chromium .venv/.postgres .venv/.s3 .venv/.litert .venv/web
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .

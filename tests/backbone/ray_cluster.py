@@ -44,7 +44,7 @@ class RayCluster:
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
         self.address = ""
         self.nodes: list[psutil.Process] = []
-        self.address = self._start("--head", "--port", "0", "--num-cpus", "0", "--include-dashboard", "False",
+        self.address = self._start("--head", "--port", "0", "--num-cpus", "0", "--include-dashboard", "False", "--no-monitor",
                                    "--temp-dir", str(self.folder))
 
     def add(self, cpus: int = 1) -> None:

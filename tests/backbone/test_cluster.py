@@ -22,9 +22,10 @@ from transfer_core.jobs import Supervisor, devices
 from transfer_core.jobs.run import run_job
 from transfer_core.jobs.tasks import is_waited_for
 from transfer_core.jobs.waiting import places
+from transfer_core.paths import Home
 from transfer_core.recipe import Recipe
 from transfer_core.settings import settings
-from transfer_core.store import queue
+from transfer_core.store import Job, Store, queue
 from transfer_core.words import message
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -329,14 +330,35 @@ def ray():
         made.remove()
 
 
-@pytest.fixture
-def colours(store, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tests" / "training"))
-    from drawn_colours import drawn
+COLOURS = Recipe(dataset="colours", model="test_resnet", weights="scratch", freeze=0, epochs=40, batch_size=6, image_size=32,
+                 augmentation="none", learning_rate=3e-3, backbone_factor=1.0, patience=0)
+"""So many epochs that a node is killed before they are over."""
 
-    drawn(store.home, test=4).write(store.home)
-    return Recipe(dataset="colours", model="test_resnet", weights="scratch", freeze=0, epochs=60, batch_size=6, image_size=32,
-                  augmentation="none", learning_rate=3e-3, backbone_factor=1.0, patience=0)
+
+def draw(home: Home) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(ROOT / "tests" / "training"))
+        from drawn_colours import drawn
+
+        drawn(home, test=4).write(home)
+
+
+@pytest.fixture
+def colours(store):
+    draw(store.home)
+    return COLOURS
+
+
+def alone(store, kind: str, payload: dict) -> Job:
+    """The same in this process. What is made to take home is not compared, and takes as long as the training."""
+    from transfer_core.training import finish
+
+    job = store.submit(kind, payload, "cpu")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(finish, "export", lambda *_, **__: iter(()))
+        assert store.claim(job.id, os.getpid())
+        assert run_job(store, job) == "finished"
+    return store.job(job.id)
 
 
 def told(store, job: str) -> list[dict]:
@@ -383,11 +405,9 @@ def test_a_lost_node_costs_no_result(store, ray, colours, monkeypatch, tmp_path)
     assert any(isinstance(event, Note) and event.message.key == "jobs.went_on" for _, event in store.events(jobs[0].id))
     assert ended[0].worker != running[0].worker
     for job in ended:
-        here = store.submit("train", job.payload, "cpu")
-        assert store.claim(here.id, os.getpid())
-        assert run_job(store, here) == "finished"
+        here = alone(store, "train", job.payload)
         assert told(store, here.id) == told(store, job.id)
-        assert store.job(here.id).result["test"] == job.result["test"]
+        assert here.result["test"] == job.result["test"]
         weights = [(store.home.run(run) / "model.safetensors").read_bytes() for run in (here.id, job.id)]
         assert weights[0] == weights[1]
 
@@ -436,10 +456,7 @@ def test_trainings_of_one_job_run_at_the_same_time_and_find_the_same(store, ray,
     assert len(most) == 2, "on both nodes"
     found = store.job(job.id)
     assert found.state == "finished" and store.jobs("part") == []
-    here = store.submit(kind, job.payload, "cpu")
-    assert store.claim(here.id, os.getpid())
-    assert run_job(store, here) == "finished"
-    ours = store.job(here.id).result
+    ours = alone(store, kind, job.payload).result
     if kind == "sweep":
         for result in (ours, found.result):
             result["recommended"]["run"] = None
@@ -448,17 +465,33 @@ def test_trainings_of_one_job_run_at_the_same_time_and_find_the_same(store, ray,
     assert found.result == ours
 
 
+SHARED = COLOURS.but(batch_size=7, optimizer="sgd", learning_rate=0.05).model_dump(mode="json")
+
+
+@pytest.fixture(scope="module")
+def on_one_machine(tmp_path_factory) -> tuple[list[dict], dict, Path]:
+    """Epochs, result and weights of the training that others share."""
+    home = Home(tmp_path_factory.mktemp("alone") / "home")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TRANSFER_STUDIO_HOME", str(home.root))
+        store = Store(home)
+        draw(home)
+        job = alone(store, "train", {"recipe": SHARED})
+        found = told(store, job.id), job.result, home.run(job.id) / "model.safetensors"
+        store.close()
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", ["nobody", "helper", "leader"])
-def test_one_training_on_two_nodes_ends_as_here(store, ray, colours, monkeypatch, tmp_path, lost):
+def test_one_training_on_two_nodes_ends_as_here(store, ray, colours, on_one_machine, monkeypatch, tmp_path, lost):
     """`train --workers 2`; with the node of one of both killed on the way."""
     import torch
     from safetensors.torch import load_file
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     ray.have(2)
-    recipe = colours.but(epochs=40, batch_size=7, optimizer="sgd", learning_rate=0.05).model_dump(mode="json")
-    job = store.submit("train", {"recipe": recipe, "workers": 2}, "cpu")
+    job = store.submit("train", {"recipe": SHARED, "workers": 2}, "cpu")
     with (tmp_path / "said").open("w") as said:
         studio = run("worker", "--ray", ray.address, "--json", env=os.environ | ray.environment, stderr=said)
         try:
@@ -485,14 +518,12 @@ def test_one_training_on_two_nodes_ends_as_here(store, ray, colours, monkeypatch
     assert not list(store.home.job(job.id).glob("ranks-*")), "nothing is left of it"
     said = notes(store, job.id)
     assert ("fit.rank_lost" in said, "jobs.went_on" in said) == (lost == "helper", lost == "leader")
-    here = store.submit("train", {"recipe": recipe}, "cpu")
-    assert store.claim(here.id, os.getpid())
-    assert run_job(store, here) == "finished"
-    for one, other in zip(told(store, here.id), told(store, job.id), strict=True):
+    epochs, result, weights = on_one_machine
+    for one, other in zip(epochs, told(store, job.id), strict=True):
         assert one["confusion"] == other["confusion"]
         assert one["train"]["target"] == pytest.approx(other["train"]["target"], rel=1e-3)
-    assert store.job(here.id).result["test"]["accuracy"] == ended.result["test"]["accuracy"]
-    one, other = (load_file(store.home.run(run) / "model.safetensors") for run in (here.id, job.id))
+    assert result["test"]["accuracy"] == ended.result["test"]["accuracy"]
+    one, other = (load_file(file) for file in (weights, store.home.run(job.id) / "model.safetensors"))
     assert all(torch.allclose(one[name], other[name], rtol=1e-3, atol=1e-4) for name in one)
 
 

@@ -42,7 +42,6 @@ from transfer_core.jobs.run import resumable
 from transfer_core.paths import Home
 from transfer_core.people import leaving, quotas
 
-pytestmark = pytest.mark.xdist_group("depot")  # one server that speaks S3
 ROOT = Path(__file__).resolve().parents[2]
 SOMEBODY, ANOTHER = "a" * 32, "b" * 32
 RECIPE = {"model": "test_resnet", "weights": "scratch", "freeze": 0, "epochs": 2, "batch_size": 6, "image_size": 32,

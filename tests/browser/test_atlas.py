@@ -14,7 +14,7 @@ from transfer_core.paths import write_json
 from transfer_core.store import Job
 from transfer_core.words import say
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("runs")]
+pytestmark = pytest.mark.browser
 TOLD = {"method": "t-sne", "trust": 0.97, "shown": 40, "of": 40, "wrong": 1, "seconds": 1.0, "version": 1}
 LEFT, RIGHT = 0.2, 0.8
 """Where the two islands lie, from left to right; each is a square of points, 0.1 wide, in the middle of the height."""

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from transfer_core.datasets import import_dataset
 from transfer_core.words import say
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("runs")]
+pytestmark = pytest.mark.browser
 expect.set_options(timeout=30_000)  # a worker has to start first
 NASTY = Path(__file__).resolve().parents[3] / "shared" / "data" / "nasty"
 

@@ -14,7 +14,7 @@ from pages.shared.model.numbers import short
 from transfer_core import catalog
 from transfer_core.words import message, say
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("runs")]
+pytestmark = pytest.mark.browser
 expect.set_options(timeout=30_000)
 PRICE = ".st-key-price-tags .price-value"
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from transfer_core.words import say
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("runs")]
+pytestmark = pytest.mark.browser
 expect.set_options(timeout=30_000)
 FAMILY = "👨‍👩‍👧 家"
 """Emoji joined by characters that draw nothing, and a wide space."""

@@ -21,7 +21,7 @@ from playwright.sync_api import Page, expect
 from transfer_core.events import Epoch
 from transfer_core.words import say
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("runs")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "plant_leaves_40.zip"
 expect.set_options(timeout=60_000)
 EPOCHS = 40

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("runs")]
+pytestmark = pytest.mark.browser
 expect.set_options(timeout=60_000)
 Moment = Callable[[ForwardMsg, bool], bool]
 """Of a message to the browser, and whether it belongs to another page than the tick."""

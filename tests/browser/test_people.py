@@ -16,7 +16,7 @@ from transfer_core.store import Job, Store
 from transfer_core.words import say
 
 expect.set_options(timeout=60_000)
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("runs")]
+pytestmark = pytest.mark.browser
 ADMIN_KEY = "a key of twelve signs"
 
 

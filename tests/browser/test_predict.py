@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from transfer_core.words import say
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("runs")]
+pytestmark = pytest.mark.browser
 expect.set_options(timeout=60_000)
 
 

@@ -12,7 +12,7 @@ from transfer_core import demos
 from transfer_core.words import languages, say
 
 expect.set_options(timeout=60_000)
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("runs")]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture

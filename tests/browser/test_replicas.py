@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from transfer_core.words import say
 
 expect.set_options(timeout=60_000)
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("runs")]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture

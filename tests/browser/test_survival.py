@@ -14,7 +14,7 @@ from transfer_core.events import Epoch
 from transfer_core.paths import Home
 from transfer_core.words import languages, say
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("runs")]
+pytestmark = pytest.mark.browser
 expect.set_options(timeout=60_000)
 FOR_EVER = {"epochs": 1000, "freeze": 0, "image_size": 160, "batch_size": 4}
 """A training that does not end by itself while a test looks at it. (With frozen layers, 1,000 epochs take five seconds.)"""

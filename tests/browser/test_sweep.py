@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from transfer_core.recipe import Recipe
 from transfer_core.words import say
 
-pytestmark = pytest.mark.xdist_group("runs")
+pytestmark = pytest.mark.browser
 
 
 def test_from_the_question_to_a_model_to_take_home(studio, page: Page, drawn, wait):

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from transfer_core.words import say
 
-pytestmark = pytest.mark.xdist_group("runs")
+pytestmark = pytest.mark.browser
 
 
 def test_from_a_training_to_a_mixture_of_it(studio, page: Page, drawn, wait):

@@ -71,8 +71,7 @@ def name_of(i: int, row: dict) -> str:
     return f"{i}-{row['archive'][:-4]}-{row['expected'][:24]}"
 
 
-@pytest.mark.parametrize("row", [pytest.param(row, marks=pytest.mark.xdist_group(row["archive"]), id=name_of(i, row))
-                                 for i, row in enumerate(ROWS)])
+@pytest.mark.parametrize("row", [pytest.param(row, id=name_of(i, row)) for i, row in enumerate(ROWS)])
 def test_row(row: dict, outcome_of):
     assert row["expected"] in HANDLERS, f"nobody wrote down how to check {row['expected']!r}"
     HANDLERS[row["expected"]](outcome_of(row["archive"]), row)
