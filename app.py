@@ -27,5 +27,5 @@ except StudioError as error:  # a database that is away, locked or newer: said i
     sys.exit(f"{error.message(said)}\n{error.hint(said)}")
 # The entry script lies in pages/shared/: beside pages/, Streamlit would run a deep link's page without it.
 app = st.App(HERE / "pages" / "shared" / "entry.py",
-             routes=http.routes(store, people.identify), middleware=[*http.middleware(), shell.middleware()],
+             routes=http.routes(store, people.identify), middleware=[*http.middleware(), *shell.middleware()],
              lifespan=http.lifespan(store))

@@ -30,7 +30,8 @@ if run is not None:
         st.info(t("evaluate.none"), icon=":material/info:")
         report.offer(run)
     else:
-        if run.payload.get("claimed"):
+        claimed = bool(run.payload.get("claimed"))  # of its photos nothing is here: what would look at them is left out
+        if claimed:
             st.warning(t("evaluate.claimed"), icon=":material/inventory_2:")
         score.show(results, folds.result(run))
         if (times := len(follow(run.id).tested)) > 1:
@@ -40,13 +41,16 @@ if run is not None:
         score.per_class(results)
         confusions.worst(results)
         curve.show(run)
-        looks.show(run, results)
-        atlas.show(run)
+        if not claimed:
+            looks.show(run, results)
+            atlas.show(run)
         trust.show(results)
         unknown.show(run, results)
         thresholds.show(results)
         kept.show(run.id)
-        mixture.show(run)
+        if not claimed:
+            mixture.show(run)
         report.offer(run)
         needs.next_step("predict", t("evaluate.next"))
-        again(run)
+        if not claimed:
+            again(run)

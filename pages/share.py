@@ -14,7 +14,7 @@ if run is not None:
     name = files.show(run.id, exported)
     report.offer(run)
     if exported:
-        making.show(run, exported)
+        making.show(run)
     snippets.show(name, timm=bool({"timm", "safetensors"} & set(exported)))  # the second is what it was called before
     if "onnx" in exported:
         publishing.show(run)

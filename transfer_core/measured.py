@@ -60,6 +60,12 @@ def _is_new(found: Mapping[str, Any]) -> bool:
     return bool(rows) and all("auc_low" in row for row in rows)
 
 
+def claimed(folder: Path) -> tuple[str, ...]:
+    """The splits of which the zip that a run came in, without its photos, says what was measured. Empty for any other run."""
+    found = _json(folder / "report.json")
+    return tuple(split for split in SPLITS if split in found) if found.get("claimed") else ()
+
+
 def temperature(folder: Path) -> dict[str, Any] | None:
     """What was done to make the model as sure as it is right (see `training.calibrate`); None where nothing was tried."""
     return _json(folder / "report.json").get("temperature")

@@ -124,6 +124,7 @@
       at("photo").src = URL.createObjectURL(file);
       at("photo").hidden = false;
       show(await answer(image));
+      await at("photo").decode().catch(() => {}); // how tall it is, is known then
       at("answer").scrollIntoView({ block: "nearest" });
     } catch (error) {
       at("answer").hidden = at("photo").hidden = true;

@@ -21,6 +21,8 @@ import onnxruntime
 from pictures.errors import BadImage
 from pictures.images import Preprocessing, open_image, preprocess
 
+_MISSING = "there is no such file"
+
 
 class Model:
     def __init__(self, path: Path) -> None:
@@ -63,6 +65,9 @@ def main() -> int:
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     model, answers = Model(chosen.model), []
     for path in chain.from_iterable(map(files, chosen.images)):
+        if not path.exists():
+            answers.append({"file": str(path), "error": _MISSING})
+            continue
         try:
             given, none = model.probabilities(path)
         except (BadImage, OSError) as error:
@@ -77,7 +82,9 @@ def main() -> int:
             best = sorted(answer.get("probabilities", {}).items(), key=lambda pair: -pair[1])[: chosen.top]
             said = ", ".join(f"{label!r} {share:.1%}" for label, share in best)
             unsure = "perhaps none of these; " if answer.get("none_of_these") else ""
-            print(f"{answer['file']}: {unsure}{said or 'not a picture: ' + answer['error']}")  # noqa: T201
+            trouble = answer.get("error", "")
+            trouble = trouble if trouble == _MISSING else f"not a picture: {trouble}"
+            print(f"{answer['file']}: {unsure}{said or trouble}")  # noqa: T201
     return int(any("error" in answer for answer in answers))
 
 

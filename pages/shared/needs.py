@@ -50,7 +50,7 @@ def _name(run: Job) -> str:
     try:
         dataset = backend.store().dataset(recipe["dataset"]).name
     except NotFound:
-        dataset = recipe["dataset"]
+        dataset = run.payload.get("name") or recipe["dataset"]  # of a zip without its photos
     return averages.named(run, dataset)
 
 

@@ -138,6 +138,7 @@ def test_people_sign_in_and_out(visitor, new_studio, free_port, tmp_path, wait):
                 who.get_by_role("button", name=say("people.sign_in")).click()
                 who.get_by_role("link", name=name).click()
                 expect(who.get_by_role("link", name=say("nav.account"))).to_be_visible()
+                expect(who).to_have_url(re.compile("/data"))  # where they wanted to go
             ada = signed_in(provider.url, "id of Ada")
             hers = studio.store.of(ada)
             wait(lambda: hers.known() is not None)

@@ -48,6 +48,7 @@ def test_a_stranger_with_a_phone_asks_it(page, studio, demo):
     expect(page.locator(".answer h3").first).not_to_be_empty()
     shares = [float(text.split()[0]) for text in page.locator(".answer").first.locator("b").all_text_contents()]
     assert abs(sum(shares) - 100) < 0.3
+    expect(page.locator(".answer h3").first).to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert page.locator("a[href*='data'], a[href*='runs']").count() == 0, "no way into the studio"
     assert studio.store.demo(demo[0].id).answers == 2

@@ -38,6 +38,10 @@ def test_a_stranger_sees_the_model_and_no_way_into_the_studio(visit, store, run,
     assert run.id not in str(app.main) and "colours-1" not in str(app.main)
 
 
+def test_the_lines_of_a_description_stay_lines():
+    assert public._lines("One *line*\n\n\nand   two") == "One \\*line\\*\n\nand two"
+
+
 def test_each_opening_counts_once(visit, store, run):
     demo, _ = demos.publish(store, run)
     app = visit("demo", id=demo.id)

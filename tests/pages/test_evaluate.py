@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import stories
 
+from transfer_core import metrics
 from transfer_core.words import languages, say
 
 PAGES = ("evaluate", "predict", "share")
@@ -159,3 +161,20 @@ def test_a_training_from_before_it_was_measured_has_no_such_part(visit, store):
     store.append(run.id, stories.started(), *stories.epoch(1, kept=None))
     app = visit("evaluate", run=stories.ended(store, run).id)
     assert not app.exception and say("kept.title") not in [element.value for element in app.subheader]
+
+
+@pytest.mark.parametrize("language", languages())
+def test_a_model_that_came_without_its_photos_shows_what_its_zip_says(visit, store, language):
+    run = stories.ended(store, stories.begun(store, "train", {**stories.payload(), "name": "Hats [b]", "claimed": True}))
+    folder = store.home.run(run.id)
+    for file in folder.glob("predictions_*"):
+        file.unlink()
+    told = metrics.named_only(np.array([[8, 2], [1, 7]]), ["red", "<b>blue"], {})
+    (folder / "classes.json").write_text('["red", "<b>blue"]', "utf-8")
+    (folder / "report.json").write_text(json.dumps({"claimed": True, "images": {}, "test": {**told, "log_loss": None}}), "utf-8")
+    app = visit("evaluate", run=run.id, lang=language)
+    assert not app.exception
+    assert app.warning[0].value == say("evaluate.claimed", language)
+    assert say("evaluate.top", language, count=2, truth="red", predicted="\\<b\\>blue") in texts(app)
+    assert any("Hats" in caption.value for caption in app.caption), "a name, and not the number of photos that are not here"
+    assert "looks-check" not in keys(app), "nothing that needs the photos"

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
@@ -55,7 +55,7 @@ def front():
     async def everything(request):
         return HTMLResponse(THEIRS) if request.url.path != "/ours" else HTMLResponse("<title>Ours</title>")
 
-    app = Starlette(routes=[Route("/{path:path}", everything)], middleware=[shell.middleware()])
+    app = Starlette(routes=[Route("/{path:path}", everything)], middleware=shell.middleware())
     return TestClient(app, headers={"Accept": "text/html", "Accept-Language": "zh-CN,zh"})
 
 
@@ -69,6 +69,44 @@ def test_an_address_without_a_page_is_answered_in_the_visitors_language(front, m
         assert front.get(path).status_code == 200, path
     monkeypatch.setenv("TRANSFER_STUDIO_MODE", "demos")
     assert [front.get(path).status_code for path in ("/", "/demo", "/data")] == [200, 200, 404]
+
+
+@pytest.fixture
+def signing_in():
+    """A browser in front of Streamlit's own ways in and out: to the provider, and to the first page."""
+    async def login(request):
+        return RedirectResponse("https://provider.test/who", 302)
+
+    async def callback(request):
+        return RedirectResponse("/", 302)
+
+    app = Starlette(routes=[Route("/auth/login", login), Route("/auth/logout", callback), Route("/oauth2callback", callback)],
+                    middleware=shell.middleware())
+    return TestClient(app, follow_redirects=False)
+
+
+def test_who_signs_in_comes_back_to_page_and_language(signing_in):
+    came = "/share?lang=zh&run=train-1"
+    answer = signing_in.get("/auth/login", headers={"Referer": f"http://testserver{came}"})
+    assert answer.headers["location"] == "https://provider.test/who"
+    assert signing_in.get("/oauth2callback").headers["location"] == came
+    assert signing_in.get("/oauth2callback").headers["location"] == "/", "once"
+    left = signing_in.get("/auth/logout", headers={"Referer": "http://testserver/account?lang=zh"})
+    assert left.headers["location"] == "/account?lang=zh"
+
+
+@pytest.mark.parametrize("came", ["http://evil.test/share?lang=zh", "http://testserver//share", "http://testserver/nothing", "",
+                                  "http://testserver/\\share", "http://[", "http://testserver/share?" + 2000 * "x",
+                                  "http://testserver/auth/login"])
+def test_nobody_is_led_away_by_signing_in(signing_in, came):
+    signing_in.get("/auth/login", headers={"Referer": came})
+    assert signing_in.get("/oauth2callback").headers["location"] == "/"
+
+
+@pytest.mark.parametrize("kept", ["//evil.test", "https%3A%2F%2Fevil.test", "%2F%2Fshare", "%2Fshare%0D%0Ax%3A1", "x", '"'])
+def test_a_cookie_of_somebody_else_leads_nowhere_else(signing_in, kept):
+    answer = signing_in.get("/oauth2callback", headers={"Cookie": f"ts_came_from={kept}"})
+    assert answer.headers["location"] == "/" and "x" not in answer.headers
 
 
 def test_the_language_of_the_address_wins(visit):

@@ -9,6 +9,7 @@ import sys
 import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -24,6 +25,7 @@ from transfer_core.events import Exported, Note
 from transfer_core.images import Preprocessing, open_image, preprocess
 from transfer_core.predictor import Predictor
 from transfer_core.training.export import EXPORTERS, export, file_name, formats
+from transfer_core.training.export.facts import facts_of
 from transfer_core.training.finish import finish
 from transfer_core.training.models import load_run
 from transfer_core.words import say
@@ -306,6 +308,8 @@ def test_predict_py_speaks_to_people(unpacked, tmp_path):
                           capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"a\.jpg: '.+' \d+\.\d%, '.+' \d+\.\d%\n", done.stdout)
+    done = subprocess.run([sys.executable, str(unpacked / "predict.py"), "b.jpg"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "b.jpg: there is no such file\n")
 
 
 def test_the_zip_holds_everything_and_strange_labels_survive(finished, unpacked):
@@ -414,3 +418,11 @@ sys.argv = sys.argv[1:]
 sys.path.insert(0, sys.argv[0].rsplit("/", 1)[0])
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+
+
+@pytest.mark.parametrize(("weights", "told"), [("pretrained", "cc-by-nc-4.0"), ("scratch", None)])
+def test_a_file_says_under_which_licence_its_weights_began(weights, told):
+    """A single file travels without its model card."""
+    run = SimpleNamespace(model=SimpleNamespace(pretrained_cfg={"license": "cc-by-nc-4.0"}), classes=["a", "b"], folder=Path("r"),
+                          recipe={"model": "m", "weights": weights}, how=SimpleNamespace(to_dict=dict))
+    assert facts_of(run).get("weights_license") == told

@@ -56,7 +56,10 @@ def _import(path: Path, name: str, dataset: str, store: Store, answers: Answers 
     yield Progressed(stage="reading", done=0)
     work = plan(read_entries(Path(path)), answers)
     if work.problem:
-        raise _told(work)
+        for question in work.understanding.questions:  # pages ask it beforehand
+            if "names" in question.options:
+                yield Note(message=message("import.notes.names_may_say", **question.text.values))
+        raise work.problem
     check_images(store, len(work.placed))
     for note in work.understanding.notes:
         yield Note(message=note)
@@ -78,12 +81,6 @@ def _import(path: Path, name: str, dataset: str, store: Store, answers: Answers 
     store.add_dataset(name, dataset, message("import.changes.imported", count=len(images)), summary)
     yield Progressed(stage="splitting", done=len(good), total=len(good))
     yield Imported(dataset=dataset, version=1, summary=summary)
-
-
-def _told(work: Plan) -> BadInput:
-    """Why nothing can be made of it; where a question is open that would help, that question. (Pages ask it beforehand.)"""
-    asked = next((question for question in work.understanding.questions if "names" in question.options), None)
-    return BadInput("classes_in_names", **asked.text.values) if asked and asked.default != "names" else work.problem
 
 
 def _check_all(work: Plan, store: Store, good: list[_Good], bad: list[dict[str, Any]]) -> Iterator[Progressed]:

@@ -28,11 +28,16 @@ def show() -> None:
     shared.prepare(backend.everyone().home.of(demo.owner).demo(demo.id) / demos.MODEL)
     st.set_page_config(page_title=demo.title)
     st.title(plain(demo.title), anchor=False)
-    st.write(plain(demo.description) if demo.description else t("demo.lead"))
+    st.write(_lines(demo.description) if demo.description else t("demo.lead"))
     ask(f"/api/demos/{demo.id}/predict",
         [f"/api/demos/{demo.id}/examples/{number}" for number in range(len(demo.facts.get("examples", ())))], UNSURE)
     st.caption(t("demo.always", count=len(demo.facts["classes"])))
     _card(demo)
+
+
+def _lines(text: str) -> str:
+    """A stranger's text, with the lines it was written in."""
+    return "\n\n".join(plain(line) for line in text.splitlines() if line.strip())
 
 
 def _count(demo: Demo) -> None:

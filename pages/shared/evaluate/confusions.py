@@ -14,7 +14,7 @@ SHOWN = 24
 
 def show(results: Results) -> None:
     st.subheader(t("evaluate.confusion"))
-    st.caption(t("evaluate.confusion_help"))
+    st.caption(t("evaluate.confusion_help" if results.predictions else "evaluate.confusion_only"))
     classes, counts = results.classes, results.report["confusion"]
     # Column ids must be unique and may not be changed by what a class is called: the name stands in the column's label.
     frame = pd.DataFrame(counts, columns=[str(number) for number in range(len(classes))])
@@ -22,8 +22,13 @@ def show(results: Results) -> None:
     column = st.column_config
     config = {"truth": column.TextColumn(f"{t('live.truth')} ↓ {t('live.predicted')} →", pinned=True)}
     config |= {str(number): column.NumberColumn(name, width=72) for number, name in enumerate(classes)}
+    shape = {"width": "content", "height": min(38 + 35 * len(classes), 560)}
+    if not results.predictions:  # no photos to open
+        st.dataframe(_colored(frame), hide_index=True, column_config=config, key="confusion-only", **shape)
+        _say_top(results)
+        return
     chosen = st.dataframe(_colored(frame), hide_index=True, column_config=config, selection_mode="single-cell", on_select="rerun",
-                          key="confusion", width="content", height=min(38 + 35 * len(classes), 560))["selection"]["cells"]
+                          key="confusion", **shape)["selection"]["cells"]
     if not chosen:
         _say_top(results)
         return

@@ -20,7 +20,8 @@ class Results:
     classes: list[str]
     report: dict[str, Any]
     predictions: list[dict[str, Any]]
-    """One per image: sha256, file, label, predicted, probabilities (in the order of `classes`)."""
+    """One per image: sha256, file, label, predicted, probabilities (in the order of `classes`). None of a run that came in a zip
+    without its photos: of that only `report` is known."""
 
     @property
     def wrong(self) -> list[dict[str, Any]]:
@@ -32,9 +33,11 @@ class Results:
 
 def load(run: str) -> Results | None:
     """Results on the test split; where a dataset has none, those on validation; None before there are any."""
+    folder = backend.home().run(run)
+    claimed = measured.claimed(folder)
     for split in measured.SPLITS:
-        if measured.predictions_file(backend.home().run(run), split).exists():
-            return _load(backend.home(), run, split, (backend.home().run(run) / "report.json").stat().st_mtime_ns)
+        if split in claimed or measured.predictions_file(folder, split).exists():
+            return _load(backend.home(), run, split, (folder / "report.json").stat().st_mtime_ns)
     return None
 
 

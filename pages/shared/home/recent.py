@@ -38,7 +38,7 @@ def _run(run: Job, names: dict[str, str]) -> None:
     color, icon = _LOOK[run.state]
     with st.container(border=True, key=f"recent-{run.id}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            name = names.get(recipe["dataset"], recipe["dataset"])
+            name = names.get(recipe["dataset"]) or run.payload.get("name") or recipe["dataset"]
             navigation.link("evaluate" if run.result else "train", f"**{plain(name)}**", run=run.id,
                             dataset=recipe["dataset"])
             st.badge(t(f"home.state_{run.state}"), icon=icon, color=color)

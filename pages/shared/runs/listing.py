@@ -86,7 +86,7 @@ def _row(run: Job, names: dict[str, str], made: bool) -> dict:
     recipe, result = run.payload["recipe"], run.result or {}
     score = result.get("test") or {}
     return {
-        "dataset": names.get(recipe["dataset"], recipe["dataset"]),
+        "dataset": names.get(recipe["dataset"]) or run.payload.get("name") or recipe["dataset"],
         "score": 100 * score["accuracy"] if score else None,  # what people look for: within a phone's width
         "interval": f"{100 * score['low']:.0f} – {100 * score['high']:.0f} %" if score else "",
         "photos": score.get("n"),

@@ -9,6 +9,7 @@ import streamlit as st
 from pages.shared import backend, working
 from pages.shared.share import files
 from pages.shared.text import t
+from pages.shared.train.follow import follow
 from pages.shared.undisturbed import undisturbed
 from transfer_core.events import Exported
 from transfer_core.store import Job
@@ -19,14 +20,15 @@ EXTRA = {"litert": "litert_torch", "openvino": "openvino"}
 MORE = ("python", "onnx-int8", "pt2", "html-folder", *(name for name, package in EXTRA.items() if find_spec(package)), "project")
 
 
-def show(run: Job, exported: dict[str, Exported]) -> None:
+def show(run: Job) -> None:
     """The page in one file, and the others behind a fold. Drawn again each second while one is being made."""
-    st.fragment(_all, run_every=1.0 if _live(run) else None, key="making")(run, exported, bool(_live(run)))
+    st.fragment(_all, run_every=1.0 if _live(run) else None, key="making")(run, bool(_live(run)))
 
 
-def _all(run: Job, exported: dict[str, Exported], was_live: bool) -> None:
-    if bool(_live(run)) != was_live:  # the whole page says how often this part is looked at, and draws what was made
+def _all(run: Job, was_live: bool) -> None:
+    if bool(_live(run)) != was_live:  # the whole page says how often this part is looked at
         st.rerun()
+    exported = follow(run.id).exported  # read here: what is finished is offered while others are still being made
     with st.container(border=True, key="download-html"):
         _one(run, PAGE, exported, primary=True)
     with st.expander(t("share.more"), icon=":material/deployed_code:", key="more-formats",

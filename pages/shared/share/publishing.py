@@ -15,7 +15,7 @@ _KEYS, _REFUSED, _SURE = "demo keys", "publishing refused", "taking back"
 _CURL = """curl {address}/api/demos/{demo}/predict \\
   -H "Authorization: Bearer {key}" \\
   -F image=@photo.jpg"""
-_PYTHON = """import httpx
+_PYTHON = """import httpx  # python -m pip install httpx
 
 with open("photo.jpg", "rb") as photo:
     answer = httpx.post("{address}/api/demos/{demo}/predict", files={{"image": photo}},

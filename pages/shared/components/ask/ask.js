@@ -25,19 +25,22 @@ async function tryExample(image, state) {
 async function send(zone, list, state, files, { words, limit, address, unsure }) {
   const large = files.find((file) => file.size > limit);
   if (large) return idle(zone, state, words, words.too_large.replace("{file}", () => large.name));
+  const empty = files.find((file) => !file.size);  // the server would take it for no file at all
+  if (empty) return idle(zone, state, words, words.empty.replace("{file}", () => empty.name));
   state.busy = true;
   const line = make("p", { class: "title", role: "status" });
   const box = make("div", { class: "zone" });
   box.append(line);
   zone.replaceChildren(box);
-  let problem = null;
+  let problem = null, newest = null;
   for (const [number, file] of files.entries()) {
     line.textContent = words.sending.replace("{done}", number + 1).replace("{total}", files.length);
     try {
       const { predictions } = await asked(address, file, (seconds) => {
         line.textContent = words.queued.replace("{seconds}", seconds);
       });
-      list.prepend(shown(file, predictions[0], words, unsure));
+      newest = shown(file, predictions[0], words, unsure);
+      list.prepend(newest);
     } catch (error) {
       problem = error.message || words.failed;
       break;
@@ -45,6 +48,9 @@ async function send(zone, list, state, files, { words, limit, address, unsure })
   }
   state.busy = false;
   idle(zone, state, words, problem);
+  if (!newest || problem) return;
+  await newest.querySelector("img")?.decode().catch(() => {});  // how tall it is, is known then
+  newest.scrollIntoView({ block: "nearest" });  // on a phone the answer would stand below what is seen
 }
 
 // Where too many ask at once, the server says when to come again; this page waits and does, a few times.
