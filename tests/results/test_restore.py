@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import zipfile
@@ -261,3 +262,45 @@ def test_a_claim_that_would_take_all_memory_is_no_claim():
 
     assert _matrix(np.full((1000, 1000), 1000).tolist(), 1000) is None
     assert _matrix([[3, 1], [0, 2]], 2).sum() == 6
+
+
+@pytest.fixture(scope="module")
+def knowing_zip(made) -> Path:
+    """The zip of a model that can tell strangers, whatever so few photos say."""
+    threshold = {"value": 0.25, "share": 0.05, "n": 40}
+    report = json.loads((made.folder / "report.json").read_text("utf-8")) | {"none_below": threshold}
+    return rewritten(made.folder / "früchte.zip", made.folder / "knowing.zip", {"report.json": json.dumps(report).encode()})
+
+
+def rewritten(zip_file: Path, to: Path, parts: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(zip_file) as before, zipfile.ZipFile(to, "w") as after:
+        for name in dict.fromkeys([*before.namelist(), *parts]):
+            after.writestr(name, parts.get(name) or before.read(name))
+    return to
+
+
+def test_without_photos_it_still_knows_what_is_like_none_of_its_classes(made, store, knowing_zip):
+    folder = store.home.run(bring(store, knowing_zip)["run"])
+    assert np.array_equal(np.load(folder / "likeness.npy"), np.load(made.folder / "likeness.npy"))
+    assert Predictor(folder / "model.onnx").none_below == 0.25
+
+
+def _array(rows: np.ndarray) -> bytes:
+    held = io.BytesIO()
+    np.save(held, rows)
+    return held.getvalue()
+
+
+HOSTILE = {
+    "no array": b"x" * 99,
+    "a pickle": b"\x93NUMPY\x01\x00F\x00" + b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(70),
+    "of another width": _array(np.eye(3, dtype=np.float32)), "not of length 1": _array(np.full((4, 512), 3, np.float32)),
+    "no numbers": _array(np.full((4, 512), np.nan, np.float32)), "huge": b"\x93NUMPY\x01\x00v\x00" + (
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (999999999, 999999), }".ljust(118))}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_bank_of_strangers_is_left_out(store, tmp_path, knowing_zip, what):
+    folder = store.home.run(bring(store, rewritten(knowing_zip, tmp_path / "x.zip", {"likeness.npy": HOSTILE[what]}))["run"])
+    assert not (folder / "likeness.npy").exists()
+    assert Predictor(folder / "model.onnx").none_below is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Generator
 from pathlib import Path
 
@@ -42,9 +43,37 @@ def collect(model: nn.Module, classes: list[str], how: Preprocessing, manifest: 
     found = units(found)
     if not _answers_both(model, how, found):
         return None
-    with replacing(folder / FILE) as part, part.open("wb") as out:
-        np.save(out, found)
+    _keep(folder, found)
     return among(found, np.array([image.group for image in images]))
+
+
+def bring(model: nn.Module, how: Preprocessing, data: bytes, folder: Path) -> bool:
+    """Keep what a zip says was collected, if it can be: the bytes of a file like `FILE`, which may be anybody's."""
+    found, last = _read(data), last_layer(model)
+    if found is None or last is None or found.shape[1] != last.in_features or not _answers_both(model, how, found):
+        return False
+    _keep(folder, found)
+    return True
+
+
+def _read(data: bytes) -> np.ndarray | None:
+    """Features of length 1. What the header says is checked before memory is taken for it."""
+    held = io.BytesIO(data)
+    try:
+        if np.lib.format.read_magic(held) != (1, 0):
+            return None
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(held)
+        if dtype != np.float32 or fortran or len(shape) != 2 or not 0 < shape[0] <= MOST:
+            return None
+        found = np.frombuffer(data, np.float32, offset=held.tell()).reshape(shape)
+    except (ValueError, EOFError, TypeError, SyntaxError):
+        return None
+    return found.copy() if np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-3) else None
+
+
+def _keep(folder: Path, bank: np.ndarray) -> None:
+    with replacing(folder / FILE) as part, part.open("wb") as out:
+        np.save(out, bank)
 
 
 @torch.inference_mode()

@@ -31,7 +31,7 @@ from transfer_core.events import Evaluated, Event, Note, Progressed
 from transfer_core.images import Preprocessing
 from transfer_core.paths import Home, replacing, write_json
 from transfer_core.recipe import Recipe
-from transfer_core.training import checkpoint
+from transfer_core.training import checkpoint, knowing
 from transfer_core.training.fit import describe
 from transfer_core.training.freezing import climb, freeze
 from transfer_core.training.models import build
@@ -174,6 +174,8 @@ def restore_model(project: Project, recipe: Recipe, home: Home, out: Path) -> No
     if versions := _versions(project):
         info["versions"] = versions
     checkpoint.write_description(out, recipe, project.classes, info)
+    if knowing.FILE in project.entries:
+        knowing.bring(built.model, Preprocessing.from_dict(info["preprocessing"]), project.read(knowing.FILE, LARGEST_TEXT), out)
 
 
 def _load(model: nn.Module, file: Path) -> None:
@@ -224,7 +226,18 @@ def claimed_scores(project: Project, out: Path) -> Iterator[Event]:
         loss = scores.get("log_loss")
         report[split] = {**given, "log_loss": float(loss) if isinstance(loss, int | float) and math.isfinite(loss) else None}
         yield Evaluated(split=split, report=report[split])
+    if (out / knowing.FILE).is_file():
+        report["none_below"] = _threshold(told.get("none_below"))
     write_json(out / "report.json", report)
+
+
+def _threshold(given: Any) -> dict[str, Any] | None:
+    """As `metrics.none_below` gives it; None for anything else."""
+    try:
+        value, share, n = float(given["value"]), float(given["share"]), int(given["n"])
+    except (TypeError, ValueError, KeyError, OverflowError):
+        return None
+    return {"value": value, "share": share, "n": n} if -1 <= value <= 1 and 0 < share < 1 and n > 0 else None
 
 
 def _matrix(given: Any, count: int) -> np.ndarray | None:

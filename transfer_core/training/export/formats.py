@@ -189,7 +189,7 @@ def _report(run: Run) -> bytes | None:
 def _pack_all(packed: zipfile.ZipFile, run: Run) -> None:
     records = read_json(run.folder / RECORDS)
     # timm reads config.json; info.json tells the studio itself, also of a shape that timm cannot build.
-    members = ["model.safetensors", "info.json", "classes.json", "recipe.json", "report.json", "history.jsonl"]
+    members = ["model.safetensors", "info.json", "classes.json", "recipe.json", "report.json", "history.jsonl", knowing.FILE]
     for member in [*members, *(["config.json"] if "timm" in records else [])]:
         if (run.folder / member).is_file():
             pack(packed, run.folder / member)
@@ -207,7 +207,7 @@ def _pack_cards(packed: zipfile.ZipFile, run: Run, records: dict[str, Any]) -> N
 
 def pack(packed: zipfile.ZipFile, file: Path) -> None:
     # Weights are noise to a compressor: 7 % smaller for ten times the seconds.
-    weights = file.suffix in (".onnx", ".safetensors")
+    weights = file.suffix in (".onnx", ".safetensors", ".npy")
     packed.write(file, file.name, zipfile.ZIP_STORED if weights else zipfile.ZIP_DEFLATED)
 
 
