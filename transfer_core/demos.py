@@ -107,7 +107,8 @@ def _facts(home: Home, run: Job) -> dict[str, Any]:
     rows = [{name: row.get(name) for name in ("label", "support", "recall", "recall_low", "recall_high")}
             for row in scores.get("per_class", ())]
     return {"classes": _read(folder / "classes.json"), "measured": measured, "per_class": rows,
-            "model": run.payload["recipe"]["model"], "images": report.get("images", {})}
+            "model": run.payload["recipe"]["model"], "images": report.get("images", {}),
+            "knows_strangers": bool(report.get("none_below"))}
 
 
 def _read(file: Path) -> Any:

@@ -49,7 +49,8 @@ def model_card(run: Run, exports: dict[str, dict[str, Any]], language: str = FAL
         [words("input"), f"{run.how.size[1]} × {run.how.size[0]}"],
         *_made(run, words),
     ])]
-    parts += [f"## {words('limits')}", words("limits_text", classes=len(run.classes)), _calibrated(report, language)]
+    limits = "limits_none" if report.get("none_below") else "limits_text"
+    parts += [f"## {words('limits')}", words(limits, classes=len(run.classes)), _calibrated(report, language)]
     return "\n\n".join(parts) + "\n"
 
 

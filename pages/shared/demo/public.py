@@ -31,7 +31,7 @@ def show() -> None:
     st.write(_lines(demo.description) if demo.description else t("demo.lead"))
     ask(f"/api/demos/{demo.id}/predict",
         [f"/api/demos/{demo.id}/examples/{number}" for number in range(len(demo.facts.get("examples", ())))], UNSURE)
-    st.caption(t("demo.always", count=len(demo.facts["classes"])))
+    st.caption(t("demo.none_too" if demo.facts.get("knows_strangers") else "demo.always", count=len(demo.facts["classes"])))
     _card(demo)
 
 
@@ -64,7 +64,7 @@ def _card(demo: Demo) -> None:
             st.write(", ".join(map(plain, facts["classes"])))
         if count := facts["images"].get("train"):
             st.write(t("demo.made", model=plain(facts["model"]), count=count))
-        st.write(t("results.card.limits_text", classes=len(facts["classes"])))
+        st.write(t(f"results.card.limits_{'none' if facts.get('knows_strangers') else 'text'}", classes=len(facts["classes"])))
         st.caption(t("demo.sent"))
 
 

@@ -8,7 +8,7 @@ from pages.shared.components.face import face
 from pages.shared.text import t
 from transfer_core.http.photos import LARGEST, MB
 
-_WORDS = ("drop", "choose", "camera", "take", "close", "sending", "failed", "no_camera", "insecure", "preview")
+_WORDS = ("drop", "touch", "choose", "camera", "take", "close", "sending", "failed", "no_camera", "insecure", "preview")
 
 
 def ask(address: str, examples: Sequence[str], unsure: float) -> None:

@@ -2,7 +2,8 @@
 
 function idle(root, state, words, problem = null) {
   closeCamera(state);
-  const zone = make("div", { class: "zone", role: "group", "aria-label": words.drop });
+  const title = matchMedia("(pointer: coarse)").matches ? words.touch : words.drop; // a finger drops nothing
+  const zone = make("div", { class: "zone", role: "group", "aria-label": title });
   const choose = make("button", { type: "button", class: "primary" }, words.choose);
   const camera = make("button", { type: "button" }, words.camera);
   choose.onclick = () => {
@@ -13,7 +14,7 @@ function idle(root, state, words, problem = null) {
   camera.onclick = () => openCamera(root, state, words);
   const buttons = make("div", { class: "buttons" });
   buttons.append(choose, camera);
-  zone.append(make("p", { class: "title" }, words.drop), make("p", { class: "hint" }, words.hint), buttons);
+  zone.append(make("p", { class: "title" }, title), make("p", { class: "hint" }, words.hint), buttons);
   if (problem) zone.append(make("p", { class: "problem", role: "alert" }, problem));
   zone.ondragover = (event) => { event.preventDefault(); zone.classList.add("over"); };
   zone.ondragleave = () => zone.classList.remove("over");

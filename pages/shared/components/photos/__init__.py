@@ -5,7 +5,7 @@ from __future__ import annotations
 from pages.shared.components.face import face
 from pages.shared.text import t
 
-_WORDS = ("drop", "hint", "choose", "camera", "take", "close", "sending", "failed", "no_camera", "insecure",
+_WORDS = ("drop", "touch", "hint", "choose", "camera", "take", "close", "sending", "failed", "no_camera", "insecure",
           "preview", "too_large")
 MAX_BYTES = 50_000_000
 """Of one photo; a 100-megapixel JPEG stays below."""
