@@ -19,7 +19,9 @@ SHOWN = 6
 
 def offer(run: Job, photo: Mapping[str, Any], key: str, title: str) -> None:
     """The button, the waiting, or the photos most like `photo`: one of a dataset (`sha256`) or of an upload (`upload`, `number`).
-    The run must hold its weights: a first look does not."""
+    The run must hold its weights: a first look does not. Nothing of a model whose photos are not here."""
+    if run.payload.get("claimed"):
+        return
     asked = {"run": run.id, "photos": [dict(photo)], "k": SHOWN}
     job = _made(run, asked)
     if job is None or not (job.live or job.result):

@@ -144,6 +144,16 @@ def test_trying_a_stranger_says_so_and_keeps_the_nearest_class(visit, store, run
     assert say("predict.none_help", language) in texts(app)
 
 
+def test_a_known_one_gets_its_class_and_no_claim_that_it_always_does():
+    from pages.shared.predict import answers
+
+    row = {"n": 0, "file": "red.png", "probabilities": [0.9, 0.1], "none_of_these": False}
+    assert answers.about(row, 0.9) == (None, "predict.may_say_none")
+    assert answers.about(row | {"none_of_these": None}, 0.9) == (None, "predict.always_a_class")
+    assert answers.about(row, 0.4) == ("unsure", "predict.may_say_none")
+    assert answers.about(row | {"none_of_these": True}, 0.9) == ("none", "predict.none_help")
+
+
 def test_many_are_counted_and_the_table_says_which(visit, store, run):
     from pages.shared.predict import answers
 

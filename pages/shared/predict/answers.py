@@ -92,6 +92,14 @@ def _ranked(row: dict, classes: list[str]) -> list[tuple[float, str]]:
     return sorted(zip(row["probabilities"], classes, strict=True), reverse=True)
 
 
+def about(row: dict, share: float) -> tuple[str | None, str]:
+    """The doubt of an answer whose first class has this `share` ("none", "unsure"), and the word that explains it."""
+    if row.get("none_of_these"):
+        return "none", "predict.none_help"
+    can_tell = row.get("none_of_these") is not None
+    return "unsure" if share < UNSURE else None, "predict.may_say_none" if can_tell else "predict.always_a_class"
+
+
 def _one(row: dict, classes: list[str], upload: str, run: Job) -> None:
     ranked = _ranked(row, classes)
     share, label = ranked[0]
@@ -99,14 +107,14 @@ def _one(row: dict, classes: list[str], upload: str, run: Job) -> None:
     with picture:
         st.html(f'<img class="tried" src="/api/uploads/{upload}/{row["n"]}/preview.webp" alt="{escape(_name(row))}">')
     with says, st.container(key="answer"):
-        doubt = "none" if row.get("none_of_these") else "unsure" if share < UNSURE else None
+        doubt, help_ = about(row, share)
         st.subheader(t(f"predict.{doubt}", label=plain(label)) if doubt else plain(label), anchor=False)
         bars = "".join(
             f'<li><span class="name">{escape(name)}</span>'
             f'<span class="track"><span style="width:{100 * value:.1f}%"></span></span>'
             f"<b>{escape(percent(value, 1))}</b></li>" for value, name in ranked[:10])
         st.html(f'<ol class="bars">{bars}</ol>')
-        st.caption(t("predict.none_help" if doubt == "none" else "predict.always_a_class"))
+        st.caption(t(help_))
     if run.kind == "train":  # a first look keeps no weights
         heatmaps.offer(run, [{"upload": upload, "number": row["n"]}], "tried")
         nearby.offer(run, {"upload": upload, "number": row["n"]}, "tried", t("similar.title"))
