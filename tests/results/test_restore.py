@@ -269,7 +269,9 @@ def knowing_zip(made) -> Path:
     """The zip of a model that can tell strangers, whatever so few photos say."""
     threshold = {"value": 0.25, "share": 0.05, "n": 40}
     report = json.loads((made.folder / "report.json").read_text("utf-8")) | {"none_below": threshold}
-    return rewritten(made.folder / "früchte.zip", made.folder / "knowing.zip", {"report.json": json.dumps(report).encode()})
+    bank = (made.folder / "likeness.npy").read_bytes()
+    return rewritten(made.folder / "früchte.zip", made.folder / "knowing.zip",
+                     {"report.json": json.dumps(report).encode(), "likeness.npy": bank})
 
 
 def rewritten(zip_file: Path, to: Path, parts: dict[str, bytes]) -> Path:
@@ -281,6 +283,8 @@ def rewritten(zip_file: Path, to: Path, parts: dict[str, bytes]) -> Path:
 
 def test_without_photos_it_still_knows_what_is_like_none_of_its_classes(made, store, knowing_zip):
     folder = store.home.run(bring(store, knowing_zip)["run"])
+    with zipfile.ZipFile(next(folder.glob("*.zip"))) as again:
+        assert "likeness.npy" in again.namelist()
     assert np.array_equal(np.load(folder / "likeness.npy"), np.load(made.folder / "likeness.npy"))
     assert Predictor(folder / "model.onnx").none_below == 0.25
 

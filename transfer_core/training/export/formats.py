@@ -189,7 +189,8 @@ def _report(run: Run) -> bytes | None:
 def _pack_all(packed: zipfile.ZipFile, run: Run) -> None:
     records = read_json(run.folder / RECORDS)
     # timm reads config.json; info.json tells the studio itself, also of a shape that timm cannot build.
-    members = ["model.safetensors", "info.json", "classes.json", "recipe.json", "report.json", "history.jsonl", knowing.FILE]
+    members = ["model.safetensors", "info.json", "classes.json", "recipe.json", "report.json", "history.jsonl",
+               *([knowing.FILE] if run.report.get("none_below") else [])]
     for member in [*members, *(["config.json"] if "timm" in records else [])]:
         if (run.folder / member).is_file():
             pack(packed, run.folder / member)
